@@ -1,0 +1,57 @@
+# make test is all that CI runs; make build leaves dist/twinbeat.
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+OUT     ?= dist/twinbeat
+TAGS    ?=
+FUZZTIME ?= 10s
+LDFLAGS  = -s -w -X github.com/twinbeat/twinbeat/agent/cli.version=$(VERSION)
+# Tools stand outside go.mod, so that they never enter our module graph.
+GOFUMPT     = $(GO) run mvdan.cc/gofumpt@v0.12.0
+STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: build test deps lint unit race fuzz world cross size demo bench clean
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -tags "$(TAGS)" -ldflags "$(LDFLAGS)" -o $(OUT) .
+
+test: deps lint unit race fuzz cross world
+
+deps:
+	@.ci/deps
+
+lint:
+	@test -z "$$($(GOFUMPT) -l . | tee /dev/stderr)" || { echo "run: $(GOFUMPT) -w ."; exit 1; }
+	$(GO) vet ./...
+	$(GO) vet -tags lite ./...
+	$(STATICCHECK) ./...
+
+unit:
+	$(GO) test -count=1 . ./agent/... ./fence/... ./vip/...
+
+# The race detector needs cgo, and so a C compiler.
+race:
+	@.ci/race
+
+fuzz:
+	@.ci/fuzz $(FUZZTIME)
+
+# House rules, and both nodes on one machine.
+world:
+	$(GO) test -count=1 -timeout 30m ./tests/...
+
+# Every architecture, full and lite, within its budget.
+cross:
+	$(GO) test -count=1 -timeout 30m -v -run TestBinaries ./tests -cross
+
+size:
+	$(GO) test -count=1 -v -run TestBinaries ./tests
+
+# As root or, through user namespaces, as anyone. TOUR=1 plays everything by itself.
+demo:
+	TOUR=$(TOUR) $(GO) run ./tests/lab/demo
+
+bench:
+	$(GO) run ./tests/lab/bench
+
+clean:
+	rm -rf dist

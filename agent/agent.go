@@ -1,0 +1,265 @@
+// Package agent composes a running agent from a configuration: it opens the
+// journal, the kernel lease, the links and the control socket, asks the kernel
+// what this node still holds, and hands everything to the loop. It decides
+// nothing itself. Start reading at [Run].
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/twinbeat/twinbeat/agent/act"
+	"github.com/twinbeat/twinbeat/agent/config"
+	"github.com/twinbeat/twinbeat/agent/control"
+	"github.com/twinbeat/twinbeat/agent/journal"
+	"github.com/twinbeat/twinbeat/agent/loop"
+	"github.com/twinbeat/twinbeat/agent/pair"
+	"github.com/twinbeat/twinbeat/agent/wire"
+)
+
+// Options say what to run.
+type Options struct {
+	ConfigPath string
+	Node       string // empty: the host name
+	Log        *slog.Logger
+	Version    string
+}
+
+// stopGrace bounds the orderly end: services may take their stop timeouts.
+const stopGrace = 90 * time.Second
+
+// softVersion is what heartbeats say of the software: major and minor of the
+// protocol's meaning, not of the release. Nodes whose major differs do not
+// take over from each other.
+const softVersion = 1 << 8
+
+// resultQueue is how many ends of slow actions may wait for the loop; it is
+// more than the lanes can have under way.
+const resultQueue = 128
+
+// An agent is everything between Run and its return.
+type agent struct {
+	opts    Options
+	cfg     config.Config
+	keys    *wire.Keyring
+	journal *journal.Journal
+	state   journal.State
+	board   *control.Board
+	wire    *wire.Endpoint
+	lease   leaseholder
+	memory  *memory
+	hands   *hands
+	paths   []*path
+	loop    *loop.Loop
+	log     *slog.Logger
+	group   sync.WaitGroup
+}
+
+// Run runs the agent until ctx ends, then gives up its groups in order and
+// returns.
+func Run(ctx context.Context, o Options) error {
+	a := &agent{opts: o, log: o.Log}
+	if err := a.load(); err != nil {
+		return err
+	}
+	if a.cfg.Realtime {
+		if err := realtime(); err != nil {
+			a.log.Warn("realtime not available, a busy machine may beat late", "err", err)
+		}
+	}
+	// What the agent starts outlives ctx: giving up the groups in order takes
+	// the links, the lanes and the kernel.
+	inner, cancel := context.WithCancel(context.Background())
+	defer a.group.Wait()
+	defer cancel()
+	if err := a.open(inner); err != nil {
+		return err
+	}
+	return a.serve(ctx, inner)
+}
+
+// serve names every goroutine of the process: one reader a link, the watchers,
+// the lanes (in act), the control socket; the loop is this one.
+func (a *agent) serve(ctx, inner context.Context) error {
+	for i, p := range a.paths {
+		a.group.Go(func() { p.run(inner, uint8(i), a.loop.Offer) })
+	}
+	a.watch(inner)
+	server, err := control.Listen(control.Config{Path: a.cfg.ControlSocket, Group: a.cfg.ControlGroup})
+	if err != nil {
+		return err
+	}
+	a.group.Go(func() {
+		if err := server.Serve(inner, handler{a}); err != nil {
+			a.log.Error("control socket", "err", err)
+		}
+	})
+	err = a.loop.Run(ctx, stopGrace)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("stop: groups were not released within %s; their leases run out by themselves", stopGrace)
+	}
+	return errors.Join(err, a.lease.Remove())
+}
+
+// load reads and checks everything that may be refused before the first effect.
+func (a *agent) load() error {
+	data, err := os.ReadFile(a.opts.ConfigPath)
+	if err != nil {
+		return fmt.Errorf("read configuration: %w", err)
+	}
+	node := a.opts.Node
+	if node == "" {
+		if node, err = os.Hostname(); err != nil {
+			return fmt.Errorf("find own name: %w", err)
+		}
+	}
+	cfg, problems := config.Parse(a.opts.ConfigPath, data, node)
+	for _, p := range problems {
+		if p.Warning {
+			a.log.Warn("configuration", "line", p.Line, "key", p.Key, "text", p.Text, "hint", p.Hint)
+			continue
+		}
+		err = errors.Join(err, p)
+	}
+	if err != nil {
+		return err
+	}
+	a.cfg = cfg
+	a.keys, err = LoadKeys(cfg.KeyFile)
+	return err
+}
+
+// open prepares the journal, the kernel lease, the links and the loop.
+func (a *agent) open(ctx context.Context) error {
+	var troubles []error
+	var err error
+	a.journal, a.state, troubles = journal.Open(a.cfg.StateDir)
+	if a.journal == nil {
+		return errors.Join(troubles...)
+	}
+	earlier, err := a.journal.Events()
+	if err != nil {
+		troubles = append(troubles, err)
+	}
+	a.board, a.memory = control.NewBoard(earlier), newMemory(a)
+	if a.hands, err = newHands(a.cfg, a.log); err != nil {
+		return err
+	}
+	how, lease, err := a.openLease(ctx)
+	if err != nil {
+		return err
+	}
+	self, peer := a.cfg.Nodes[a.cfg.Self], a.cfg.Nodes[1-a.cfg.Self]
+	a.wire = wire.NewEndpoint(wire.Config{
+		Cluster: a.cfg.Cluster, Node: self.ID, Peer: peer.ID, Nonce: nonce(),
+		BootID: a.state.Boot, Keys: a.keys, Links: len(a.cfg.Links),
+	})
+	for i, l := range a.cfg.Links {
+		p, err := newPath(l, a.cfg.Timing)
+		if err != nil {
+			return err
+		}
+		p.opener = a.wire.Opener(uint8(i))
+		a.paths = append(a.paths, p)
+	}
+	a.loop = a.compose(ctx, how, lease)
+	a.hands.tell = a.loop.Tell
+	for _, t := range troubles {
+		a.loop.Tell(loop.AlarmChanged{Name: "journal", On: true, Text: t.Error()})
+	}
+	return nil
+}
+
+// compose builds the loop.
+func (a *agent) compose(ctx context.Context, how string, lease time.Duration) *loop.Loop {
+	c, t := a.cfg, a.cfg.Timing
+	self, peer := c.Nodes[c.Self], c.Nodes[1-c.Self]
+	results := make(chan act.Result, resultQueue)
+	t.Lease = lease
+	t.Takeover = max(t.Takeover, lease+t.Window+t.Reserve)
+	o := loop.Options{
+		Cluster: c.Cluster, Version: a.opts.Version, Soft: softVersion, Digest: c.Digest,
+		Self: loop.Node(self), Peer: loop.Node(peer), Mode: mode(c.Mode),
+		Guarantee: guarantee(c, lease, how),
+		Beat:      t.Beat, Dead: t.Dead, Window: t.Window, Lease: lease, Stall: lease / 2,
+		FenceTime: t.FenceTime, FenceName: a.hands.fenceName(),
+		Wire: a.wire, Gate: a.lease, Hands: a.hands,
+		Lanes: act.New(ctx, results), Results: results,
+		Board: a.board, Memory: a.memory, Saved: a.saved(), Boot: a.state.Boot,
+		Now: monotonic, Suspended: suspended, Wall: time.Now, Nonce: nonce, Log: a.log,
+	}
+	for i := range c.Groups {
+		o.Groups = append(o.Groups, a.composeGroup(i, t))
+	}
+	for i, l := range c.Links {
+		o.Links = append(o.Links, loop.Link{Name: l.Name, Type: l.Type, Dead: l.Dead, Path: a.paths[i]})
+	}
+	return loop.New(o)
+}
+
+// composeGroup builds one group with its first input: what the journal
+// promised and the kernel holds.
+func (a *agent) composeGroup(i int, t config.Timing) loop.Group {
+	c, g := a.cfg, a.cfg.Groups[i]
+	held := a.adopts(i)
+	a.hands.adopted[i] = held
+	var retry time.Duration
+	if c.Fence != nil {
+		retry = c.Fence.Retry
+	}
+	out := loop.Group{
+		Name: g.Name, Preferred: c.Nodes[g.Preferred].Name, Failback: g.Failback,
+		Slow: deadlines(g),
+		Pair: pair.Config{
+			Group: g.Name, Index: i, Preferred: g.Preferred == c.Self, LowerID: c.Self == 0,
+			Mode: mode(c.Mode), HasFence: c.Fence != nil,
+			Beat: t.Beat, Dead: t.Dead, Lease: t.Lease, Window: t.Window, Takeover: t.Takeover,
+			Ack: t.Ack, Init: t.BootWait, Race: t.Race, Reserve: t.Reserve,
+			Failback: failback(g.Failback), FailbackHold: g.FailbackHold,
+			FlapMax: g.FlapMax, FlapWindow: g.FlapWindow, FenceRetry: retry,
+			NoServices: len(g.Services) == 0, StopFailureFence: stopFailureFences(g),
+		},
+		Start: pair.Start{
+			Term: a.state.Terms[g.Name], Token: a.state.Token,
+			Maintenance: a.state.Maintenance != nil,
+			Failed:      a.state.Unfit[g.Name] != "", LeaseHeld: held,
+		},
+	}
+	for _, v := range g.VIP.Addresses {
+		out.Addresses = append(out.Addresses, v.String())
+	}
+	for _, s := range g.Services {
+		out.Services = append(out.Services, s.Name)
+	}
+	return out
+}
+
+// slowMargin is what a lane gets beyond the sum of its steps' timeouts.
+const slowMargin = 5 * time.Second
+
+// deadlines adds up the steps of a group.
+func deadlines(g config.Group) loop.Deadlines {
+	d := loop.Deadlines{Take: 10 * time.Second, Drop: 10 * time.Second, Start: slowMargin, Stop: slowMargin}
+	for _, s := range g.Services {
+		// A failed start stops what it started.
+		d.Start += s.StartTimeout + s.StopTimeout + 2*s.StatusTimeout
+		d.Stop += s.StopTimeout + 2*s.StatusTimeout
+	}
+	return d
+}
+
+// stopFailureFences says whether any service of the group must not be left
+// running where the group is not.
+func stopFailureFences(g config.Group) bool {
+	for _, s := range g.Services {
+		if s.OnStopFailure == "fence" {
+			return true
+		}
+	}
+	return false
+}

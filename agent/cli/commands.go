@@ -1,0 +1,240 @@
+package cli
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/twinbeat/twinbeat/agent/report"
+)
+
+// Where things are if nobody says otherwise.
+const (
+	defaultConfig = "/etc/twinbeat/twinbeat.toml"
+	defaultSocket = "/run/twinbeat.sock"
+	defaultKeys   = "/etc/twinbeat/keys"
+	defaultEvents = 20
+)
+
+// A command is one verb of the program.
+type command struct {
+	name     string
+	args     string // in the synopsis, behind the name
+	summary  string // one line of the overview
+	text     string // the paragraphs of its help
+	examples []string
+	flags    []string // that it takes, by name in flagTable
+	operands int      // how many words it takes beside its flags, at most
+	run      func(sh *shell, o *options, operands []string) error
+}
+
+// commands is the table of all, in the order of the overview. It is a function
+// because the commands' code needs it, too.
+func commands() []*command {
+	return []*command{
+		&runCommand, &checkCommand, &keygenCommand,
+		&statusCommand, &eventsCommand,
+		&handoverCommand, &takeCommand, &maintenanceCommand, &resumeCommand, &confirmDeadCommand,
+		&versionCommand,
+	}
+}
+
+func find(name string) *command {
+	for _, c := range commands() {
+		if c.name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+func names() []string {
+	var out []string
+	for _, c := range commands() {
+		out = append(out, c.name)
+	}
+	return append(out, "help")
+}
+
+// options holds what flags set, whichever command takes them.
+type options struct {
+	config    string
+	configSet bool // --config was given, not defaulted
+	socket    string
+	node      string
+	logLevel  string
+	json      bool
+	follow    bool
+	n         int
+	group     string
+	reason    string
+	span      string
+	force     bool
+	peerIsOff string
+	out       string
+	id        int
+	add       bool
+	activate  int
+	remove    int
+	verbose   bool
+}
+
+// flagTable binds every flag of the program. A flag means the same in all
+// commands that take it.
+var flagTable = map[string]func(*flag.FlagSet, *options){
+	"config": func(fs *flag.FlagSet, o *options) {
+		fs.StringVar(&o.config, "config", defaultConfig, "configuration `FILE`")
+	},
+	"socket": func(fs *flag.FlagSet, o *options) {
+		fs.StringVar(&o.socket, "socket", "", "control socket `PATH` of the agent (default: control_socket of the configuration)")
+	},
+	"node": func(fs *flag.FlagSet, o *options) {
+		fs.StringVar(&o.node, "node", "", "`NAME` of the node this is (default: the host name)")
+	},
+	"log-level": func(fs *flag.FlagSet, o *options) {
+		fs.StringVar(&o.logLevel, "log-level", "info", "least `LEVEL` that is logged: debug, info, warn or error")
+	},
+	"json": func(fs *flag.FlagSet, o *options) { fs.BoolVar(&o.json, "json", false, "answer in JSON") },
+	"follow": func(fs *flag.FlagSet, o *options) {
+		fs.BoolVar(&o.follow, "follow", false, "go on with the events to come")
+	},
+	"n": func(fs *flag.FlagSet, o *options) {
+		fs.IntVar(&o.n, "n", defaultEvents, "show the newest `N` events, 0 for all in memory")
+	},
+	"group": func(fs *flag.FlagSet, o *options) {
+		fs.StringVar(&o.group, "group", "", "only events of this `GROUP`")
+	},
+	"reason": func(fs *flag.FlagSet, o *options) {
+		fs.StringVar(&o.reason, "reason", "", "why, in a few `WORDS`, for the journal")
+	},
+	"for": func(fs *flag.FlagSet, o *options) {
+		fs.StringVar(&o.span, "for", "", "end by itself after this `TIME`, as 90m, 2h or 3d")
+	},
+	"force": func(fs *flag.FlagSet, o *options) {
+		fs.BoolVar(&o.force, "force", false, "do it even where it is refused for the sake of the service or the file")
+	},
+	"yes-the-peer-is-off": func(fs *flag.FlagSet, o *options) {
+		fs.StringVar(&o.peerIsOff, "yes-the-peer-is-off", "", "do not ask; `PEERNAME` must be the peer's name")
+	},
+	"out": func(fs *flag.FlagSet, o *options) {
+		fs.StringVar(&o.out, "out", "", "key `FILE`, - for stdout (default: key_file of the configuration)")
+	},
+	"id": func(fs *flag.FlagSet, o *options) {
+		fs.IntVar(&o.id, "id", 0, "`ID` of the new key, 1 to 255 (default: the lowest that is free)")
+	},
+	"add": func(fs *flag.FlagSet, o *options) {
+		fs.BoolVar(&o.add, "add", false, "add a key to the file; the active one stays active")
+	},
+	"activate": func(fs *flag.FlagSet, o *options) {
+		fs.IntVar(&o.activate, "activate", 0, "sign with the key of this `ID` from now on")
+	},
+	"remove": func(fs *flag.FlagSet, o *options) {
+		fs.IntVar(&o.remove, "remove", 0, "forget the key of this `ID`")
+	},
+	"v": func(fs *flag.FlagSet, o *options) {
+		fs.BoolVar(&o.verbose, "v", false, "tell what it was built from, too")
+	},
+}
+
+// errHelp says that a command's help was asked for.
+var errHelp = errors.New("help")
+
+func (c *command) flagSet(o *options) *flag.FlagSet {
+	fs := flag.NewFlagSet(c.name, flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.Usage = func() {}
+	for _, name := range c.flags {
+		flagTable[name](fs, o)
+	}
+	return fs
+}
+
+// parse reads flags and operands in any order; behind "--" all are operands.
+func (c *command) parse(args []string) (*options, []string, error) {
+	o := &options{}
+	fs := c.flagSet(o)
+	var after []string
+	if i := slices.Index(args, "--"); i >= 0 {
+		args, after = args[:i], args[i+1:]
+	}
+	var operands []string
+	for { // each turn uses up a word
+		if err := fs.Parse(args); err != nil {
+			return nil, nil, c.flagError(err)
+		}
+		if args = fs.Args(); len(args) == 0 {
+			break
+		}
+		operands, args = append(operands, args[0]), args[1:]
+	}
+	operands = append(operands, after...)
+	if len(operands) > c.operands {
+		return nil, nil, &usageError{text: fmt.Sprintf("%s: %q is one word too many", c.name, operands[c.operands])}
+	}
+	fs.Visit(func(f *flag.Flag) { o.configSet = o.configSet || f.Name == "config" })
+	return o, operands, nil
+}
+
+func (c *command) flagError(err error) error {
+	if errors.Is(err, flag.ErrHelp) {
+		return errHelp
+	}
+	text := err.Error()
+	if name, found := strings.CutPrefix(text, "flag provided but not defined: -"); found {
+		hint := ""
+		if near := nearest(name, c.flags); near != "" {
+			hint = fmt.Sprintf("did you mean %s?", dashed(near))
+		}
+		return &usageError{text: fmt.Sprintf("%s: unknown flag %s", c.name, dashed(name)), hint: hint}
+	}
+	return &usageError{text: c.name + ": " + text, hint: "twinbeat help " + c.name}
+}
+
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}
+
+func (c *command) synopsis() string {
+	return strings.TrimSpace("twinbeat " + c.name + " " + c.args)
+}
+
+// help is the page of one command.
+func (c *command) help() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "usage: %s\n\n%s\n", c.synopsis(), strings.TrimSpace(c.text))
+	if len(c.flags) > 0 {
+		b.WriteString("\nflags:\n")
+	}
+	c.flagSet(&options{}).VisitAll(func(f *flag.Flag) {
+		placeholder, usage := flag.UnquoteUsage(f)
+		if f.DefValue != "" && f.DefValue != "0" && f.DefValue != "false" {
+			usage += fmt.Sprintf(" (default %s)", f.DefValue)
+		}
+		b.WriteString(report.Paragraph("  "+strings.TrimSpace(dashed(f.Name)+" "+placeholder), 24, usage))
+	})
+	if len(c.examples) > 0 {
+		b.WriteString("\nexamples:\n")
+	}
+	for _, e := range c.examples {
+		b.WriteString("  " + e + "\n")
+	}
+	return b.String()
+}
+
+// overview is the page that lists the commands.
+func overview() string {
+	var b strings.Builder
+	b.WriteString("twinbeat keeps one of two boxes in service.\n\nusage: twinbeat COMMAND [FLAGS]\n\n")
+	for _, c := range commands() {
+		fmt.Fprintf(&b, "  %-14s%s\n", c.name, c.summary)
+	}
+	b.WriteString("\ntwinbeat help COMMAND tells more, with examples.\n")
+	b.WriteString("exit codes: 0 well, 1 failed, 2 usage, 3 degraded\n")
+	return b.String()
+}

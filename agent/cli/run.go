@@ -1,0 +1,48 @@
+package cli
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/twinbeat/twinbeat/agent"
+)
+
+var runCommand = command{
+	name: "run", args: "[--config FILE] [--node NAME]", summary: "run the agent",
+	text: `Run the agent in the foreground until SIGTERM or SIGINT: then it gives up its
+groups in order, and ends; a second signal ends it at once, and the kernel's
+leases run out by themselves. SIGQUIT ends it with a dump of every goroutine.
+SIGHUP and SIGPIPE do nothing: neither a lost terminal nor a dead logger may
+cost the service. Log lines go to stderr; those that it does not take are
+dropped and counted.`,
+	examples: []string{"twinbeat run", "twinbeat run --config /tmp/try.toml --node fw1 --log-level debug"},
+	flags:    []string{"config", "node", "log-level"},
+	run:      (*shell).runAgent,
+}
+
+// run is the agent; tests replace it.
+var run = agent.Run
+
+func (sh *shell) runAgent(o *options, _ []string) error {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(o.logLevel)); err != nil {
+		return unknown("log level", o.logLevel, []string{"debug", "info", "warn", "error"})
+	}
+	sink := newSink(sh.stderr)
+	defer sink.Close()
+	log := slog.New(slog.NewTextHandler(sink, &slog.HandlerOptions{Level: level}))
+
+	// Taken but not ignored: an ignored signal stays ignored in the programs that
+	// the agent starts, a taken one does not (signal(7)). They stay taken to the
+	// end of the process, which still writes to stderr.
+	nothing := make(chan os.Signal, 1)
+	signal.Notify(nothing, syscall.SIGHUP, syscall.SIGPIPE)
+	ctx, release := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer release()
+	// From the first signal on the next has its default effect, the end.
+	context.AfterFunc(ctx, release)
+	return run(ctx, agent.Options{ConfigPath: o.config, Node: o.node, Log: log, Version: programVersion()})
+}

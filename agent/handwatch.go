@@ -1,0 +1,102 @@
+package agent
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/twinbeat/twinbeat/agent/loop"
+	"github.com/twinbeat/twinbeat/agent/report"
+	"github.com/twinbeat/twinbeat/vip/announce"
+	"github.com/twinbeat/twinbeat/vip/kernel"
+)
+
+// watchPause is the wait before a watcher that failed is started again.
+const watchPause = time.Second
+
+// again runs a watcher until ctx ends, whatever it dies of.
+func (h *hands) again(ctx context.Context, name string, watch func(context.Context) error) {
+	for ctx.Err() == nil {
+		err := watch(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			h.tell(loop.AlarmChanged{Name: name, On: true, Text: name + ": " + err.Error()})
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(watchPause):
+			h.tell(loop.AlarmChanged{Name: name})
+		}
+	}
+}
+
+// watchKernel follows what others do to the addresses and devices.
+func (h *hands) watchKernel(ctx context.Context, lease leaseholder) {
+	h.again(ctx, "watch-kernel", func(ctx context.Context) error {
+		return h.kernel.Watch(ctx, func(e kernel.Event) { h.kernelEvent(e, lease) })
+	})
+}
+
+func (h *hands) kernelEvent(e kernel.Event, lease leaseholder) {
+	switch e.Kind {
+	case kernel.AddressGone:
+		h.each(func(i int, g *handful) {
+			if slices.Contains(g.VIP.Addresses, e.Address) {
+				h.tell(loop.AddressGone{Group: i, What: e.Address.String()})
+			}
+		})
+	case kernel.RouteGone:
+		h.each(func(i int, g *handful) {
+			if slices.Contains(g.VIP.Routes, e.Route) {
+				h.tell(loop.AddressGone{Group: i, What: "route " + e.Route.String()})
+			}
+		})
+	case kernel.LinkUp, kernel.LinkDown, kernel.DeviceChanged:
+		h.each(func(i int, g *handful) {
+			if slices.Contains(g.VIP.Devices(), e.Device) {
+				h.tell(loop.DeviceChanged{Group: i, Device: e.Device, Up: e.Kind == kernel.LinkUp})
+			}
+		})
+	case kernel.OwnAddressesChanged, kernel.Resynced:
+		own, err := h.kernel.OwnAddresses(nil)
+		if err == nil {
+			err = lease.SetOwn(own)
+		}
+		text := ""
+		if err != nil {
+			text = "tell the gate this node's own addresses: " + err.Error()
+		}
+		h.tell(loop.AlarmChanged{Name: "own-addresses", On: err != nil, Text: text})
+	case kernel.AddressSeen:
+		h.note(report.Event{
+			Kind: "address", Seen: e.Address.String() + " is in this kernel, but this node does not own it",
+			Decided: "leave it: the gate keeps it dark",
+		})
+	}
+}
+
+func (h *hands) each(fn func(i int, g *handful)) {
+	for i, g := range h.groups {
+		fn(i, g)
+	}
+}
+
+// watchForeign listens for others who speak for our addresses.
+func (h *hands) watchForeign(ctx context.Context) {
+	for i, g := range h.groups[1:] {
+		go h.foreign(ctx, i+1, g)
+	}
+	h.foreign(ctx, 0, h.groups[0])
+}
+
+func (h *hands) foreign(ctx context.Context, i int, g *handful) {
+	h.again(ctx, "watch-foreign/"+g.Name, func(ctx context.Context) error {
+		return h.air.Watch(ctx, g.VIP.Addresses, func(f announce.Foreign) {
+			if g.owner.Load() {
+				h.tell(loop.ForeignMAC{Group: i, Address: f.Address, MAC: f.MAC})
+			}
+		})
+	})
+}

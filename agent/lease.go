@@ -1,0 +1,236 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/twinbeat/twinbeat/agent/config"
+	"github.com/twinbeat/twinbeat/agent/loop"
+	"github.com/twinbeat/twinbeat/vip"
+	"github.com/twinbeat/twinbeat/vip/gate"
+	"github.com/twinbeat/twinbeat/vip/kernel"
+)
+
+// A leaseholder is what the agent needs of a kernel lease: nftables where the
+// kernel proves that it works, the lifetimes of the addresses elsewhere.
+type leaseholder interface {
+	loop.Gate
+	SetOwn([]netip.Prefix) error
+	// Watch restores what a stranger changed and tells, until ctx ends.
+	Watch(ctx context.Context, changed func(what string, restored error))
+	Remove() error
+}
+
+// lifetimeGrain is what the kernel may be late by when it removes an address
+// whose lifetime is over: its check runs once a second or so (measured up to
+// 0.4 s late on Linux 6.1 and 6.18).
+const lifetimeGrain = time.Second
+
+// openLease opens the gate and proves it on this kernel; where that fails the
+// addresses' own lifetimes are the lease. It returns how the lease is held and
+// how long it lasts at most.
+func (a *agent) openLease(ctx context.Context) (how string, lease time.Duration, err error) {
+	own, err := a.hands.kernel.OwnAddresses(nil)
+	if err != nil {
+		return "", 0, err
+	}
+	g, excess, err := provenGate(ctx, a.cfg, own)
+	if err == nil {
+		a.lease = g
+		return "kernel gate (nftables)", a.cfg.Timing.Lease + excess, nil
+	}
+	if errors.Is(err, gate.ErrOwned) {
+		return "", 0, err
+	}
+	a.log.Warn("no kernel gate; the lifetimes of the addresses are the lease", "err", err)
+	a.cfg.Timing.Lifetime = min(a.cfg.Timing.Lifetime, lifetimeShort)
+	a.hands.cfg = a.cfg
+	a.lease = newLifetimeLease(a.cfg, a.hands.kernel)
+	return "address lifetime (no nftables: " + err.Error() + ")", a.cfg.Timing.Lifetime + lifetimeGrain, nil
+}
+
+// lifetimeShort is the lifetime of addresses that are their own lease: the
+// shortest that survives one lost renewal at the kernel's grain of a second.
+const lifetimeShort = 2 * time.Second
+
+// provenGate opens the gate if its self-test passes. It returns by how much a
+// lease may outlive its length on this kernel, beyond the configured reserve.
+func provenGate(ctx context.Context, c config.Config, own []netip.Prefix) (*provenLease, time.Duration, error) {
+	gc := gate.Config{Table: "twinbeat-" + c.Cluster, Window: c.Timing.Window, Own: own}
+	for i, g := range c.Groups {
+		one := gate.Group{ID: uint8(i), Devices: g.VIP.Devices(), Lease: c.Timing.Lease, Transit: g.GateTransit}
+		for _, v := range g.VIP.Addresses {
+			one.VIPs = append(one.VIPs, v.Prefix.Addr())
+		}
+		gc.Groups = append(gc.Groups, one)
+	}
+	g, err := gate.Open(gc)
+	if err != nil {
+		return nil, 0, fmt.Errorf("open gate: %w", err)
+	}
+	lease := &provenLease{g, g.Info().Control != "egress"}
+	if holdsAny(g, c) { // proven by the agent that was granted it, and there is no time
+		return lease, 0, nil
+	}
+	r, err := gate.SelfTest(ctx)
+	if err != nil {
+		return nil, 0, errors.Join(fmt.Errorf("prove gate: %w", err), g.Remove())
+	}
+	return lease, max(0, r.Excess-c.Timing.Reserve), nil
+}
+
+func holdsAny(g *gate.Gate, c config.Config) bool {
+	for i := range c.Groups {
+		if held, _, err := g.Held(uint8(i)); err == nil && held {
+			return true
+		}
+	}
+	return false
+}
+
+// provenLease is the gate. On kernels whose hook does not tell the outcome of
+// a grant, the outcome is read back.
+type provenLease struct {
+	*gate.Gate
+	readBack bool
+}
+
+// Grant opens the group's gate.
+func (p *provenLease) Grant(group uint8) error {
+	if err := p.Gate.Grant(group); err != nil || !p.readBack {
+		return err
+	}
+	held, _, err := p.Held(group)
+	if err == nil && !held {
+		err = gate.ErrRefused
+	}
+	return err
+}
+
+// Watch restores the table when a stranger changed it.
+func (p *provenLease) Watch(ctx context.Context, changed func(string, error)) {
+	err := p.Gate.Watch(ctx, func(c gate.Change) { changed(describe(c), p.Restore()) })
+	if err != nil && ctx.Err() == nil {
+		changed("watch gate", err)
+	}
+}
+
+func describe(c gate.Change) string {
+	what := "the gate's table: " + c.Kind.String()
+	if c.Device != "" {
+		what += " " + c.Device
+	}
+	if c.By != "" {
+		what += " by " + c.By
+	}
+	return what
+}
+
+// lifetimeLease holds the lease by the addresses' own lifetimes. A process
+// that is stopped between its heartbeat and the renewal is not caught by the
+// kernel here, and routed frames are not gated; status says which lease holds.
+type lifetimeLease struct {
+	kernel *kernel.Kernel
+	sets   []vip.Set
+	life   time.Duration
+	window time.Duration
+	turn   time.Time
+	until  []time.Time // zero: not granted
+	next   []time.Time // when to renew
+}
+
+func newLifetimeLease(c config.Config, k *kernel.Kernel) *lifetimeLease {
+	n := len(c.Groups)
+	l := &lifetimeLease{
+		kernel: k, life: c.Timing.Lifetime, window: c.Timing.Window,
+		until: make([]time.Time, n), next: make([]time.Time, n),
+	}
+	for _, g := range c.Groups {
+		l.sets = append(l.sets, g.VIP)
+	}
+	return l
+}
+
+// lifetimeCall bounds one round trip to the kernel from the loop.
+const lifetimeCall = 500 * time.Millisecond
+
+// Turn notes when the turn began.
+func (l *lifetimeLease) Turn() error {
+	l.turn = time.Now()
+	return nil
+}
+
+// Grant starts the lease; the addresses were set a moment ago.
+func (l *lifetimeLease) Grant(group uint8) error {
+	if time.Since(l.turn) > l.window {
+		return gate.ErrRefused
+	}
+	l.until[group] = l.turn.Add(l.life)
+	l.next[group] = l.turn
+	return l.Renew(group)
+}
+
+// Renew extends the lifetimes when a quarter of them has passed.
+func (l *lifetimeLease) Renew(group uint8) error {
+	now := time.Now()
+	switch {
+	case now.Sub(l.turn) > l.window, now.After(l.until[group]):
+		return gate.ErrRefused
+	case now.Before(l.next[group]):
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lifetimeCall)
+	defer cancel()
+	if err := l.kernel.Renew(ctx, l.sets[group].Addresses, l.life); err != nil {
+		return err
+	}
+	l.next[group] = now.Add(l.life / 4)
+	l.until[group] = now.Add(l.life)
+	return nil
+}
+
+// Close takes the addresses away: there is no gate to close.
+func (l *lifetimeLease) Close(group uint8) error {
+	l.until[group] = time.Time{}
+	ctx, cancel := context.WithTimeout(context.Background(), lifetimeCall)
+	defer cancel()
+	return l.kernel.Drop(ctx, l.sets[group])
+}
+
+// Held says whether the lease runs and the addresses are there.
+func (l *lifetimeLease) Held(group uint8) (bool, time.Duration, error) {
+	left := time.Until(l.until[group])
+	if left <= 0 {
+		return false, 0, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lifetimeCall)
+	defer cancel()
+	held, err := l.kernel.Held(ctx, l.sets[group])
+	return len(held) == len(l.sets[group].Addresses), left, err
+}
+
+// SetOwn has no rules to tell.
+func (l *lifetimeLease) SetOwn([]netip.Prefix) error { return nil }
+
+// Watch has nothing to watch: the loop asks Held once a second.
+func (l *lifetimeLease) Watch(ctx context.Context, _ func(string, error)) { <-ctx.Done() }
+
+// Remove has nothing to remove.
+func (l *lifetimeLease) Remove() error { return nil }
+
+// adopts says whether this node still holds a group: its lease in the kernel
+// is unexpired and its addresses are there.
+func (a *agent) adopts(i int) bool {
+	held, _, err := a.lease.Held(uint8(i))
+	if err != nil || !held {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lifetimeCall)
+	defer cancel()
+	set := a.cfg.Groups[i].VIP
+	there, err := a.hands.kernel.Held(ctx, set)
+	return err == nil && len(there) == len(set.Addresses)
+}

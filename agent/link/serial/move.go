@@ -1,0 +1,200 @@
+package serial
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// readSize is the input buffer in bytes: all that the line discipline of
+	// the kernel can hold (N_TTY_BUF_SIZE), so one read empties it.
+	readSize = 4096
+
+	// drainWaits bounds how often the writer waits for room on the line before
+	// it gives a frame up, and drainMax how long each wait may be.
+	drainWaits = 4
+	drainMax   = 60 * time.Millisecond // one frame at 9600 baud
+	drainMin   = time.Millisecond      // the grain of Go's timers
+
+	bitsPerByte = 10 // 8N1: a start bit, eight data bits, a stop bit
+)
+
+// errHungUp is the end of the input of a tty whose device has vanished.
+var errHungUp = errors.New("device has vanished")
+
+// read delivers payloads until the device fails. It also reads the modem
+// lines, in wakeups that the peer's frames cause, and by a deadline only when
+// there are none.
+func (p *Port) read(dev *device, receive func([]byte)) error {
+	buf := make([]byte, readSize)
+	in := intake{port: p, receive: receive, fresh: p.fresh.Load(), deframer: p.cfg.NewDeframer()}
+	emit := in.emit // made once: a method value allocates
+	eye := p.newEye(dev)
+	for {
+		if eye.look(time.Now()) {
+			if err := dev.file.SetReadDeadline(eye.deadline()); err != nil {
+				return p.readError(err)
+			}
+		}
+		n, err := dev.file.Read(buf)
+		if n > 0 {
+			in.take(buf[:n], emit)
+		}
+		switch {
+		case err == nil, errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, unix.EINTR):
+		default:
+			return p.readError(err)
+		}
+	}
+}
+
+func (p *Port) readError(err error) error {
+	var in *fs.PathError
+	if errors.As(err, &in) {
+		err = in.Err // the path is named below
+	}
+	if errors.Is(err, io.EOF) {
+		err = errHungUp // a hung-up tty reads as empty
+	}
+	return fmt.Errorf("read %s: %w", p.cfg.Device, err)
+}
+
+// An intake turns bytes into payloads and counts both.
+type intake struct {
+	port     *Port
+	receive  func([]byte)
+	deframer Deframer
+	fresh    uint64 // flushes seen
+	errors   uint64 // errors of this deframer that are already counted
+}
+
+func (in *intake) take(b []byte, emit func([]byte)) {
+	if now := in.port.fresh.Load(); now != in.fresh {
+		in.fresh, in.errors = now, 0
+		in.deframer = in.port.cfg.NewDeframer()
+	}
+	in.port.meter.Read(len(b))
+	in.deframer.Write(b, emit)
+	if c, ok := in.deframer.(interface{ Errors() uint64 }); ok {
+		if now := c.Errors(); now != in.errors {
+			in.port.meter.Refused(now - in.errors)
+			in.errors = now
+		}
+	}
+}
+
+func (in *intake) emit(payload []byte) {
+	if len(payload) > in.port.cfg.MaxFrame {
+		in.port.meter.Refused(1)
+		return
+	}
+	in.port.meter.Received()
+	in.receive(payload)
+}
+
+// write sends queued frames until the device fails, and what is queued then
+// once more: a goodbye is worth the try.
+func (p *Port) write(dev *device) {
+	out := outlet{port: p, dev: dev, frame: make([]byte, 0, 2*p.cfg.MaxFrame+16)}
+	for {
+		select {
+		case <-p.wake:
+		case <-dev.gone:
+			if !isGone(dev.err) {
+				out.empty()
+			}
+			return
+		}
+		if err := out.empty(); err != nil {
+			dev.fail(err)
+			return
+		}
+	}
+}
+
+// An outlet puts frames on the line. A frame that the tty took only in part is
+// finished before the next one, so that the peer can find its end.
+type outlet struct {
+	port  *Port
+	dev   *device
+	frame []byte
+	tail  []byte // rest of a frame that the tty took only in part
+	whole int    // length of that frame
+}
+
+// empty sends what is queued. What Send adds meanwhile comes with a wakeup of
+// its own, so one queue full is enough.
+func (o *outlet) empty() error {
+	for range queueDepth {
+		var ok bool
+		if o.frame, ok = o.port.take(o.frame[:0]); !ok {
+			return nil
+		}
+		if err := o.put(o.frame); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// put sends one frame or drops it; an error means that the device is gone.
+func (o *outlet) put(frame []byte) error {
+	if len(o.tail) > 0 {
+		n, err := o.write(o.tail)
+		o.tail = o.tail[n:]
+		if len(o.tail) > 0 || err != nil {
+			o.port.meter.Dropped()
+			return err
+		}
+		o.port.meter.Sent(o.whole)
+	}
+	if !o.room(len(frame)) {
+		o.port.meter.Dropped()
+		return nil
+	}
+	n, err := o.write(frame)
+	switch {
+	case n == len(frame):
+		o.port.meter.Sent(n)
+	case n == 0 || err != nil:
+		o.port.meter.Dropped()
+	default:
+		o.tail, o.whole = append(o.tail[:0], frame[n:]...), len(frame)
+	}
+	return err
+}
+
+// room waits until the tty holds no more than one frame of n bytes, and says
+// whether it does. The kernel would take 4 KiB: four seconds at 9600 baud in
+// which a stopped process would still seem to talk.
+func (o *outlet) room(n int) bool {
+	queued := o.dev.queued()
+	for range drainWaits {
+		if queued <= n {
+			return true
+		}
+		pause := time.Duration(queued-n) * bitsPerByte * time.Second / time.Duration(o.port.cfg.Baud)
+		time.Sleep(min(max(pause, drainMin), drainMax))
+		now := o.dev.queued()
+		if now >= queued {
+			return false // the line stands still: do not wake for nothing
+		}
+		queued = now
+	}
+	return queued <= n
+}
+
+// write writes to the tty without blocking. A tty that is full takes nothing.
+func (o *outlet) write(b []byte) (int, error) {
+	n, err := o.dev.port.Write(b)
+	if err == nil || errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+		return n, nil
+	}
+	return n, fmt.Errorf("write %s: %w", o.port.cfg.Device, err)
+}

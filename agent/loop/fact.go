@@ -1,0 +1,180 @@
+package loop
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twinbeat/twinbeat/agent/act"
+	"github.com/twinbeat/twinbeat/agent/pair"
+	"github.com/twinbeat/twinbeat/agent/report"
+)
+
+// A Fact is something that a lane or a watcher found out. The set is closed.
+type Fact interface{ apply(*Loop, pair.Instant) }
+
+// An opener is a fact after which a gate may open in the same turn, so that
+// the turn mark must be put before it is looked at.
+type opener interface{ opens() }
+
+// groupFact carries a machine's input for one group.
+type groupFact struct {
+	group int
+	in    pair.Input
+}
+
+func (f groupFact) apply(l *Loop, now pair.Instant) { l.step(now, l.groups[f.group], f.in) }
+func (f groupFact) opens()                          {}
+
+// Facts of the watchers.
+type (
+	// ForeignMAC reports that somebody else speaks for an address.
+	ForeignMAC struct {
+		Group        int
+		Address, MAC string
+	}
+	// AddressGone reports that a stranger deleted addresses of a group.
+	AddressGone struct {
+		Group int
+		What  string
+	}
+	// GateChanged reports that a stranger changed or deleted the gate; Restored
+	// says that its rules are back (closed for everybody).
+	GateChanged struct {
+		What     string
+		Restored error
+	}
+	// ServiceFault reports a service that a check found dead.
+	ServiceFault struct {
+		Group     int
+		Name, Err string
+		Final     bool // restarts in place are used up
+		Over      bool // it runs again
+	}
+	// DeviceChanged reports that a device of a group came up or went down.
+	DeviceChanged struct {
+		Group  int
+		Device string
+		Up     bool
+	}
+	// Notice is a line for the journal that calls for no decision.
+	Notice struct{ Event report.Event }
+	// AlarmChanged raises or clears an alarm of a watcher.
+	AlarmChanged struct {
+		Name, Text string
+		On         bool
+	}
+)
+
+func (f ForeignMAC) apply(l *Loop, now pair.Instant) {
+	l.step(now, l.groups[f.Group], pair.ForeignMAC{Address: f.Address, MAC: f.MAC})
+}
+
+func (f AddressGone) apply(l *Loop, now pair.Instant) {
+	g := l.groups[f.Group]
+	if !g.opened {
+		return
+	}
+	l.event(now, report.Event{
+		Kind: "address", Group: g.Name, Seen: f.What + " was deleted by somebody else",
+		Decided: "this node owns the group", Done: "put back and announced",
+	})
+	l.restore(g, "an address was put back")
+}
+
+// restore puts back what a group holds, without a change of role.
+func (l *Loop) restore(g *group, why string) {
+	hands, i, name := l.o.Hands, g.index, g.Name
+	l.lane(fmt.Sprintf("group %d", i), g.Slow.Take, func(ctx context.Context) Fact {
+		if err := hands.TakeAddresses(ctx, i); err != nil {
+			return AlarmChanged{Name: name + "/address", On: true, Text: "put address back: " + err.Error()}
+		}
+		hands.Announce(i, why)
+		return AlarmChanged{Name: name + "/address"}
+	}, raise(name+"/address"))
+}
+
+func (f GateChanged) apply(l *Loop, now pair.Instant) {
+	done := "the gate is back, closed; owners ask for it again"
+	if f.Restored != nil {
+		done = "restore failed: " + f.Restored.Error()
+	}
+	l.alarm("gate-rules", f.Restored != nil, f.What+": "+done)
+	l.event(now, report.Event{Kind: "address", Seen: f.What, Done: done})
+	for _, g := range l.groups {
+		l.verify(now, g, true)
+	}
+}
+
+func (f GateChanged) opens() {}
+
+// verify compares what the loop believes of a lease with what the kernel says.
+func (l *Loop) verify(now pair.Instant, g *group, stranger bool) {
+	if !g.opened {
+		return
+	}
+	held, _, err := l.o.Gate.Held(uint8(g.index))
+	if held && err == nil {
+		return
+	}
+	g.opened = false
+	l.o.Hands.SetOwner(g.index, false)
+	l.step(now, g, pair.LeaseLost{Stranger: stranger})
+}
+
+func (f ServiceFault) apply(l *Loop, now pair.Instant) {
+	g := l.groups[f.Group]
+	if f.Final {
+		l.step(now, g, pair.ServiceFailed{Name: f.Name, Err: f.Err})
+		return
+	}
+	l.alarm(g.Name+"/service-"+f.Name, !f.Over, f.Name+" "+f.Err)
+	l.event(now, report.Event{Kind: "service", Group: g.Name, Seen: f.Name + " " + f.Err})
+}
+
+func (f DeviceChanged) apply(l *Loop, now pair.Instant) {
+	g := l.groups[f.Group]
+	state := "carries no frames"
+	if f.Up {
+		state = "carries frames"
+	}
+	l.alarm(g.Name+"/device-"+f.Device, !f.Up, f.Device+" "+state)
+	if f.Up && g.opened {
+		l.restore(g, f.Device+" came up") // the kernel forgot routes and IPv6 addresses with the link
+	}
+}
+
+func (f Notice) apply(l *Loop, now pair.Instant)       { l.event(now, f.Event) }
+func (f AlarmChanged) apply(l *Loop, now pair.Instant) { l.alarm(f.Name, f.On, f.Text) }
+
+// lane runs fn apart from the loop and brings its fact back. Where fn cannot
+// run or does not come back in time, failed makes the fact instead: what was
+// asked for with a ticket is always answered.
+func (l *Loop) lane(name string, deadline time.Duration, fn func(context.Context) Fact, failed func(error) Fact) {
+	l.op++
+	err := l.o.Lanes.Do(name, l.op, deadline, func(ctx context.Context) any { return fn(ctx) })
+	l.alarm("lane/"+name, err != nil, fmt.Sprintf("%s is behind: %v", name, err))
+	if err != nil {
+		l.late = append(l.late, failed(err))
+		return
+	}
+	l.pending[l.op] = failed
+}
+
+// finished returns the fact that a lane's end stands for, or nil.
+func (l *Loop) finished(r act.Result) Fact {
+	failed := l.pending[r.Ticket]
+	delete(l.pending, r.Ticket)
+	if f, ok := r.Value.(Fact); ok {
+		return f
+	}
+	if failed == nil {
+		return nil
+	}
+	return failed(r.Err)
+}
+
+// raise returns a maker of an alarm for a lane that failed.
+func raise(name string) func(error) Fact {
+	return func(err error) Fact { return AlarmChanged{Name: name, On: true, Text: err.Error()} }
+}

@@ -1,0 +1,115 @@
+package loop
+
+import (
+	"context"
+	"time"
+
+	"github.com/twinbeat/twinbeat/agent/pair"
+	"github.com/twinbeat/twinbeat/agent/report"
+	"github.com/twinbeat/twinbeat/agent/wire"
+)
+
+// fenceAsk is how often the device is asked for the outlet's state while all
+// is well: an unreachable device must be an alarm long before it is needed.
+const fenceAsk = 30 * time.Second
+
+// fenceState merges what several machines want of the one power switch.
+type fenceState struct {
+	waiting map[int]uint32 // group index to ticket
+	running bool
+	began   pair.Instant
+	asked   pair.Instant
+	power   string
+	err     string
+	last    string
+}
+
+// fencePeer starts a fence operation or joins the one under way.
+func (l *Loop) fencePeer(now pair.Instant, g *group, a pair.FencePeer) {
+	f := &l.fence
+	if f.waiting == nil {
+		f.waiting = map[int]uint32{}
+	}
+	f.waiting[g.index] = a.Ticket
+	if f.running {
+		return
+	}
+	f.running, f.began = true, now
+	l.event(now, report.Event{Kind: "fence", Group: g.Name, Seen: a.Why, Decided: "switch " + l.o.Peer.Name + " off", Done: "asking " + l.o.FenceName})
+	l.send(now, wire.FenceNotice, wire.AllGroups)
+	if a.Token {
+		l.contact = false
+	}
+	hands, memory, spend := l.o.Hands, l.o.Memory, a.Token
+	l.lane("fence", l.o.FenceTime, func(ctx context.Context) Fact {
+		if spend { // the token must be spent on disk before it is used
+			if err := memory.SpendToken(); err != nil {
+				return fencedFact{detail: err.Error()}
+			}
+		}
+		proven, detail := hands.Fence(ctx)
+		return fencedFact{proven, detail}
+	}, func(err error) Fact { return fencedFact{detail: err.Error()} })
+}
+
+type fencedFact struct {
+	proven bool
+	detail string
+}
+
+func (r fencedFact) opens() {}
+
+func (r fencedFact) apply(l *Loop, now pair.Instant) {
+	f := &l.fence
+	f.running, f.last = false, r.detail
+	if r.proven {
+		f.power = "off"
+	}
+	l.event(now, report.Event{
+		Kind: "fence", Seen: r.detail, Decided: map[bool]string{true: "proven off", false: "not proven"}[r.proven],
+		Done: l.o.FenceName,
+	})
+	waiting := f.waiting
+	f.waiting = nil
+	for _, g := range l.groups {
+		ticket, asked := waiting[g.index]
+		if asked || r.proven { // one proof serves every group
+			l.step(now, g, pair.FenceDone{Ticket: ticket, Proven: r.proven, Detail: r.detail})
+		}
+	}
+}
+
+// cancelFence withdraws a machine's wish; with nobody left who wants it the
+// operation is ended.
+func (l *Loop) cancelFence(g *group, ticket uint32) {
+	if l.fence.waiting[g.index] != ticket {
+		return
+	}
+	delete(l.fence.waiting, g.index)
+	if len(l.fence.waiting) == 0 && l.fence.running {
+		l.o.Lanes.Cancel("fence")
+	}
+}
+
+// askFence asks for the outlet's state while all is well.
+func (l *Loop) askFence(now pair.Instant) {
+	f := &l.fence
+	if l.o.FenceName == "" || f.running || (f.asked != 0 && now.Since(f.asked) < fenceAsk) {
+		return
+	}
+	f.asked = now
+	hands := l.o.Hands
+	l.lane("fence status", l.o.FenceTime, func(ctx context.Context) Fact {
+		power, err := hands.FenceStatus(ctx)
+		return powerFact{power, text(err)}
+	}, func(err error) Fact { return powerFact{"unknown", err.Error()} })
+}
+
+type powerFact struct{ power, err string }
+
+func (p powerFact) apply(l *Loop, now pair.Instant) {
+	l.fence.power, l.fence.err = p.power, p.err
+	l.alarm("fence-device", p.err != "", l.o.FenceName+": "+p.err)
+	wrong := p.err == "" && p.power == "off" && l.alive(now)
+	l.alarm("fence-wiring", wrong, l.o.FenceName+" says that "+l.o.Peer.Name+" is off, but it beats: wrong outlet?")
+}

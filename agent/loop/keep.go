@@ -1,0 +1,123 @@
+package loop
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twinbeat/twinbeat/agent/pair"
+)
+
+// saveDeadline bounds one write of the journal; a disk that is slower has
+// another problem, and the alarm says so.
+const saveDeadline = 10 * time.Second
+
+// keep notes what a machine wants to survive a reboot.
+func (l *Loop) keep(g *group, p pair.Persist) {
+	l.saved.Terms[g.index] = max(l.saved.Terms[g.index], p.Term)
+	unfit := ""
+	if p.Unfit {
+		unfit = "services failed here"
+	}
+	l.saved.Unfit[g.index] = unfit
+	l.save()
+}
+
+// save writes the journal in its lane. While one write is under way, the next
+// waits and takes the newest state, however many asked.
+func (l *Loop) save() {
+	if l.saving {
+		l.saveAgain = true
+		return
+	}
+	l.saving = true
+	memory, state := l.o.Memory, l.saved.clone()
+	l.lane("journal", saveDeadline,
+		func(context.Context) Fact { return savedFact{memory.Save(state)} },
+		func(err error) Fact { return savedFact{err} })
+}
+
+// clone copies what the journal's lane will read while the loop goes on.
+func (s Saved) clone() Saved {
+	s.Terms = append([]uint32(nil), s.Terms...)
+	s.Unfit = append([]string(nil), s.Unfit...)
+	if s.Maintenance != nil {
+		m := *s.Maintenance
+		s.Maintenance = &m
+	}
+	return s
+}
+
+type savedFact struct{ err error }
+
+func (f savedFact) apply(l *Loop, _ pair.Instant) {
+	l.saving = false
+	l.alarm("journal", f.err != nil, fmt.Sprintf("save journal: %v", f.err))
+	if l.saveAgain {
+		l.saveAgain = false
+		l.save()
+	}
+}
+
+// housekeep is what once a second is often enough for.
+func (l *Loop) housekeep(now pair.Instant) {
+	l.expire(now)
+	for _, g := range l.groups {
+		l.verify(now, g, true)
+		l.renewAddresses(g)
+	}
+	l.askFence(now)
+	if l.peer.ackAt != 0 && now.Since(l.peer.ackAt) < l.o.Dead && !l.contact {
+		l.contact = true
+		memory := l.o.Memory
+		l.lane("journal", saveDeadline,
+			func(context.Context) Fact { return contactFact{memory.RecordContact()} },
+			func(err error) Fact { return contactFact{err} })
+	}
+}
+
+// contactFact ends the note of a two-way contact, which gives a spent boot
+// token anew.
+type contactFact struct{ err error }
+
+func (f contactFact) apply(l *Loop, _ pair.Instant) {
+	l.contact = f.err == nil
+	l.alarm("boot-token", f.err != nil, fmt.Sprintf("keep boot token: %v", f.err))
+}
+
+// renewAddresses extends the lifetime of the addresses, the second layer
+// under the gate.
+func (l *Loop) renewAddresses(g *group) {
+	if !g.opened {
+		return
+	}
+	hands, i := l.o.Hands, g.index
+	name := g.Name + "/lifetime"
+	l.lane(fmt.Sprintf("lifetime %d", i), time.Second, func(ctx context.Context) Fact {
+		missing, err := hands.RenewAddresses(ctx, i)
+		switch {
+		case err != nil:
+			return AlarmChanged{Name: name, On: true, Text: "renew address lifetimes: " + err.Error()}
+		case len(missing) > 0:
+			return AddressGone{Group: i, What: fmt.Sprintf("%s (%d in all)", missing[0], len(missing))}
+		}
+		return AlarmChanged{Name: name}
+	}, raise(name))
+}
+
+// expire ends a maintenance whose time is over. The time left is counted
+// down on the monotonic clock: the wall clock may jump.
+func (l *Loop) expire(now pair.Instant) {
+	m := l.saved.Maintenance
+	if m == nil || m.LeftSec == 0 {
+		return
+	}
+	m.LeftSec--
+	if m.LeftSec > 0 {
+		if m.LeftSec%60 == 0 {
+			l.save() // a reboot may lengthen the maintenance by at most a minute
+		}
+		return
+	}
+	l.endMaintenance(now, "its time is over")
+}

@@ -1,0 +1,176 @@
+package pair
+
+import (
+	"fmt"
+	"time"
+)
+
+// bid is a claim under way: either negotiated with a peer that speaks, or
+// announced to one that is silent.
+type bid struct {
+	on         bool
+	negotiated bool
+	at         Instant // of the first CLAIM
+	next       Instant // of the next one
+	sent       int
+	rest       Instant // no new negotiation before
+}
+
+// prober is the state of the VIP probe.
+type prober struct {
+	ticket  uint32 // outstanding; zero: none
+	doneAt  Instant
+	next    Instant
+	silent  bool // the last one was sent and nobody answered
+	foreign bool // the last one was answered
+	unsent  int  // in a row
+}
+
+// takeAfter is the silence after which the peer's kernel lease has ended,
+// whatever happened to it, and T_takeover has passed. In lease mode the peer
+// may renew for Ack after the last frame that was acknowledged.
+func (m *Machine) takeAfter() time.Duration {
+	lease := m.cfg.Lease + m.cfg.Window
+	if m.peer.known && m.peer.said.Lease > 0 {
+		lease = m.peer.said.Lease
+	}
+	d := lease + m.cfg.Reserve
+	if m.cfg.Mode == ModeLease {
+		d += m.cfg.Ack
+		d += d / 500 // rho, 1000 ppm on either clock
+	}
+	return max(m.cfg.Takeover, d)
+}
+
+// takeAt is when silence alone allows a takeover.
+func (m *Machine) takeAt() (at Instant, ok bool) {
+	p := &m.peer
+	switch {
+	case m.rank() == 0 || m.cfg.Mode == ModeFence || p.known && !p.said.Accept:
+		return 0, false
+	case m.state == Armed:
+		at = p.heardAt.Add(m.takeAfter())
+	case m.cfg.Mode == ModeSilence:
+		at = p.heardAt.Add(max(m.initWait, m.takeAfter()))
+		if !m.cfg.Preferred {
+			at = at.Add(m.takeAfter()) // both may have booted apart: the other one's gate opens first and answers the probe
+		}
+	default:
+		return 0, false
+	}
+	return max(at, m.hold.until), true
+}
+
+// tickSilence bids for the group of a silent peer, and takes it.
+func (m *Machine) tickSilence() {
+	if m.peerIsolated() {
+		m.begin(Solo, EvidenceLease, m.peerLine(), "the peer gave up and is not armed: take the group")
+		return
+	}
+	at, ok := m.takeAt()
+	from := at.Add(-(m.takeAfter() - m.cfg.Dead))
+	if !ok || m.silence() <= m.cfg.Dead || m.now < from {
+		return
+	}
+	if !m.bid.on {
+		m.note(fmt.Sprintf("peer silent for %s", ms(m.silence())), "claim the group", fmt.Sprintf("CLAIM and probe; take in %s", ms(at.Since(m.now))))
+		m.startBid(false)
+		m.prob.silent, m.prob.unsent = false, 0
+	}
+	m.repeatClaim()
+	if !m.probeSilent(m.cfg.Takeover) {
+		m.askProbe()
+		return
+	}
+	if m.now >= at {
+		m.takeSilent()
+	}
+}
+
+func (m *Machine) takeSilent() {
+	s, ev := Active, EvidenceSilence
+	if m.cfg.Mode == ModeLease {
+		s, ev = Solo, EvidenceLease
+	}
+	seen := fmt.Sprintf("peer silent for %s, probe unanswered", ms(m.silence()))
+	if m.prob.unsent > 0 {
+		seen = fmt.Sprintf("peer silent for %s, no probe could be sent", ms(m.silence()))
+	}
+	m.begin(s, ev, seen, fmt.Sprintf("its lease ended after %s", ms(m.takeAfter())))
+}
+
+// peerIsolated reports, in lease mode, a peer that is heard to have given up
+// although it does not hear this node: it leaves ISOLATED only by contact.
+func (m *Machine) peerIsolated() bool {
+	p := &m.peer
+	return m.cfg.Mode == ModeLease && m.state == Armed && m.rank() > 0 && m.now >= m.hold.until &&
+		p.said.State == Isolated && p.said.Accept && m.silence() <= m.cfg.Dead && m.now.Since(p.ackAt) > m.cfg.Dead+m.cfg.Ack
+}
+
+func (m *Machine) startBid(negotiated bool) {
+	m.bid = bid{on: true, negotiated: negotiated, at: m.now, next: m.now}
+}
+
+// endBid forgets the claim and any probe made for it.
+func (m *Machine) endBid() {
+	m.bid = bid{rest: m.bid.rest}
+	m.prob.ticket = 0
+}
+
+// repeatClaim sends CLAIM every beat at first, then slower.
+func (m *Machine) repeatClaim() {
+	if m.now < m.bid.next {
+		return
+	}
+	m.bid.sent++
+	pace := m.cfg.Beat
+	if m.bid.sent > repeatBeats {
+		pace = max(m.cfg.Dead, m.cfg.Beat)
+	}
+	m.bid.next = m.now.Add(pace)
+	m.do(Send{Claim})
+}
+
+// probeSilent reports whether a probe that ended within d found nobody.
+func (m *Machine) probeSilent(d time.Duration) bool {
+	return m.prob.silent && m.prob.ticket == 0 && m.now.Since(m.prob.doneAt) <= d
+}
+
+func (m *Machine) askProbe() {
+	if m.prob.ticket != 0 || m.now < m.prob.next {
+		return
+	}
+	m.prob.ticket = m.ticket()
+	m.do(Probe{Ticket: m.prob.ticket})
+}
+
+// probeDone takes the answer of the network to "does anybody own the VIP".
+func (m *Machine) probeDone(in ProbeDone) {
+	if in.Ticket != m.prob.ticket || m.prob.ticket == 0 {
+		return // stale
+	}
+	m.prob.ticket, m.prob.doneAt = 0, m.now
+	m.prob.foreign = in.Foreign
+	switch {
+	case in.Foreign:
+		m.prob.silent, m.prob.unsent = false, 0
+		m.prob.next = m.now.Add(m.cfg.Dead)
+	case !in.Sent:
+		m.prob.unsent++
+		m.prob.silent = m.prob.unsent >= unsentProbes // it never could: do not wait for ever
+		m.prob.next = m.now.Add(m.cfg.Beat)
+	default:
+		m.prob.silent, m.prob.unsent = true, 0
+		m.prob.next = m.now
+	}
+	m.alarm(alarmVeto, in.Foreign, in.Who+" answers for an address of the group")
+	switch {
+	case m.state == Isolated || m.state == Boot || m.state == Standby || m.state == Armed:
+		m.tickSilence()
+		m.tickFence()
+	case m.state.Owns() && in.Foreign && m.own.gate != gateOpen:
+		m.giveUp(Standby, in.Who+" answers for an address of the group", "somebody owns it already")
+	case m.state.Owns():
+		m.openGate()
+	}
+}

@@ -1,0 +1,123 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/twinbeat/twinbeat/agent/config"
+	"github.com/twinbeat/twinbeat/agent/link"
+	"github.com/twinbeat/twinbeat/agent/link/mcast"
+	"github.com/twinbeat/twinbeat/agent/link/serial"
+	"github.com/twinbeat/twinbeat/agent/loop"
+	"github.com/twinbeat/twinbeat/agent/pair"
+	"github.com/twinbeat/twinbeat/agent/wire"
+)
+
+// path joins a link's driver with the opener that authenticates what it brings.
+type path struct {
+	link.Link
+	opener *wire.Opener
+
+	mu   sync.Mutex
+	full uint64 // frames that the loop's queue had no room for
+}
+
+// newPath makes the driver that a link's configuration asks for.
+func newPath(l config.Link, t config.Timing) (*path, error) {
+	var driver link.Link
+	var err error
+	switch l.Type {
+	case "serial":
+		driver, err = serial.New(serial.Config{
+			Device: l.Device, Baud: l.Baud, IgnoreLines: l.Lines == "ignore", LinesEvery: t.Beat,
+			MaxFrame: wire.MaxFrame, Frame: wire.AppendSerial,
+			NewDeframer: func() serial.Deframer { return new(wire.Deframer) },
+		})
+	case "multicast", "unicast":
+		driver, err = mcast.New(mcast.Config{
+			Interface: l.Interface, Group: l.Group, Local: l.Local, Remote: l.Remote, Port: l.Port,
+		})
+	default:
+		err = fmt.Errorf("unknown type %q", l.Type)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make link %q: %w", l.Name, err)
+	}
+	return &path{Link: driver}, nil
+}
+
+// run reads until ctx ends. Frames are authenticated here, in the link's own
+// goroutine, so that a flood of garbage costs the loop nothing.
+func (p *path) run(ctx context.Context, id uint8, offer func(loop.Frame) bool) {
+	heard, _ := p.Link.(interface{ Heard() })
+	var f loop.Frame
+	f.Link = id
+	err := p.Link.Run(ctx, func(payload []byte) {
+		if p.opener.Open(payload, &f.Message) != 0 {
+			return
+		}
+		f.At = monotonic()
+		if heard != nil {
+			heard.Heard()
+		}
+		if !offer(f) {
+			p.mu.Lock()
+			p.full++
+			p.mu.Unlock()
+		}
+	})
+	if err != nil && !errors.Is(err, context.Canceled) {
+		panic(fmt.Sprintf("agent: link %s ended: %v", p.Name(), err))
+	}
+}
+
+// Open says whether the driver has its device, and why not.
+func (p *path) Open() (bool, string) {
+	s := p.Stats()
+	return s.Up, s.Err
+}
+
+// Lines returns what a full null-modem cable says of the peer.
+func (p *path) Lines() pair.LineState {
+	l, ok := p.Link.(link.Liner)
+	if !ok {
+		return pair.LinesUnknown
+	}
+	state, class := l.Lines()
+	if class != link.CableFull {
+		return pair.LinesUnknown
+	}
+	return pair.LineState(state)
+}
+
+// View returns what the driver and the opener counted.
+func (p *path) View() loop.PathView {
+	s := p.Stats()
+	v := loop.PathView{
+		TxFrames: s.TxFrames, TxBytes: s.TxBytes, TxDropped: s.TxDropped,
+		RxFrames: s.RxFrames, RxBytes: s.RxBytes, Reopens: s.Reopens,
+		Drops: map[string]uint64{},
+	}
+	for reason, n := range p.opener.Stats() {
+		if reason != 0 && n > 0 {
+			v.Drops[wire.Drop(reason).String()] = n
+		}
+	}
+	if s.RxErrors > 0 {
+		v.Drops["unreadable"] = s.RxErrors
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.full > 0 {
+		v.Drops["queue-full"] = p.full
+	}
+	if l, ok := p.Link.(link.Liner); ok {
+		state, class := l.Lines()
+		if class != link.CableUnknown {
+			v.Lines = fmt.Sprintf("%s (%s cable)", state, class)
+		}
+	}
+	return v
+}

@@ -1,0 +1,212 @@
+// Package service decides how a group's services are started, stopped and
+// checked, in order and within deadlines, and reports what it saw. It refuses
+// to guess: a state it could not read is Unknown, never Running or Stopped,
+// and it never decides which node should run a service.
+//
+// Start reading at Group; Unit is one service, Command is one program run.
+//
+// A daemon that a start command leaves behind stays in the agent's cgroup. An
+// init system that kills whole cgroups on restart (systemd's default) must be
+// told not to (KillMode=process), or restarting the agent stops the services.
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Defaults of a Spec's durations; reference.toml states them too.
+const (
+	DefaultStartTimeout  = 20 * time.Second
+	DefaultStopTimeout   = 20 * time.Second
+	DefaultStatusTimeout = 5 * time.Second
+	DefaultRestartWindow = 10 * time.Minute
+	MinCheckInterval     = 100 * time.Millisecond // a faster check is a fork bomb on a small router
+	MaxRestarts          = 100                    // restarts in one window; more is refused by New
+)
+
+// ErrNoStatus says that a unit cannot tell its state: the command driver
+// without a status command, or an init script without a status action. Such a
+// unit is started and stopped by the word of its commands and never checked.
+var ErrNoStatus = errors.New("no status command")
+
+// A Spec describes one service of a group. Durations of zero mean the default
+// of this package, except CheckInterval, where zero means no recurring check.
+type Spec struct {
+	Name   string // for logs, status and TWINBEAT_SERVICE
+	Group  string // for TWINBEAT_GROUP; NewGroup fills it
+	Driver string // systemd, sysv or command
+	Unit   string // systemd: unit name; sysv: script name or absolute path
+
+	Start, Stop, Status []string // command: argument vectors, no shell
+
+	// OnTake says what taking the group does to the service:
+	// start (start it unless it runs), restart (for a daemon that must bind
+	// the virtual address anew), reload (start it, or reload if it runs), or
+	// none (neither start nor stop it; only check it). Empty means start.
+	OnTake string
+
+	StartTimeout, StopTimeout, StatusTimeout time.Duration
+
+	CheckInterval time.Duration
+	Restarts      int           // restarts in place within RestartWindow before the fault is final
+	RestartWindow time.Duration // sliding
+
+	OnStartFailure string // handover or stay; empty means handover
+	OnStopFailure  string // fence or proceed; empty means fence
+	KeepOnStop     bool   // leave it running when the group goes: it runs on both nodes
+}
+
+// A State is what a service was seen to be doing.
+type State uint8
+
+// The states. The zero State claims nothing.
+const (
+	Unknown State = iota // could not be read, or the answer contradicts itself
+	Running
+	Stopped
+)
+
+// String returns the state in lower case, as status prints it.
+func (s State) String() string {
+	switch s {
+	case Running:
+		return "running"
+	case Stopped:
+		return "stopped"
+	default:
+		return "unknown"
+	}
+}
+
+// A Unit is one service as its driver sees it. Each call runs at most a few
+// commands, ends soon after ctx does, and leaves no command of its own behind
+// except the daemons a successful start command made.
+type Unit interface {
+	// Start asks for the service and returns when its command did.
+	Start(ctx context.Context) error
+	// Stop asks for the service to end; whether it did is for Status to say.
+	Stop(ctx context.Context) error
+	// Restart stops and starts the service.
+	Restart(ctx context.Context) error
+	// Status reads the state; an error comes only with Unknown.
+	Status(ctx context.Context) (State, error)
+}
+
+// A reloader is a Unit that can take a new address or configuration without
+// ending its process.
+type reloader interface {
+	Reload(ctx context.Context) error
+}
+
+// New returns the unit that a Spec describes, or says what is wrong with the
+// Spec. It looks at no file: whether the unit is installed shows at its use.
+func New(s Spec) (Unit, error) {
+	s, err := s.complete()
+	if err != nil {
+		return nil, fmt.Errorf("service %q: %w", s.Name, err)
+	}
+	return s.unit(), nil
+}
+
+func (s Spec) unit() Unit {
+	switch s.Driver {
+	case "systemd":
+		return &systemd{unit: s.Unit, env: s.env()}
+	case "sysv":
+		script := s.Unit
+		if !filepath.IsAbs(script) {
+			script = filepath.Join(initDir, script)
+		}
+		return &sysv{script: script, env: s.env()}
+	default:
+		return &triple{start: s.Start, stop: s.Stop, status: s.Status, env: s.env()}
+	}
+}
+
+func (s Spec) env() []string {
+	return []string{"TWINBEAT_GROUP=" + s.Group, "TWINBEAT_SERVICE=" + s.Name}
+}
+
+// complete fills in defaults and checks the rest.
+func (s Spec) complete() (Spec, error) {
+	setDefault(&s.OnTake, "start")
+	setDefault(&s.OnStartFailure, "handover")
+	setDefault(&s.OnStopFailure, "fence")
+	setDefault(&s.StartTimeout, DefaultStartTimeout)
+	setDefault(&s.StopTimeout, DefaultStopTimeout)
+	setDefault(&s.StatusTimeout, DefaultStatusTimeout)
+	setDefault(&s.RestartWindow, DefaultRestartWindow)
+	if s.Name == "" || strings.ContainsAny(s.Name+s.Group, "\x00\n") {
+		return s, errors.New("check name: empty, or holds a newline")
+	}
+	words := []struct {
+		key, value string
+		allowed    string
+	}{
+		{"on_take", s.OnTake, "start restart reload none"},
+		{"on_start_failure", s.OnStartFailure, "handover stay"},
+		{"on_stop_failure", s.OnStopFailure, "fence proceed"},
+	}
+	for _, w := range words {
+		if !isOneOf(w.value, w.allowed) {
+			return s, fmt.Errorf("check %s: %q is none of: %s", w.key, w.value, w.allowed)
+		}
+	}
+	if s.CheckInterval != 0 && s.CheckInterval < MinCheckInterval {
+		return s, fmt.Errorf("check check_interval: %v is shorter than %v", s.CheckInterval, MinCheckInterval)
+	}
+	if s.Restarts < 0 || s.Restarts > MaxRestarts {
+		return s, fmt.Errorf("check restarts: %d is not within 0..%d", s.Restarts, MaxRestarts)
+	}
+	return s, s.checkDriver()
+}
+
+func (s Spec) checkDriver() error {
+	switch s.Driver {
+	case "systemd":
+		return checkUnitName(s.Unit)
+	case "sysv":
+		return checkScriptName(s.Unit)
+	case "command":
+		return s.checkCommands()
+	default:
+		return fmt.Errorf("check driver: %q is none of: systemd sysv command", s.Driver)
+	}
+}
+
+func (s Spec) checkCommands() error {
+	if s.OnTake == "reload" {
+		return errors.New("check on_take: the command driver has no reload; use restart or start")
+	}
+	if s.OnTake == "none" {
+		return nil // nothing is started or stopped; a status alone is enough
+	}
+	if len(s.Start) == 0 {
+		return errors.New("check start: the command driver needs a start command")
+	}
+	if len(s.Stop) == 0 && !s.KeepOnStop {
+		return errors.New("check stop: the command driver needs a stop command")
+	}
+	return nil
+}
+
+func setDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+func isOneOf(word, allowed string) bool {
+	for _, a := range strings.Fields(allowed) {
+		if word == a {
+			return true
+		}
+	}
+	return false
+}

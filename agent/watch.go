@@ -1,0 +1,164 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/twinbeat/twinbeat/agent/control"
+	"github.com/twinbeat/twinbeat/agent/journal"
+	"github.com/twinbeat/twinbeat/agent/loop"
+	"github.com/twinbeat/twinbeat/agent/report"
+)
+
+// watch starts everything that looks at the world for the loop.
+func (a *agent) watch(ctx context.Context) {
+	a.group.Go(func() { a.memory.write(ctx) })
+	a.group.Go(func() { a.watchKeys(ctx) })
+	a.group.Go(func() { a.hands.watchKernel(ctx, a.lease) })
+	a.group.Go(func() { a.hands.watchForeign(ctx) })
+	a.group.Go(func() { a.hands.refresh(ctx) })
+	a.group.Go(func() {
+		a.lease.Watch(ctx, func(what string, restored error) {
+			a.loop.Tell(loop.GateChanged{What: what, Restored: restored})
+		})
+	})
+}
+
+// eventQueue is how many events may wait for the disk; more are lost to the
+// file, and counted, but stay on the board.
+const eventQueue = 256
+
+// flushEvery is how often events are forced to the disk: flash wears out, and
+// a power cut may cost the last minute of the story.
+const flushEvery = time.Minute
+
+// memory is the journal as the loop sees it.
+type memory struct {
+	a      *agent
+	events chan report.Event
+	lost   atomic.Uint64
+}
+
+func newMemory(a *agent) *memory {
+	return &memory{a: a, events: make(chan report.Event, eventQueue)}
+}
+
+// SpendToken spends the boot token on disk.
+func (m *memory) SpendToken() error { return m.a.journal.SpendToken() }
+
+// RecordContact gives a spent boot token anew.
+func (m *memory) RecordContact() error { return m.a.journal.RecordContact() }
+
+// Save keeps what must survive a reboot.
+func (m *memory) Save(s loop.Saved) error {
+	state := m.a.state
+	state.Clean = s.Clean
+	state.Terms, state.Unfit = map[string]uint32{}, map[string]string{}
+	for i, g := range m.a.cfg.Groups {
+		state.Terms[g.Name] = s.Terms[i]
+		if s.Unfit[i] != "" {
+			state.Unfit[g.Name] = s.Unfit[i]
+		}
+	}
+	state.Maintenance = nil
+	if t := s.Maintenance; t != nil {
+		state.Maintenance = &journal.Maintenance{
+			Reason: t.Reason, By: t.By, SinceWall: t.Since, Left: time.Duration(t.LeftSec) * time.Second,
+		}
+	}
+	return m.a.journal.Save(state)
+}
+
+// Append hands one event to the writer.
+func (m *memory) Append(e report.Event) {
+	select {
+	case m.events <- e:
+	default:
+		m.lost.Add(1)
+	}
+}
+
+// write puts events into their file until ctx ends and the queue is empty.
+func (m *memory) write(ctx context.Context) {
+	tick := time.NewTicker(flushEvery)
+	defer tick.Stop()
+	defer m.a.journal.Close()
+	for {
+		select {
+		case e := <-m.events:
+			m.append(e)
+		case <-tick.C:
+			m.trouble(m.a.journal.FlushEvents(flushEvery))
+		case <-ctx.Done():
+			for range len(m.events) {
+				m.append(<-m.events)
+			}
+			return
+		}
+	}
+}
+
+func (m *memory) append(e report.Event) { m.trouble(m.a.journal.Append(e)) }
+
+func (m *memory) trouble(err error) {
+	if err == nil {
+		if n := m.lost.Swap(0); n > 0 {
+			m.a.log.Warn("events were not written, the disk was too slow", "lost", n)
+		}
+		return
+	}
+	m.a.log.Warn("write events", "err", err)
+}
+
+// saved turns what the journal held into the loop's terms.
+func (a *agent) saved() loop.Saved {
+	var s loop.Saved
+	for _, g := range a.cfg.Groups {
+		s.Terms = append(s.Terms, a.state.Terms[g.Name])
+		s.Unfit = append(s.Unfit, a.state.Unfit[g.Name])
+	}
+	if m := a.state.Maintenance; m != nil {
+		s.Maintenance = &report.Maintenance{
+			Reason: m.Reason, By: m.By, Since: m.SinceWall, LeftSec: int64(m.Left / time.Second),
+		}
+	}
+	return s
+}
+
+// statusTime bounds how long a question may wait for the loop's turn.
+const statusTime = 2 * time.Second
+
+// handler answers the control socket.
+type handler struct{ a *agent }
+
+// Snapshot asks the loop; if the loop does not turn, the last answer is shown
+// with an alarm that says so.
+func (h handler) Snapshot() report.Snapshot {
+	ctx, cancel := context.WithTimeout(context.Background(), statusTime)
+	defer cancel()
+	s, err := h.a.loop.Snapshot(ctx)
+	if err != nil {
+		s = h.a.board.Snapshot()
+		s.Alarms = append(s.Alarms, report.Alarm{Name: "loop", Since: time.Now(), Text: err.Error() + "; what is shown is old"})
+		return s
+	}
+	h.a.board.Publish(s)
+	return s
+}
+
+// Events returns what the board holds.
+func (h handler) Events(after uint64) []report.Event { return h.a.board.Events(after) }
+
+// Wait waits for news on the board.
+func (h handler) Wait(ctx context.Context, after uint64) error { return h.a.board.Wait(ctx, after) }
+
+// Do carries out an order.
+func (h handler) Do(ctx context.Context, o control.Order) (string, error) {
+	text, err := h.a.loop.Do(ctx, loop.Order(o))
+	if err != nil && ctx.Err() != nil {
+		err = errors.Join(err, ctx.Err())
+	}
+	return text, err
+}

@@ -1,0 +1,191 @@
+package kernel
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/twinbeat/twinbeat/vip"
+)
+
+// A device is what we keep about a network device between calls, so that Take
+// need not ask. Watch keeps it fresh; without Watch a stale index is noticed
+// by the kernel's refusal.
+type device struct {
+	index    uint32
+	name     string
+	running  bool // administratively up and with carrier (IFF_RUNNING)
+	loopback bool
+	promotes bool // net.ipv4.conf.DEVICE.promote_secondaries
+}
+
+// parseDevice reads an RTM_NEWLINK or RTM_DELLINK. Bridges send messages of
+// their own family about their ports; those are not about devices.
+func parseDevice(body []byte) (device, bool) {
+	if len(body) < linkHeader || body[0] != unix.AF_UNSPEC {
+		return device{}, false
+	}
+	flags := native.Uint32(body[8:])
+	d := device{
+		index:    native.Uint32(body[4:]),
+		running:  flags&unix.IFF_UP != 0 && flags&unix.IFF_RUNNING != 0,
+		loopback: flags&unix.IFF_LOOPBACK != 0,
+	}
+	attributes(body[linkHeader:], func(kind uint16, value []byte) {
+		switch kind {
+		case unix.IFLA_IFNAME:
+			d.name = text(value)
+		case iflaAFSpec:
+			d.promotes = devconf(value, promoteSecondaries) != 0
+		}
+	})
+	return d, d.name != ""
+}
+
+// devconf reads an IPv4 setting of a device out of IFLA_AF_SPEC.
+func devconf(spec []byte, setting int) uint32 {
+	var result uint32
+	attributes(spec, func(kind uint16, value []byte) {
+		if kind != unix.AF_INET {
+			return
+		}
+		attributes(value, func(kind uint16, conf []byte) {
+			at := 4 * (setting - 1) // the array starts with setting 1
+			if kind == unix.IFLA_INET_CONF && len(conf) >= at+4 {
+				result = native.Uint32(conf[at:])
+			}
+		})
+	})
+	return result
+}
+
+func (k *Kernel) readDevices() error {
+	devices, err := k.listDevices()
+	if err != nil {
+		return err
+	}
+	k.devices = make(map[string]device, len(devices))
+	for _, d := range devices {
+		k.devices[d.name] = d
+	}
+	return nil
+}
+
+func (k *Kernel) listDevices() ([]device, error) {
+	var request builder
+	request.b = make([]byte, linkHeader, linkHeader+8)
+	request.number(iflaExtMask, skipStats) // most of a dump is counters
+	var found []device
+	err := k.s.dump(unix.RTM_GETLINK, request.b, func() { found = found[:0] }, func(m message) {
+		if d, ok := parseDevice(m.body); ok && m.kind == unix.RTM_NEWLINK {
+			found = append(found, d)
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list devices: %w", err)
+	}
+	return found, nil
+}
+
+// index is the device's number, or 0 if there is no such device.
+func (k *Kernel) index(name string) uint32 { return k.devices[name].index }
+
+// promote switches promote_secondaries on for the devices of IPv4 addresses on
+// which it is off, and reports it.
+func (k *Kernel) promote(ctx context.Context, addresses []vip.Address) error {
+	var off []device
+	last := ""
+	for _, a := range addresses {
+		if a.Device == last || !a.Prefix.Addr().Is4() {
+			continue
+		}
+		last = a.Device // sets are sorted by device, so this asks once a device
+		d, ok := k.devices[a.Device]
+		if ok && !d.promotes && !slices.Contains(off, d) {
+			off = append(off, d)
+		}
+	}
+	if len(off) == 0 {
+		return nil
+	}
+	var f faults
+	err := k.s.do(ctx, work{
+		n:     len(off),
+		build: func(w *builder, i int, seq uint32) { buildPromote(w, off[i].index, seq) },
+		fail: func(i int, err error) {
+			f.add(fmt.Errorf("set promote_secondaries of %s: %w", off[i].name, err))
+			off[i].promotes = true // marks it as not done
+		},
+	})
+	f.add(err)
+	for _, d := range off {
+		if err != nil || d.promotes {
+			continue
+		}
+		d.promotes = true
+		k.devices[d.name] = d
+		k.found(Finding{
+			Kind: Promoted, Device: d.name,
+			Text: "set net.ipv4.conf." + d.name + ".promote_secondaries to 1: it was 0, and removing one address could have removed others of its subnet",
+		})
+	}
+	return f.join()
+}
+
+func buildPromote(w *builder, index, seq uint32) {
+	w.begin(unix.RTM_SETLINK, 0, seq)
+	w.b = append(w.b, unix.AF_UNSPEC, 0, 0, 0)
+	w.b = native.AppendUint32(w.b, index)
+	w.b = append(w.b, make([]byte, 8)...) // no change of flags
+	spec := w.open(iflaAFSpec)
+	inet := w.open(unix.AF_INET)
+	conf := w.open(unix.IFLA_INET_CONF)
+	w.number(promoteSecondaries, 1)
+	w.shut(conf)
+	w.shut(inet)
+	w.shut(spec)
+	w.end()
+}
+
+// OwnAddresses lists the addresses of the devices that are not VIPs (see
+// Know), sorted and without repetition. Host bits are kept. No devices means
+// all devices.
+func (k *Kernel) OwnAddresses(devices []string) ([]netip.Prefix, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	all, err := k.listAddresses()
+	if err != nil {
+		return nil, err
+	}
+	var own []netip.Prefix
+	for _, e := range all {
+		if len(devices) > 0 && !slices.Contains(devices, e.device) {
+			continue
+		}
+		if !k.isVIP(e) {
+			own = append(own, e.prefix)
+		}
+	}
+	slices.SortFunc(own, func(a, b netip.Prefix) int {
+		if c := a.Addr().Compare(b.Addr()); c != 0 {
+			return c
+		}
+		return a.Bits() - b.Bits()
+	})
+	return slices.Compact(own), nil
+}
+
+// isVIP says whether the entry is a VIP of any group. One that sits on a device
+// where it does not belong is still none of our own addresses; only link-local
+// addresses are another address on another device.
+func (k *Kernel) isVIP(e entry) bool {
+	ip := e.prefix.Addr()
+	if ip.Is6() && ip.IsLinkLocalUnicast() {
+		_, ok := k.known[place{ip, e.device}]
+		return ok
+	}
+	return k.knownIPs[ip]
+}

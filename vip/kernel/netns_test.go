@@ -1,0 +1,181 @@
+package kernel
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/twinbeat/twinbeat/vip"
+)
+
+// inside marks the test binary that runs in its own network namespace.
+const inside = "TWINBEAT_TEST_NETNS"
+
+// TestMain runs the whole test binary again in a network namespace of its own,
+// so that every goroutine and /proc/sys see that namespace and nothing of the
+// machine can be touched.
+func TestMain(m *testing.M) {
+	if os.Getenv(inside) != "" {
+		os.Exit(m.Run())
+	}
+	self := exec.Command("/proc/self/exe", os.Args[1:]...)
+	self.Env = append(os.Environ(), inside+"=1")
+	self.Stdin, self.Stdout, self.Stderr = os.Stdin, os.Stdout, os.Stderr
+	self.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	if os.Getuid() != 0 {
+		self.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		self.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+		self.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+	}
+	runtime.LockOSThread() // Pdeathsig follows the thread
+	err := self.Run()
+	if self.ProcessState == nil {
+		fmt.Fprintln(os.Stderr, "SKIP: neither root nor allowed to make a network namespace:", err)
+		os.Exit(0)
+	}
+	os.Exit(self.ProcessState.ExitCode())
+}
+
+var devices atomic.Int32
+
+// veth makes a pair of connected devices, both up, and returns the first's name.
+func veth(tb testing.TB) (name, peer string) {
+	tb.Helper()
+	n := devices.Add(1)
+	name, peer = fmt.Sprintf("tb%d", n), fmt.Sprintf("tp%d", n)
+	link := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: peer}
+	addLink(tb, link)
+	up(tb, peer)
+	return name, peer
+}
+
+func addLink(tb testing.TB, link netlink.Link) {
+	tb.Helper()
+	must(tb, netlink.LinkAdd(link))
+	tb.Cleanup(func() { _ = netlink.LinkDel(link) })
+	up(tb, link.Attrs().Name)
+}
+
+func byName(tb testing.TB, name string) netlink.Link {
+	tb.Helper()
+	link, err := netlink.LinkByName(name)
+	must(tb, err)
+	return link
+}
+
+func up(tb testing.TB, name string) {
+	tb.Helper()
+	must(tb, netlink.LinkSetUp(byName(tb, name)))
+}
+
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func newKernel(tb testing.TB) (*Kernel, *[]Finding) {
+	tb.Helper()
+	var findings []Finding
+	k, err := New(Options{Found: func(f Finding) { findings = append(findings, f) }})
+	must(tb, err)
+	tb.Cleanup(func() { k.Close() })
+	return k, &findings
+}
+
+func parse(tb testing.TB, texts ...string) []vip.Address {
+	tb.Helper()
+	var as []vip.Address
+	for _, text := range texts {
+		a, err := vip.ParseAddress(text)
+		must(tb, err)
+		as = append(as, a)
+	}
+	return as
+}
+
+func setOf(tb testing.TB, texts ...string) vip.Set {
+	tb.Helper()
+	return vip.Set{Addresses: parse(tb, texts...)}
+}
+
+// shown is what another netlink implementation reads from the kernel.
+func shown(tb testing.TB, device string, fam int) map[string]netlink.Addr {
+	tb.Helper()
+	list, err := netlink.AddrList(byName(tb, device), fam)
+	must(tb, err)
+	out := map[string]netlink.Addr{}
+	for _, a := range list {
+		out[a.IPNet.String()] = a
+	}
+	return out
+}
+
+func ip(tb testing.TB, args string) string {
+	tb.Helper()
+	out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput()
+	if err != nil {
+		tb.Fatalf("ip %s: %v: %s", args, err, out)
+	}
+	return string(out)
+}
+
+func sysctl(tb testing.TB, path, value string) {
+	tb.Helper()
+	must(tb, os.WriteFile("/proc/sys/net/"+path, []byte(value), 0o644))
+}
+
+func sysctlOf(tb testing.TB, path string) string {
+	tb.Helper()
+	b, err := os.ReadFile("/proc/sys/net/" + path)
+	must(tb, err)
+	return strings.TrimSpace(string(b))
+}
+
+// many is n addresses of one device, half IPv4 and half IPv6 if mixed.
+func many(n int, device string, six bool) []vip.Address {
+	out := make([]vip.Address, n)
+	for i := range out {
+		a := netip.AddrFrom4([4]byte{10, 84, byte(i >> 8), byte(i)})
+		bits := 16
+		if six {
+			a, bits = netip.MustParseAddr("2001:db8:84::"+strconv.FormatInt(int64(i+1), 16)), 64
+		} else {
+			a = a.Next()
+		}
+		out[i] = vip.Address{Prefix: netip.PrefixFrom(a, bits), Device: device}
+	}
+	return out
+}
+
+// within waits until the condition holds.
+func within(tb testing.TB, limit time.Duration, what string, ok func() bool) time.Duration {
+	tb.Helper()
+	start := time.Now()
+	for time.Since(start) < limit {
+		if ok() {
+			return time.Since(start)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	tb.Fatalf("not within %v: %s", limit, what)
+	return 0
+}
+
+const usableMask = unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED
+
+func mustPrefix(text string) netip.Prefix { return netip.MustParsePrefix(text) }
+
+func mustAddr(text string) netip.Addr { return netip.MustParseAddr(text) }
