@@ -49,6 +49,7 @@ type agent struct {
 	keys    *wire.Keyring
 	journal *journal.Journal
 	state   journal.State
+	server  *control.Server
 	board   *control.Board
 	wire    *wire.Endpoint
 	lease   leaseholder
@@ -72,6 +73,12 @@ func Run(ctx context.Context, o Options) error {
 			a.log.Warn("realtime not available, a busy machine may beat late", "err", err)
 		}
 	}
+	// Before anything is touched: a second agent must find out here.
+	var err error
+	if a.server, err = control.Listen(control.Config{Path: a.cfg.ControlSocket, Group: a.cfg.ControlGroup}); err != nil {
+		return err
+	}
+	defer a.server.Close()
 	// What the agent starts outlives ctx: giving up the groups in order takes
 	// the links, the lanes and the kernel.
 	inner, cancel := context.WithCancel(context.Background())
@@ -90,16 +97,12 @@ func (a *agent) serve(ctx, inner context.Context) error {
 		a.group.Go(func() { p.run(inner, uint8(i), a.loop.Offer) })
 	}
 	a.watch(inner)
-	server, err := control.Listen(control.Config{Path: a.cfg.ControlSocket, Group: a.cfg.ControlGroup})
-	if err != nil {
-		return err
-	}
 	a.group.Go(func() {
-		if err := server.Serve(inner, handler{a}); err != nil {
+		if err := a.server.Serve(inner, handler{a}); err != nil {
 			a.log.Error("control socket", "err", err)
 		}
 	})
-	err = a.loop.Run(ctx, stopGrace)
+	err := a.loop.Run(ctx, stopGrace)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("stop: groups were not released within %s; their leases run out by themselves", stopGrace)
 	}
@@ -139,8 +142,8 @@ func (a *agent) open(ctx context.Context) error {
 	var troubles []error
 	var err error
 	a.journal, a.state, troubles = journal.Open(a.cfg.StateDir)
-	if a.journal == nil {
-		return errors.Join(troubles...)
+	if err := errors.Join(troubles...); errors.Is(err, journal.ErrLocked) {
+		return err
 	}
 	earlier, err := a.journal.Events()
 	if err != nil {

@@ -121,7 +121,7 @@ func (a *agent) saved() loop.Saved {
 	}
 	if m := a.state.Maintenance; m != nil {
 		s.Maintenance = &report.Maintenance{
-			Reason: m.Reason, By: m.By, Since: m.SinceWall, LeftSec: int64(m.Left / time.Second),
+			Reason: m.Reason, By: m.By, Since: m.SinceWall, LeftSec: int64((m.Left + time.Second - 1) / time.Second), // 0 would mean for ever
 		}
 	}
 	return s

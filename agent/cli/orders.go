@@ -50,7 +50,7 @@ clears failed and unfit of GROUP, or of every group if none is named.`,
 }
 
 var maintenanceCommand = command{
-	name: "maintenance", args: "on|off|status [--reason WORDS] [--for TIME] [--force]", summary: "take this node out of service, and back",
+	name: "maintenance", args: "on|off|status --reason WORDS [--for TIME] [--force]", summary: "take this node out of service, and back",
 	text: `maintenance on hands every group to the peer and keeps this node from taking any
 until maintenance off, over restarts, or for as long as --for says. It is
 refused if the peer could not take a group; --force leaves that group unserved.
@@ -126,6 +126,9 @@ func (sh *shell) maintenance(o *options, operands []string) error {
 	}
 	if verb != "on" && (o.span != "" || o.force) {
 		return &usageError{text: "maintenance: --for and --force go with on"}
+	}
+	if verb == "on" && o.reason == "" {
+		return &usageError{text: "maintenance on: say why with --reason", hint: "the next person will ask"}
 	}
 	order := control.Order{Reason: o.reason, For: span, Force: o.force}
 	switch verb {

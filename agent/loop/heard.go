@@ -36,6 +36,9 @@ func (l *Loop) heard(now pair.Instant, f *Frame) {
 	}
 	if m.Session != l.session {
 		l.follow(now)
+		if m.Session != l.session {
+			return // still under way from the session before
+		}
 	}
 	p := l.paths[f.Link]
 	p.heard(f.At, m, &l.sent)

@@ -157,6 +157,7 @@ func (m *Machine) arm(in Heard, fresh bool) {
 		return
 	}
 	m.alarm(alarmSplit, false, "")
+	m.alarm(alarmLease, false, "")
 	m.to(Armed, m.peerLine(), "the peer owns the group and hears this node", "take over if it falls silent")
 }
 

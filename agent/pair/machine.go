@@ -2,6 +2,7 @@ package pair
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -194,7 +195,9 @@ func (m *Machine) to(s State, seen, decided, doing string) {
 	m.do(r)
 	m.alarm(alarmIsolated, s == Isolated, "this node waits for contact before it takes anything")
 	m.alarm(alarmFailed, s == Failed, seen)
-	m.do(Send{Beat}) // the peer acts on the state: tell it now, not with the next beat
+	if !slices.Contains(m.out, Action(Send{Beat})) {
+		m.do(Send{Beat}) // the peer acts on the state: tell it now, not with the next beat
+	}
 }
 
 // note records a decision that changes no state.

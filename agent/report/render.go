@@ -80,11 +80,15 @@ func renderNodes(p *page, s Snapshot) {
 
 func nodeLine(n NodeView, self bool) string {
 	var parts []string
+	last := "never heard"
+	if n.HeardAgoMS != nil {
+		last = "last heard " + ago(n.HeardAgoMS)
+	}
 	switch {
 	case self:
 		parts = append(parts, "this node")
 	case !n.Alive:
-		parts = append(parts, "NOT ALIVE", "last heard "+ago(n.HeardAgoMS))
+		parts = append(parts, "NOT ALIVE", last)
 	case !n.TwoWay:
 		parts = append(parts, "alive, but ONE-WAY", "heard "+ago(n.HeardAgoMS), "echoed us "+ago(n.AckAgoMS))
 	default:

@@ -114,10 +114,6 @@ func (p *process) receive(f frame) {
 		if f.kind == pair.Claim {
 			return
 		}
-	case ForgetHold:
-		if f.kind != pair.Beat {
-			in.EchoSentAt = p.n.w.now
-		}
 	case NoFrameOrder:
 		in.Counter = 0
 	}

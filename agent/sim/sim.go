@@ -47,7 +47,6 @@ const (
 	ProbeBlind                 // the VIP probe sees nobody
 	FenceLies                  // the fence device says off and does nothing
 	GrantWhileOwning           // frames leave before the gate closes
-	ForgetHold                 // the driver's clock for answers is wrong: every answer looks fresh
 	LeaseLongerThanTold        // the kernel's lease is three times what the peers agreed on
 	ClaimsUnheard              // an owner does not hear CLAIM and judges contact by arrival
 	NoFrameOrder               // frames are taken in the order of arrival: false splits

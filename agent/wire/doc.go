@@ -40,7 +40,7 @@
 //
 //	offset size field
 //	8      16   nonce of the sender
-//	24     16   nonce heard from the receiver on this link, zero for none
+//	24     16   nonce of the receiver, heard here or else on another link, or zero
 //	40     4    boot id
 //	44     4    digest of the configuration
 //	48     2    software version
@@ -73,5 +73,7 @@
 // such frame proves the same as a returned nonce. Once a frame of the new
 // session was read, the next proposal is a new nonce, so an old HELLO returns
 // nothing that still counts. A HELLO that returns nothing changes no session:
-// it is only answered.
+// it is only answered. What one link hears does not overwrite what another
+// heard: who floods a network with old HELLOs can keep a handshake off it, but
+// not off the cable, and never disturbs a session that stands.
 package wire

@@ -17,12 +17,9 @@ func TestEveryRejectedFrameHasItsReason(t *testing.T) {
 		f[at] = v
 		return f
 	}
-	seal := func(e *Endpoint) []byte {
-		f, err := e.Seal(nil, 0, &Message{Kind: Hello})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return f
+	third, err := stranger.Seal(nil, 0, &Message{Kind: Hello})
+	if err != nil {
+		t.Fatal(err)
 	}
 	twin := newNode(t, 2, 2, nonce{7}, ring(t, 1, 1))
 	cases := []struct {
@@ -34,8 +31,8 @@ func TestEveryRejectedFrameHasItsReason(t *testing.T) {
 		{"a short frame", DropLength, beat[:minFrame-1]},
 		{"a long frame", DropLength, make([]byte, MaxFrame+1)},
 		{"another version", DropVersion, with(beat, 0, 2<<4|byte(Beat))},
-		{"another cluster", DropCluster, seal(other.Endpoint)},
-		{"a third node", DropNode, seal(stranger)},
+		{"another cluster", DropCluster, other.seal(t, 0, Message{Kind: Hello})},
+		{"a third node", DropNode, third},
 		{"a frame of another link", DropLink, a.seal(t, 1, Message{Kind: Beat})},
 		{"a frame of another link with its link changed", DropMAC, with(a.seal(t, 1, Message{Kind: Beat}), 2, 1<<4)},
 		{"an unlisted key", DropKey, with(beat, 1, 9)},

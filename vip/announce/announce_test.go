@@ -33,32 +33,49 @@ func (s *space) capture() (stop func() [][]byte) {
 		index := s.link("eth0").Attrs().Index
 		fd, _ = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, int(bigEndian(unix.ETH_P_ALL)))
 		if fd >= 0 {
-			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 16<<20)
 			_ = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_ALL), Ifindex: index})
 		}
 	})
 	if fd < 0 {
 		s.tb.Fatal("cannot capture")
 	}
-	tb := s.tb
-	var once sync.Once
-	end := func() { once.Do(func() { unix.Close(fd) }) }
-	tb.Cleanup(end)
-	return func() [][]byte {
-		var frames [][]byte
-		buffer := make([]byte, 2048)
-		for range 100000 {
-			n, from, err := unix.Recvfrom(fd, buffer, unix.MSG_DONTWAIT)
-			if err != nil {
-				break
+	// Read all the time: without privilege the socket holds a few hundred frames.
+	done, frames := make(chan struct{}), make(chan [][]byte, 1)
+	go func() {
+		defer unix.Close(fd)
+		var got [][]byte
+		for over := false; !over; {
+			select {
+			case <-done:
+				over = true
+			case <-time.After(time.Millisecond):
 			}
-			if from.(*unix.SockaddrLinklayer).Pkttype != unix.PACKET_OUTGOING {
-				frames = append(frames, append([]byte{}, buffer[:n]...))
-			}
+			got = receive(fd, got)
 		}
+		frames <- got
+	}()
+	var once sync.Once
+	end := func() { once.Do(func() { close(done) }) }
+	s.tb.Cleanup(end)
+	return func() [][]byte {
 		end()
-		return frames
+		return <-frames
 	}
+}
+
+// receive appends the frames that have come in.
+func receive(fd int, frames [][]byte) [][]byte {
+	buffer := make([]byte, 2048)
+	for range 100000 {
+		n, from, err := unix.Recvfrom(fd, buffer, unix.MSG_DONTWAIT)
+		if err != nil {
+			break
+		}
+		if from.(*unix.SockaddrLinklayer).Pkttype != unix.PACKET_OUTGOING {
+			frames = append(frames, append([]byte{}, buffer[:n]...))
+		}
+	}
+	return frames
 }
 
 func macOf(tb testing.TB, name string) MAC {

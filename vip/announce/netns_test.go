@@ -2,7 +2,6 @@ package announce
 
 import (
 	"fmt"
-	"net/netip"
 	"os"
 	"os/exec"
 	"runtime"
@@ -190,5 +189,3 @@ func within(tb testing.TB, limit time.Duration, what string, ok func() bool) tim
 	tb.Fatalf("not within %v: %s", limit, what)
 	return 0
 }
-
-func mustAddr(text string) netip.Addr { return netip.MustParseAddr(text) }

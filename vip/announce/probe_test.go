@@ -23,14 +23,16 @@ func TestAProbeIsAnsweredByAForeignOwner(t *testing.T) {
 	a := newAnnouncer(t)
 	for _, ip := range []string{"192.0.2.1", "2001:db8::1", "fe80::1"} {
 		start := time.Now()
-		r, err := a.Probe(ctx, parse(t, ip+"@"+dev), 3, time.Second)
+		// Several, since the owner's kernel joins the solicited-node group of a
+		// new address a moment after it has set it.
+		r, err := a.Probe(ctx, parse(t, ip+"@"+dev), 10, 200*time.Millisecond)
 		must(t, err)
 		if !r.Sent || !r.Foreign || r.Address != ip || r.MAC != client.mac() || r.Device != dev || r.Reason != "" {
 			t.Errorf("%s: %+v", ip, r)
 		}
 		took := time.Since(start)
 		t.Logf("%s: answered within %v", ip, took)
-		if took > 900*time.Millisecond {
+		if took > 1900*time.Millisecond {
 			t.Errorf("%s: the answer was not returned when it came", ip)
 		}
 		if got := client.neighbour("0.0.0.0"); got != "" {
@@ -161,14 +163,17 @@ func TestAProbeHearsThroughAClosedGate(t *testing.T) {
 	dev, client := newSpace(t)
 	client.add("192.0.2.1/24")
 	client.add("2001:db8::1/64")
-	rules := "table netdev probetest { chain in { type filter hook ingress device " + dev + " priority 0; policy drop; } }"
+	rules := "table netdev probetest { chain in { type filter hook ingress device " + dev + " priority 0; policy drop; }; }"
 	if out, err := exec.Command("nft", rules).CombinedOutput(); err != nil {
+		if strings.Contains(string(out), "syntax error") {
+			t.Fatalf("close the gate: %s", out)
+		}
 		t.Skipf("this kernel has no netdev filter: %s", out)
 	}
 	t.Cleanup(func() { _ = exec.Command("nft", "delete table netdev probetest").Run() })
 	a := newAnnouncer(t)
 	for _, ip := range []string{"192.0.2.1", "2001:db8::1"} {
-		r, err := a.Probe(ctx, parse(t, ip+"@"+dev), 3, time.Second)
+		r, err := a.Probe(ctx, parse(t, ip+"@"+dev), 10, 200*time.Millisecond)
 		must(t, err)
 		if !r.Foreign || r.MAC != client.mac() {
 			t.Errorf("%s: %+v", ip, r)

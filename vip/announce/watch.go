@@ -36,7 +36,8 @@ type Foreign struct {
 // a hardware address that is not of this node claims one of the addresses, at
 // most once a second for each address and sixteen times a second in all. It
 // only listens: on each device to ARP, and to IPv6 only where there is an IPv6
-// address to watch. It returns nil when ctx ends. report is called by one
+// address to watch. Unlike Probe it hears what the ingress filter lets through,
+// so that the rest of a router's traffic costs nothing. It returns nil when ctx ends. report is called by one
 // goroutine at a time. On the standby the owner's own frames are what is
 // reported; who owns is the caller's knowledge.
 func (a *Announcer) Watch(ctx context.Context, addrs []vip.Address, report func(Foreign)) error {

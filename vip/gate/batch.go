@@ -34,10 +34,6 @@ func (a attrs) u32(kind uint16, v uint32) attrs {
 	return a.put(kind, binary.BigEndian.AppendUint32(nil, v))
 }
 
-func (a attrs) u64(kind uint16, v uint64) attrs {
-	return a.put(kind, binary.BigEndian.AppendUint64(nil, v))
-}
-
 func (a attrs) nest(kind uint16, inner attrs) attrs { return a.put(kind|unix.NLA_F_NESTED, inner) }
 
 func appendMessage(out []byte, kind, flags uint16, seq uint32, family uint8, res uint16, body attrs) []byte {

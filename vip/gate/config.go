@@ -31,12 +31,13 @@ type Config struct {
 	Groups []Group
 	// Window is how long one Turn permits grants and renewals.
 	Window time.Duration
-	// Own are the node's own addresses on all of its interfaces: traffic to
-	// them is never taken for transit. Virtual addresses among them are ignored.
+	// Own are the node's own addresses on all of its interfaces, loopback and
+	// anycast ones too: only traffic to them is not taken for transit. Virtual
+	// addresses among them are ignored.
 	Own []netip.Prefix
 
 	plain bool // tests: no table owner, as on kernels before 6.9
-	old   bool // tests: control frames by the ingress hook and no egress chains, as before 5.16
+	old   bool // tests: no egress hook and no chains for devices to come, as before 5.16
 }
 
 // A Group is a set of virtual addresses that one node holds together.

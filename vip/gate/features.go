@@ -35,7 +35,7 @@ func probe(s *socket, c Config) (features, error) {
 	}
 	f := features{
 		owner: !c.plain && try(tableOwner|tablePersist, func(*batch) {}) == nil,
-		late:  try(0, hook(unix.NF_NETDEV_INGRESS, "twinbeat-none")) == nil,
+		late:  !c.old && try(0, hook(unix.NF_NETDEV_INGRESS, "twinbeat-none")) == nil,
 	}
 	f.egress = !c.old && try(0, hook(unix.NF_NETDEV_EGRESS, "lo")) == nil
 	f.control = f.egress

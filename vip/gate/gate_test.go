@@ -166,9 +166,12 @@ func TestSetOwnDecidesWhatIsTransit(t *testing.T) {
 	must(t, g.Verify())
 }
 
-func TestADeviceMayVanishAndComeBack(t *testing.T) {
+func TestADeviceMayVanishAndComeBack(t *testing.T) { eachHook(t, vanishAndComeBack) }
+
+func vanishAndComeBack(t *testing.T, old bool) {
 	l := newLab(t, false)
 	cfg := l.config()
+	cfg.old = old
 	cfg.Groups[0].Devices = []string{"lan0", "later0"}
 	g := open(t, cfg)
 	if got := g.Info().Missing; !slices.Equal(got, []string{"later0"}) {
@@ -270,5 +273,63 @@ func TestOwnElementsLeaveOutVirtualOnesAndAddBroadcasts(t *testing.T) {
 	want := []string{"10.1.0.2", "10.1.0.255", "10.2.0.2", "10.2.0.255", "fd00:1::2", "fd00:2::2"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestALoopbackThatIsDownIsToldAtOnce(t *testing.T) {
+	alone(t)
+	g := open(t, loConfig(time.Minute, time.Minute))
+	lo, err := netlink.LinkByName("lo")
+	must(t, err)
+	must(t, netlink.LinkSetDown(lo))
+	if err := g.Turn(); !errors.Is(err, unix.ENETDOWN) {
+		t.Errorf("turn: %v", err)
+	}
+	g.Detach()
+	if _, err := Open(loConfig(time.Minute, time.Minute)); err == nil || !strings.Contains(err.Error(), "loopback") {
+		t.Errorf("open: %v", err)
+	}
+}
+
+func FuzzNetlinkMessagesOfAnyShapeAreSurvived(f *testing.F) {
+	b := newBatch("t")
+	b.newSet(setSpec{name: "s", keyType: typeIPv4, keyLen: 4, verdicts: true})
+	b.newChain(chainSpec{"c", "lo", unix.NF_NETDEV_INGRESS})
+	b.addElements("s", []element{{"abcd", "group0"}})
+	f.Add(b.body)
+	f.Fuzz(func(_ *testing.T, data []byte) {
+		w := watcher{gate: &Gate{nl: &socket{}, cfg: Config{Table: "t"}}, fn: func(Change) {}, known: map[string]int{}}
+		_ = eachMessage(data, func(m message) error {
+			_ = m.errno()
+			w.rule(m)
+			w.link(m)
+			_, _, a, _ := m.nft()
+			decodeSet(a)
+			decodeChain(a)
+			return nil
+		})
+	})
+}
+
+func TestWhatIsEncodedIsDecodedTheSame(t *testing.T) {
+	b := newBatch("t")
+	set := setSpec{name: "s", keyType: typeIPv4, keyLen: 4, verdicts: true}
+	chain := chainSpec{"c", "lo", unix.NF_NETDEV_EGRESS}
+	b.newSet(set)
+	b.newChain(chain)
+	out, last := b.seal(7)
+	var seqs []uint32
+	must(t, eachMessage(out, func(m message) error {
+		seqs = append(seqs, m.seq)
+		switch kind, _, a, ok := m.nft(); {
+		case ok && kind == unix.NFT_MSG_NEWSET && decodeSet(a) != set:
+			t.Errorf("set: %+v", decodeSet(a))
+		case ok && kind == unix.NFT_MSG_NEWCHAIN && decodeChain(a) != chain:
+			t.Errorf("chain: %+v", decodeChain(a))
+		}
+		return nil
+	}))
+	if !slices.Equal(seqs, []uint32{7, 8, 9, 10}) || last != 10 {
+		t.Errorf("sequence numbers %v, last %d", seqs, last)
 	}
 }

@@ -20,7 +20,7 @@ import (
 
 // patience is how long a probe waits for an answer that must come, and gate
 // tests wait for one that must not.
-const patience = 150 * time.Millisecond
+const patience = 60 * time.Millisecond
 
 // A lab is a router under test between a client and a server, each in a network
 // namespace:
@@ -166,9 +166,9 @@ func (l *lab) in(ns netns.NsHandle, f func()) {
 	must(l.t, netns.Set(here))
 }
 
-// eventually repeats a probe for a second, for what needs time to settle.
+// eventually repeats a probe for about two seconds, for what needs time to settle.
 func (l *lab) eventually(probe func() bool) bool {
-	for range 7 {
+	for range 32 {
 		if probe() {
 			return true
 		}

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,9 +19,8 @@ const (
 
 // A socket is a netlink socket of the netfilter family. The kernel handles a
 // request inside the send call, so every answer is there when it returns and
-// nothing here ever blocks.
+// nothing here ever blocks. It is used under the mutex of its Gate.
 type socket struct {
-	mu   sync.Mutex
 	fd   int
 	port uint32 // our netlink port id, by which notifications name their author
 	seq  uint32
@@ -64,8 +62,6 @@ func (s *socket) close() {
 
 // transact commits one nftables transaction: all of it or nothing.
 func (s *socket) transact(b *batch) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if b.err != nil {
 		return fmt.Errorf("encode transaction: %w", b.err)
 	}
@@ -113,8 +109,6 @@ func (e *transactionError) Unwrap() error { return e.err }
 // ask sends one request and calls each for every answer. dump asks for all
 // objects instead of one.
 func (s *socket) ask(kind uint16, dump bool, body attrs, each func(message) error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	var err error
 	for range dumpRetries {
 		err = s.askOnce(kind, dump, body, each)

@@ -22,6 +22,9 @@ const (
 	// certain is how many lost datagrams in a row make an expiry: on a busy
 	// machine one may only be late.
 	certain = 3
+	// selfTestTries is how often the test begins anew when this process was
+	// too slow for its own short leases. What is unsafe is never tried twice.
+	selfTestTries = 3
 )
 
 // A Result is what SelfTest found.
@@ -32,9 +35,8 @@ type Result struct {
 	Shortest time.Duration // shortest and longest time from the last renewal to darkness, as measured
 	Longest  time.Duration
 	// Excess is how much later than its nominal end the worst lease ended; not
-	// positive on a sound kernel, apart from the precision of the measurement
-	// (one probe, some 0.1 ms) and the lateness of the tick. The reserve of the
-	// configuration must cover it.
+	// positive on a sound kernel, apart from the lateness of a tick. The
+	// reserve of the configuration must cover it.
 	Excess time.Duration
 	Took   time.Duration
 }
@@ -52,13 +54,23 @@ func SelfTest(ctx context.Context) (Result, error) {
 		return Result{}, fmt.Errorf("self-test: %w", err)
 	}
 	defer t.end()
-	err = t.run()
+	for range selfTestTries {
+		if err = t.run(); !errors.Is(err, ErrRefused) && !errors.Is(err, errLost) {
+			break
+		}
+		if closing := t.gate.Close(0); closing != nil {
+			err = closing
+			break
+		}
+	}
 	t.result.Took = time.Since(started)
 	if err != nil {
 		return t.result, fmt.Errorf("self-test: %w", err)
 	}
 	return t.result, nil
 }
+
+var errLost = errors.New("a packet did not pass an open gate")
 
 type selfTest struct {
 	ctx    context.Context
@@ -169,14 +181,18 @@ func (t *selfTest) passes(wait time.Duration) (bool, error) {
 }
 
 func (t *selfTest) want(open bool) error {
-	passes, err := t.passes(settle)
+	wait := settle
+	if open {
+		wait = t.result.Lease // so long it may be late
+	}
+	passes, err := t.passes(wait)
 	switch {
 	case err != nil:
 		return err
 	case passes && !open:
 		return errors.New("a packet passed a closed gate")
 	case !passes && open:
-		return errors.New("a packet did not pass an open gate")
+		return errLost
 	}
 	return nil
 }
@@ -229,7 +245,7 @@ func (t *selfTest) expiry(renewed time.Time) error {
 		}
 		lost++
 		if passes {
-			lit, lost = time.Now(), 0
+			lit, lost = asked, 0
 		}
 		if asked.Sub(renewed) > 4*t.result.Lease {
 			return fmt.Errorf("a lease of %v did not end in %v", t.result.Lease, asked.Sub(renewed))

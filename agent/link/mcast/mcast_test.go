@@ -222,10 +222,10 @@ func TestSendDoesNotBlockWhenTheDeviceTakesNothing(t *testing.T) {
 	w.addresses(device)
 	a := w.start(0, kinds(device)["multicast4"][0])
 	eventually(t, "up", func() bool { return a.Stats().Up })
-	// A token bucket of one kilobit: the queue fills up at once.
+	// A token bucket of 1000 bytes a second: the send buffer fills up at once.
 	w.must(w.nl[0].QdiscAdd(&netlink.Tbf{
 		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: w.find(0, device).Attrs().Index, Handle: netlink.MakeHandle(1, 0), Parent: netlink.HANDLE_ROOT},
-		Rate:       125, Limit: 1 << 20, Buffer: 1 << 20,
+		Rate:       1000, Limit: 1 << 20, Buffer: 15_625_000, // one second in ticks of 64 ns
 	}))
 	begin := time.Now()
 	var last error

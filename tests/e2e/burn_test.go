@@ -1,0 +1,52 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// burnFor in the environment makes the test program a busy loop.
+const burnFor = "TWINBEAT_E2E_BURN"
+
+// burn keeps every core busy by programs of their own: goroutines of this one
+// would slow the prober more than the pair.
+func burn(d time.Duration) {
+	var all []*exec.Cmd
+	for range 2 * runtime.NumCPU() {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), burnFor+"="+d.String())
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		if cmd.Start() == nil {
+			all = append(all, cmd)
+		}
+	}
+	for _, cmd := range all {
+		_ = cmd.Wait()
+	}
+}
+
+// burnIfAsked is what the programs of burn do.
+func burnIfAsked() bool {
+	d, err := time.ParseDuration(os.Getenv(burnFor))
+	if err != nil {
+		return false
+	}
+	sum := 0
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		for i := range 1_000_000 {
+			sum += i
+		}
+	}
+	return sum != 1
+}
+
+func TestMain(m *testing.M) {
+	if burnIfAsked() {
+		return
+	}
+	os.Exit(run(m))
+}

@@ -1,0 +1,139 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/twinbeat/twinbeat/tests/lab"
+)
+
+// fast is the profile for a short failover, as the lab can carry it.
+var fast = lab.Options{Profile: "fast", Baud: 230400}
+
+func TestPowerOffIsTakenOver(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		o    lab.Options
+		most time.Duration
+	}{
+		{"default", lab.Options{}, 1500 * time.Millisecond},
+		{"fast", fast, time.Second},
+		{"slow at 9600 baud", lab.Options{Profile: "slow", Baud: 9600}, 3 * time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := boot(t, c.o)
+			seen := r.during(func() { r.try(r.Nodes[0].PowerOff()) }, func() { r.moved(1) })
+			r.outage(seen, c.most)
+			r.took(1, "silence")
+			if !r.alarmed(1, "peer-silent") {
+				t.Error("the survivor does not tell that its peer is silent")
+			}
+		})
+	}
+}
+
+func TestNodeThatComesBackLeavesTheGroupWhereItIs(t *testing.T) {
+	r := boot(t, lab.Options{})
+	r.try(r.Nodes[0].PowerOff())
+	r.moved(1)
+	since := r.mark()
+	seen := r.during(func() { r.reboot(0) },
+		func() { r.await("fw1 is armed", 2*soon, func() bool { return r.states(0, "ARMED", "ACTIVE") }) },
+		func() { r.await("all alarms are over", soon, func() bool { return r.quiet(0) && r.quiet(1) }) })
+	r.outage(seen, 50*time.Millisecond)
+	for _, c := range r.changes(since) {
+		if c[:3] == "fw2" {
+			t.Errorf("the owner's role changed: %s", c)
+		}
+	}
+}
+
+func TestKilledAgentIsTakenOver(t *testing.T) {
+	for name, o := range map[string]lab.Options{"default": {}, "fast": fast} {
+		t.Run(name, func(t *testing.T) {
+			r := boot(t, o)
+			seen := r.during(func() { r.Nodes[0].Kill() }, func() { r.moved(1) })
+			r.outage(seen, 1500*time.Millisecond)
+			r.took(1, "silence")
+			// The dead agent's kernel still has the address; only its lease is over.
+			out, err := r.Nodes[0].Space.Run("ip", "-o", "addr", "show", "dev", "eth0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("fw1 still has:\n%s", out)
+			r.start(0)
+			r.await("fw1 comes back armed", 2*soon, func() bool { return r.states(0, "ARMED", "ACTIVE") })
+		})
+	}
+}
+
+func TestFrozenAgentNeverSharesTheAddress(t *testing.T) {
+	for name, o := range map[string]lab.Options{"default": {}, "fast": fast} {
+		t.Run(name, func(t *testing.T) {
+			r := boot(t, o)
+			seen := r.during(func() { r.Nodes[0].Freeze() }, func() { r.moved(1) })
+			r.outage(seen, 1500*time.Millisecond)
+			time.Sleep(2 * time.Second)
+			seen = r.during(func() { r.Nodes[0].Thaw() },
+				func() {
+					r.await("fw1 comes back armed", 2*soon, func() bool { return r.states(0, "ARMED", "ACTIVE") })
+				})
+			r.outage(seen, 50*time.Millisecond)
+		})
+	}
+}
+
+func TestFrozenStandbyDisturbsNobody(t *testing.T) {
+	r := boot(t, lab.Options{})
+	since := r.mark()
+	seen := r.during(func() {
+		r.Nodes[1].Freeze()
+		time.Sleep(2 * time.Second)
+		r.Nodes[1].Thaw()
+	}, func() {
+		r.await("fw2 is armed again", 2*soon, func() bool { return r.states(0, "ACTIVE", "ARMED") })
+	})
+	r.outage(seen, 50*time.Millisecond)
+	for _, c := range r.changes(since) {
+		if c[:3] == "fw1" {
+			t.Errorf("the owner's role changed: %s", c)
+		}
+	}
+}
+
+func TestAgentRestartedWithinTheLeaseKeepsItsAddress(t *testing.T) {
+	r := boot(t, lab.Options{Profile: "slow"})
+	seen := r.during(func() {
+		r.Nodes[0].Kill()
+		r.start(0)
+	}, func() { r.await("fw1 owns the group again", soon, func() bool { return r.states(0, "ACTIVE", "ARMED") }) })
+	r.outage(seen, 50*time.Millisecond)
+	r.took(0, "adopted")
+	if !r.serves(0) {
+		t.Error("the LAN does not see fw1")
+	}
+}
+
+func TestAgentRestartedAfterTheLeaseDoesNotKeepItsAddress(t *testing.T) {
+	r := boot(t, lab.Options{})
+	r.Nodes[0].Kill()
+	r.await("fw2 owns the group", soon, func() bool { return r.owns(1, 0) })
+	r.start(0)
+	r.moved(1)
+	r.await("fw1 is armed", 2*soon, func() bool { return r.states(0, "ARMED", "ACTIVE") })
+	held, err := r.Nodes[0].Space.Run("ip", "-o", "addr", "show", "dev", "eth0", "to", lab.VIP(0).String())
+	if err != nil || held != "" {
+		t.Errorf("fw1 still has the address: %s %v", held, err)
+	}
+}
+
+func TestBusyMachineIsNoReasonToMove(t *testing.T) {
+	for name, o := range map[string]lab.Options{"default": {}, "fast": fast} {
+		t.Run(name, func(t *testing.T) {
+			r := boot(t, o)
+			since := r.mark()
+			burn(4 * time.Second)
+			r.unmoved(since)
+		})
+	}
+}
