@@ -68,6 +68,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := a.load(); err != nil {
 		return err
 	}
+	hurry()
 	if a.cfg.Realtime {
 		if err := realtime(); err != nil {
 			a.log.Warn("realtime not available, a busy machine may beat late", "err", err)
@@ -172,6 +173,12 @@ func (a *agent) open(ctx context.Context) error {
 	}
 	a.loop = a.compose(ctx, how, lease)
 	a.hands.tell = a.loop.Tell
+	if _, weak := a.lease.(*lifetimeLease); weak {
+		a.loop.Tell(loop.AlarmChanged{
+			Name: "lease", On: true,
+			Text: fmt.Sprintf("the lease is held by %s: takeovers wait %s instead of %s", how, lease, a.cfg.Timing.Takeover),
+		})
+	}
 	for _, t := range troubles {
 		a.loop.Tell(loop.AlarmChanged{Name: "journal", On: true, Text: t.Error()})
 	}
@@ -184,7 +191,7 @@ func (a *agent) compose(ctx context.Context, how string, lease time.Duration) *l
 	self, peer := c.Nodes[c.Self], c.Nodes[1-c.Self]
 	results := make(chan act.Result, resultQueue)
 	t.Lease = lease
-	t.Takeover = max(t.Takeover, lease+t.Window+t.Reserve)
+	t.Takeover = max(t.Takeover, lease+t.Window+config.Probes*t.Probe+t.Reserve)
 	o := loop.Options{
 		Cluster: c.Cluster, Version: a.opts.Version, Soft: softVersion, Digest: c.Digest,
 		Self: loop.Node(self), Peer: loop.Node(peer), Mode: mode(c.Mode),

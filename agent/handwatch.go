@@ -44,16 +44,22 @@ func (h *hands) kernelEvent(e kernel.Event, lease leaseholder) {
 	case kernel.AddressGone:
 		h.each(func(i int, g *handful) {
 			if slices.Contains(g.VIP.Addresses, e.Address) {
-				h.tell(loop.AddressGone{Group: i, What: e.Address.String()})
+				h.tell(loop.AddressGone{Group: i, What: e.Address.String() + gone(e)})
 			}
 		})
 	case kernel.RouteGone:
 		h.each(func(i int, g *handful) {
 			if slices.Contains(g.VIP.Routes, e.Route) {
-				h.tell(loop.AddressGone{Group: i, What: "route " + e.Route.String()})
+				h.tell(loop.AddressGone{Group: i, What: "route " + e.Route.String() + gone(e)})
 			}
 		})
-	case kernel.LinkUp, kernel.LinkDown, kernel.DeviceChanged:
+	case kernel.DeviceChanged:
+		h.each(func(i int, g *handful) {
+			if slices.Contains(g.VIP.Devices(), e.Device) {
+				h.tell(loop.AddressGone{Group: i, What: e.Device + " " + e.Text})
+			}
+		})
+	case kernel.LinkUp, kernel.LinkDown:
 		h.each(func(i int, g *handful) {
 			if slices.Contains(g.VIP.Devices(), e.Device) {
 				h.tell(loop.DeviceChanged{Group: i, Device: e.Device, Up: e.Kind == kernel.LinkUp})
@@ -75,6 +81,14 @@ func (h *hands) kernelEvent(e kernel.Event, lease leaseholder) {
 			Decided: "leave it: the gate keeps it dark",
 		})
 	}
+}
+
+// gone says how an address or a route went.
+func gone(e kernel.Event) string {
+	if e.Expired {
+		return " has expired"
+	}
+	return " was deleted by somebody else"
 }
 
 func (h *hands) each(fn func(i int, g *handful)) {

@@ -33,7 +33,7 @@ func newPath(l config.Link, t config.Timing) (*path, error) {
 		driver, err = serial.New(serial.Config{
 			Device: l.Device, Baud: l.Baud, IgnoreLines: l.Lines == "ignore", LinesEvery: t.Beat,
 			MaxFrame: wire.MaxFrame, Frame: wire.AppendSerial,
-			NewDeframer: func() serial.Deframer { return new(wire.Deframer) },
+			NewDeframer: func() serial.Deframer { return new(deframer) },
 		})
 	case "multicast", "unicast":
 		driver, err = mcast.New(mcast.Config{
@@ -47,6 +47,12 @@ func newPath(l config.Link, t config.Timing) (*path, error) {
 	}
 	return &path{Link: driver}, nil
 }
+
+// deframer counts what it refused in the form that the driver asks for.
+type deframer struct{ wire.Deframer }
+
+// Errors returns the number of frames that came damaged.
+func (d *deframer) Errors() uint64 { return d.CRCErrors + d.Overlong }
 
 // run reads until ctx ends. Frames are authenticated here, in the link's own
 // goroutine, so that a flood of garbage costs the loop nothing.

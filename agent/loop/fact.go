@@ -33,7 +33,8 @@ type (
 		Group        int
 		Address, MAC string
 	}
-	// AddressGone reports that a stranger deleted addresses of a group.
+	// AddressGone reports that something of a group's addresses and routes is
+	// missing; What is a clause that says what happened.
 	AddressGone struct {
 		Group int
 		What  string
@@ -76,7 +77,7 @@ func (f AddressGone) apply(l *Loop, now pair.Instant) {
 		return
 	}
 	l.event(now, report.Event{
-		Kind: "address", Group: g.Name, Seen: f.What + " was deleted by somebody else",
+		Kind: "address", Group: g.Name, Seen: f.What,
 		Decided: "this node owns the group", Done: "put back and announced",
 	})
 	l.restore(g, "an address was put back")

@@ -99,7 +99,7 @@ func (l *Loop) renewAddresses(g *group) {
 		case err != nil:
 			return AlarmChanged{Name: name, On: true, Text: "renew address lifetimes: " + err.Error()}
 		case len(missing) > 0:
-			return AddressGone{Group: i, What: fmt.Sprintf("%s (%d in all)", missing[0], len(missing))}
+			return AddressGone{Group: i, What: fmt.Sprintf("%s is missing (%d in all)", missing[0], len(missing))}
 		}
 		return AlarmChanged{Name: name}
 	}, raise(name))

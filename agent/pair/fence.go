@@ -41,7 +41,7 @@ func (m *Machine) fenceDue() (why string, due bool) {
 	if m.cfg.Mode != ModeFence {
 		alone := m.state == Boot || m.state == Isolated || m.state == Fencing
 		lonely := m.cfg.Mode == ModeLease && alone && silence > m.cfg.Init
-		if lonely && !m.probeSilent(m.cfg.Takeover) {
+		if lonely && !m.probeSilent() {
 			m.askProbe() // a peer that serves behind cut links is left alone
 			return "", false
 		}

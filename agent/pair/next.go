@@ -25,6 +25,7 @@ func (m *Machine) Next() Instant {
 	}
 	if t, ok := m.takeAt(); ok {
 		at(t)
+		at(t.Add(-probeLasts))
 		at(t.Add(-(m.takeAfter() - c.Dead)))
 	}
 	for _, t := range [...]Instant{

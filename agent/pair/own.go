@@ -170,12 +170,12 @@ func (m *Machine) openGate() {
 }
 
 // needsProbe reports whether the entry grew stale before the gate opened:
-// the peer was not in two-way contact lately, and no probe was silent lately.
+// the peer was not in two-way contact lately, and no probe was silent just now.
 func (m *Machine) needsProbe() bool {
 	if m.cfg.Mode != ModeSilence || m.twoWay() || m.evidence == EvidenceOperator || m.peerCannotOwn() {
 		return false
 	}
-	return m.now.Since(m.enteredAt) > m.cfg.Beat && !m.probeSilent(m.cfg.Dead)
+	return !m.probeSilent()
 }
 
 func (m *Machine) gateOpened(in GateOpened) {

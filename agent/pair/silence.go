@@ -19,12 +19,22 @@ type bid struct {
 // prober is the state of the VIP probe.
 type prober struct {
 	ticket  uint32 // outstanding; zero: none
-	doneAt  Instant
+	askedAt Instant
 	next    Instant
 	silent  bool // the last one was sent and nobody answered
 	foreign bool // the last one was answered
 	unsent  int  // in a row
 }
+
+// Timing of the probe. Two nodes that hear each other on no link meet only on
+// the LAN: each probe must see the other one's gate, or the other one's probe
+// (RFC 5227 section 2.1.1). Three probes are sent in 40 ms and heard for 60.
+// A probe that begins after the other one's ended still sends its last at
+// 100 ms of the other: by then that gate is open, or must not open any more.
+const (
+	probeLasts = 60 * time.Millisecond
+	probeFresh = probeLasts + 15*time.Millisecond // from the order; the grant may take another Window
+)
 
 // takeAfter is the silence after which the peer's kernel lease has ended,
 // whatever happened to it, and T_takeover has passed. In lease mode the peer
@@ -78,7 +88,8 @@ func (m *Machine) tickSilence() {
 		m.prob.silent, m.prob.unsent = false, 0
 	}
 	m.repeatClaim()
-	if !m.probeSilent(m.cfg.Takeover) {
+	last := m.now >= at.Add(-probeLasts)
+	if !m.probeSilent() && (last || !m.prob.silent) {
 		m.askProbe()
 		return
 	}
@@ -131,16 +142,16 @@ func (m *Machine) repeatClaim() {
 	m.do(Send{Claim})
 }
 
-// probeSilent reports whether a probe that ended within d found nobody.
-func (m *Machine) probeSilent(d time.Duration) bool {
-	return m.prob.silent && m.prob.ticket == 0 && m.now.Since(m.prob.doneAt) <= d
+// probeSilent reports whether a probe asked for a moment ago found nobody.
+func (m *Machine) probeSilent() bool {
+	return m.prob.silent && m.prob.ticket == 0 && m.now.Since(m.prob.askedAt) <= probeFresh
 }
 
 func (m *Machine) askProbe() {
 	if m.prob.ticket != 0 || m.now < m.prob.next {
 		return
 	}
-	m.prob.ticket = m.ticket()
+	m.prob.ticket, m.prob.askedAt = m.ticket(), m.now
 	m.do(Probe{Ticket: m.prob.ticket})
 }
 
@@ -149,12 +160,15 @@ func (m *Machine) probeDone(in ProbeDone) {
 	if in.Ticket != m.prob.ticket || m.prob.ticket == 0 {
 		return // stale
 	}
-	m.prob.ticket, m.prob.doneAt = 0, m.now
+	m.prob.ticket = 0
 	m.prob.foreign = in.Foreign
 	switch {
 	case in.Foreign:
 		m.prob.silent, m.prob.unsent = false, 0
 		m.prob.next = m.now.Add(m.cfg.Dead)
+		if !m.cfg.Preferred { // both may have heard each other's probe: one goes first
+			m.prob.next = m.prob.next.Add(m.takeAfter())
+		}
 	case !in.Sent:
 		m.prob.unsent++
 		m.prob.silent = m.prob.unsent >= unsentProbes // it never could: do not wait for ever

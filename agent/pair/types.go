@@ -166,7 +166,10 @@ type (
 	// LeaseLost says that the kernel lease is gone while the machine thinks it holds it.
 	// Stranger is set when somebody else flushed the tables and the loop never stalled.
 	LeaseLost struct{ Stranger bool }
-	// ProbeDone is the end of a VIP probe. Sent is false if no probe could be sent.
+	// ProbeDone is the end of a VIP probe: three probes 20 ms apart, heard
+	// for 60 ms. Sent is false if no probe could be sent. Foreign is also set
+	// if somebody else's probe for the same address was heard meanwhile
+	// (RFC 5227 section 2.1.1): the peer may be about to take it, too.
 	ProbeDone struct {
 		Ticket  uint32
 		Sent    bool

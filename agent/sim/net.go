@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"github.com/twinbeat/twinbeat/agent/pair"
@@ -135,18 +136,39 @@ func (p *process) receiveHello(f frame) {
 	p.hello = true
 }
 
-// probe asks the LAN three times in 40 ms who answers for the group.
+// probing is a VIP probe under way.
+type probing struct {
+	group   int
+	foreign bool
+}
+
+// probe asks the LAN three times in 40 ms who answers for the group, and
+// listens for 60 ms. The other node's probe for the same address counts, too.
 func (p *process) probe(g int, ticket uint32) {
-	w, other := p.n.w, p.n.other()
-	foreign := false
+	w, n := p.n.w, p.n
+	me := &probing{group: g}
+	n.probes = append(n.probes, me)
 	for i := range 3 {
-		w.after(time.Duration(i)*20*time.Millisecond, func() {
-			foreign = foreign || w.lan && other.owner(g) && w.cfg.Mutant != ProbeBlind
-		})
+		w.after(time.Duration(i)*20*time.Millisecond, func() { n.ask(me) })
 	}
 	w.after(60*time.Millisecond, func() {
-		p.deliver(result{g, pair.ProbeDone{Ticket: ticket, Sent: !w.odds(40), Foreign: foreign, Who: "02:00:00:00:00:01"}})
+		n.probes = slices.DeleteFunc(n.probes, func(x *probing) bool { return x == me })
+		p.deliver(result{g, pair.ProbeDone{Ticket: ticket, Sent: !w.odds(40), Foreign: me.foreign, Who: "02:00:00:00:00:01"}})
 	})
+}
+
+// ask is one probe frame on the LAN.
+func (n *node) ask(me *probing) {
+	w, other := n.w, n.other()
+	if !w.lan || !n.powered || !other.powered || w.cfg.Mutant == ProbeBlind {
+		return
+	}
+	me.foreign = me.foreign || other.owner(me.group)
+	for _, x := range other.probes {
+		if x.group == me.group && w.cfg.Mutant != ProbesUnheard {
+			x.foreign = true
+		}
+	}
 }
 
 // device is the fence device: it obeys whoever reaches it.

@@ -37,6 +37,7 @@ type node struct {
 	proc    *process
 	session uint32
 	sick    bool // services fail to start
+	probes  []*probing
 }
 
 // process is one run of the agent.

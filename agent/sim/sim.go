@@ -49,6 +49,7 @@ const (
 	GrantWhileOwning           // frames leave before the gate closes
 	LeaseLongerThanTold        // the kernel's lease is three times what the peers agreed on
 	ClaimsUnheard              // an owner does not hear CLAIM and judges contact by arrival
+	ProbesUnheard              // a probe does not see the other one's probe
 	NoFrameOrder               // frames are taken in the order of arrival: false splits
 	mutants
 )

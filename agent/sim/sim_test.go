@@ -194,7 +194,7 @@ func TestOneCutNeverSwitchesBothOff(t *testing.T) {
 func TestMutantsAreCaught(t *testing.T) {
 	modes := map[Mutant][]uint64{ // residues of the seed: the modes that need the rule
 		RenewWithoutToken: {2, 3, 4}, TakeoverTooEarly: {5, 6}, EchoByArrival: {5, 6, 2}, ProbeBlind: {2, 3},
-		FenceLies: {0, 1}, GrantWhileOwning: {2, 5}, LeaseLongerThanTold: {5, 6}, ClaimsUnheard: {5, 6},
+		FenceLies: {0, 1}, GrantWhileOwning: {2, 5}, LeaseLongerThanTold: {5, 6}, ClaimsUnheard: {5, 6}, ProbesUnheard: {2, 3, 4},
 	}
 	const limit = 1500
 	for m := Sound + 1; m < NoFrameOrder; m++ {

@@ -68,10 +68,13 @@ func enclosed(stage string, more uintptr) (int, error) {
 	}
 	runtime.LockOSThread() // the death signal is of the thread that starts it
 	defer runtime.UnlockOSThread()
-	stop := passSignals(func() { _ = cmd.Process.Signal(syscall.SIGTERM) }, cmd.Start)
+	stop := passSignals(func() { _ = cmd.Process.Signal(syscall.SIGTERM) }, func() error {
+		err = cmd.Start()
+		return err
+	})
 	defer stop()
-	if cmd.Process == nil {
-		return 1, errors.New("make namespaces: needs root or user namespaces")
+	if err != nil {
+		return 1, fmt.Errorf("make namespaces (needs root or user namespaces): %w", err)
 	}
 	err = cmd.Wait()
 	var exit *exec.ExitError

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/twinbeat/twinbeat/agent/control"
+	"github.com/twinbeat/twinbeat/agent/link/linktest"
 	"github.com/twinbeat/twinbeat/agent/report"
 )
 
@@ -90,9 +91,10 @@ func (n *Node) PowerOff() error {
 	if !n.Powered() {
 		return nil
 	}
-	cut := n.unplug()
-	n.lab.Serial.Cut(3)
+	n.lab.Serial.Cut(linktest.Both)
+	cut := errors.Join(n.lab.LAN.port(n.Name, false), n.lab.HA.port(n.Name, false))
 	n.signal(syscall.SIGKILL)
+	cut = errors.Join(cut, n.unplug())
 	killed := n.killAll()
 	n.wait()
 	n.Space.Close()

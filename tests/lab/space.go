@@ -8,7 +8,9 @@ import (
 	"syscall"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 )
 
 // A Space is one network namespace: a host of the lab.
@@ -136,4 +138,35 @@ func cable(a *Space, deviceA string, b *Space, deviceB string) error {
 		return err
 	}
 	return b.up(deviceB)
+}
+
+// bridgeState is IFLA_BRPORT_STATE, and its values of linux/if_bridge.h.
+const (
+	brportState    = 1
+	portDisabled   = 0
+	portForwarding = 3
+)
+
+// port lets a switch port forward or not, at once: taking a device down makes
+// the kernel wait for its readers first.
+func (s *Space) port(name string, on bool) error {
+	link, err := s.nl.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("find port %s of %s: %w", name, s.Name, err)
+	}
+	state := byte(portDisabled)
+	if on {
+		state = portForwarding
+	}
+	req := nl.NewNetlinkRequest(unix.RTM_SETLINK, unix.NLM_F_ACK)
+	msg := nl.NewIfInfomsg(unix.AF_BRIDGE)
+	msg.Index = int32(link.Attrs().Index)
+	req.AddData(msg)
+	info := nl.NewRtAttr(unix.IFLA_PROTINFO|unix.NLA_F_NESTED, nil)
+	info.AddRtAttr(brportState, []byte{state})
+	req.AddData(info)
+	return s.Do(func() error {
+		_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+		return err
+	})
 }

@@ -1,0 +1,115 @@
+package lab
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Usage is what the processes of one box have used since they started.
+type Usage struct {
+	Processes int
+	CPU       time.Duration // on a core, by the scheduler's own nanosecond count
+	Switches  uint64        // context switches, both given up and taken away
+	Pss       int64         // bytes; a page shared with others counts in part
+}
+
+// Usage sums up what the processes inside the box have used: all their threads
+// (/proc/PID/task/TID/schedstat and status) and their memory (smaps_rollup).
+func (n *Node) Usage() (Usage, error) {
+	pids, err := n.pids()
+	if err != nil {
+		return Usage{}, err
+	}
+	u := Usage{Processes: len(pids)}
+	for _, pid := range pids {
+		tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
+		if err != nil {
+			return u, err
+		}
+		for _, t := range tasks {
+			u.addThread(t)
+		}
+		kb, err := field(fmt.Sprintf("/proc/%d/smaps_rollup", pid), "Pss:")
+		if err != nil {
+			return u, err
+		}
+		u.Pss += int64(kb) << 10
+	}
+	return u, nil
+}
+
+// addThread reads one thread; one that has just ended counts nothing.
+func (u *Usage) addThread(dir string) {
+	var onCPU, waited int64
+	b, err := os.ReadFile(dir + "/schedstat")
+	if err != nil {
+		return
+	}
+	if _, err := fmt.Sscan(string(b), &onCPU, &waited); err != nil {
+		return
+	}
+	u.CPU += time.Duration(onCPU)
+	for _, key := range []string{"voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:"} {
+		v, _ := field(dir+"/status", key)
+		u.Switches += v
+	}
+}
+
+// field reads the number after a key at the beginning of a line.
+func field(file, key string) (uint64, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	for s := bufio.NewScanner(bytes.NewReader(b)); s.Scan(); {
+		f := strings.Fields(s.Text())
+		if len(f) > 1 && f[0] == key {
+			return strconv.ParseUint(f[1], 10, 64)
+		}
+	}
+	return 0, fmt.Errorf("read %s: no %s", file, key)
+}
+
+// A Burner keeps cores busy.
+type Burner struct{ loops []*exec.Cmd }
+
+// Burn starts one busy loop on each of the first cores, pinned to it, of
+// ordinary priority. A loop ends with Stop, and by itself after limit of CPU
+// time.
+func Burn(cores int, limit time.Duration) (*Burner, error) {
+	b := &Burner{}
+	for core := range cores {
+		cmd := exec.Command("/bin/sh", "-c", fmt.Sprintf("ulimit -t %d; while :; do :; done", int(limit.Seconds())+1))
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		if err := cmd.Start(); err != nil {
+			b.Stop()
+			return nil, fmt.Errorf("start busy loop: %w", err)
+		}
+		b.loops = append(b.loops, cmd)
+		var set unix.CPUSet
+		set.Set(core)
+		if err := unix.SchedSetaffinity(cmd.Process.Pid, &set); err != nil {
+			b.Stop()
+			return nil, fmt.Errorf("pin busy loop to core %d: %w", core, err)
+		}
+	}
+	return b, nil
+}
+
+// Stop ends the loops.
+func (b *Burner) Stop() {
+	for _, cmd := range b.loops {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+}

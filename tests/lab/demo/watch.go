@@ -1,0 +1,287 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twinbeat/twinbeat/agent/report"
+	"github.com/twinbeat/twinbeat/tests/lab"
+)
+
+// How often the demo looks, and what it remembers.
+const (
+	askEvery   = 150 * time.Millisecond
+	freshFor   = time.Second // an older snapshot says nothing about now
+	eventsKept = 32          // of each box; older ones are forgotten
+	visitEvery = 25 * time.Millisecond
+	visitTime  = 300 * time.Millisecond // for a name and a page together
+	visitsKept = 20_000                 // eight minutes; older ones are forgotten
+)
+
+// A watcher asks one box's agent for its state and its events.
+type watcher struct {
+	node *lab.Node
+
+	mu     sync.Mutex
+	snap   report.Snapshot
+	at     time.Time // of snap
+	events []report.Event
+	pid    int    // whose events they are
+	seq    uint64 // the newest of them
+}
+
+func (n *watcher) run(ctx context.Context) {
+	tick := time.NewTicker(askEvery)
+	defer tick.Stop()
+	for {
+		n.ask()
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (n *watcher) ask() {
+	pid := n.node.Pid()
+	if pid == 0 {
+		return
+	}
+	began := time.Now()
+	s, err := n.node.Status()
+	if err != nil || time.Since(began) > freshFor {
+		return
+	}
+	n.mu.Lock()
+	n.snap, n.at = s, time.Now()
+	if n.pid != pid {
+		n.pid, n.seq = pid, 0 // a new agent numbers anew
+	}
+	after := n.seq
+	n.mu.Unlock()
+	events, err := n.node.Events(after)
+	if err != nil {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, e := range events {
+		n.seq = max(n.seq, e.Seq)
+		if len(n.events) == 0 || e.At.After(n.events[len(n.events)-1].At) {
+			n.events = append(n.events, e)
+		}
+	}
+	n.events = n.events[max(0, len(n.events)-eventsKept):]
+}
+
+// latest returns the newest snapshot, and whether it tells of now.
+func (n *watcher) latest() (report.Snapshot, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.snap, !n.at.IsZero() && time.Since(n.at) < freshFor && n.node.Pid() != 0
+}
+
+// silent returns for how long the agent has not answered.
+func (n *watcher) silent() time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return time.Since(n.at)
+}
+
+func (n *watcher) history() []report.Event {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return append([]report.Event(nil), n.events...)
+}
+
+// A visit is the client's attempt to resolve the name and fetch the page.
+type visit struct {
+	at, done   time.Time
+	err        string
+	by         string // the box that wrote the page
+	name, page time.Duration
+}
+
+// A visitor is the person at the client: name, then page, all over again.
+type visitor struct {
+	from      *lab.Space
+	vip       netip.Addr
+	dns, page bool // what there is to use
+
+	mu     sync.Mutex
+	visits []visit
+}
+
+func newVisitor(from *lab.Space, vip netip.Addr) *visitor {
+	v := &visitor{from: from, vip: vip}
+	for _, d := range present() {
+		v.dns, v.page = v.dns || d == "dnsmasq", v.page || d == "lighttpd"
+	}
+	return v
+}
+
+func (v *visitor) run(ctx context.Context) {
+	if !v.dns && !v.page {
+		return
+	}
+	tick := time.NewTicker(visitEvery)
+	defer tick.Stop()
+	for {
+		one := v.visit(ctx)
+		v.mu.Lock()
+		v.visits = append(v.visits, one)
+		if len(v.visits) > visitsKept {
+			v.visits = append([]visit(nil), v.visits[visitsKept/2:]...)
+		}
+		v.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (v *visitor) visit(ctx context.Context) (one visit) {
+	ctx, cancel := context.WithTimeout(ctx, visitTime)
+	defer cancel()
+	one.at = time.Now()
+	defer func() { one.done = time.Now() }()
+	addr := v.vip
+	if v.dns {
+		found, err := v.resolve(ctx)
+		if err != nil {
+			one.err = "resolve " + siteName + ": " + brief(err)
+			return one
+		}
+		addr, one.name = found, time.Since(one.at)
+	}
+	if v.page {
+		began := time.Now()
+		by, err := v.fetch(ctx, addr)
+		if err != nil {
+			one.err = "fetch the page: " + brief(err)
+			return one
+		}
+		one.by, one.page = by, time.Since(began)
+	}
+	return one
+}
+
+// brief leaves out of an error what the screen says anyway.
+func brief(err error) string {
+	text := err.Error()
+	if i := strings.LastIndex(text, ": "); i >= 0 {
+		text = text[i+2:]
+	}
+	return text
+}
+
+// resolve asks the pair's name server, which has the address of the group.
+func (v *visitor) resolve(ctx context.Context) (netip.Addr, error) {
+	r := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return v.dial(ctx, network, netip.AddrPortFrom(v.vip, 53))
+	}}
+	found, err := r.LookupNetIP(ctx, "ip4", siteName+".")
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	return found[0].Unmap(), nil
+}
+
+// fetch gets the page and returns the name of the box that is in it.
+func (v *visitor) fetch(ctx context.Context, addr netip.Addr) (string, error) {
+	c, err := v.dial(ctx, "tcp", netip.AddrPortFrom(addr, 80))
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	if end, ok := ctx.Deadline(); ok {
+		_ = c.SetDeadline(end)
+	}
+	if _, err := fmt.Fprintf(c, "GET / HTTP/1.0\r\nHost: %s\r\n\r\n", siteName); err != nil {
+		return "", err
+	}
+	answer, err := io.ReadAll(io.LimitReader(bufio.NewReader(c), 4096))
+	if err != nil {
+		return "", err
+	}
+	head, body, _ := strings.Cut(string(answer), "\r\n\r\n")
+	status, _, _ := strings.Cut(head, "\r\n")
+	if !strings.HasSuffix(status, " 200 OK") {
+		return "", fmt.Errorf("answer %q", status)
+	}
+	return strings.TrimSpace(body), nil
+}
+
+// dial connects from inside the client's namespace.
+func (v *visitor) dial(ctx context.Context, network string, to netip.AddrPort) (c net.Conn, err error) {
+	inside := v.from.Do(func() error {
+		var d net.Dialer
+		c, err = d.DialContext(ctx, network, to.String())
+		return nil
+	})
+	if inside != nil {
+		return nil, inside
+	}
+	return c, err
+}
+
+// last returns the newest visit.
+func (v *visitor) last() (visit, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.visits) == 0 {
+		return visit{}, false
+	}
+	return v.visits[len(v.visits)-1], true
+}
+
+// well says whether the newest visit went well; known is false without services.
+func (v *visitor) well() (ok, known bool) {
+	one, any := v.last()
+	return any && one.err == "", v.dns || v.page
+}
+
+func (v *visitor) trouble() string {
+	one, _ := v.last()
+	return one.err
+}
+
+// outage returns the longest time without a good visit that began at or after
+// from: from the end of one to the end of the next, less what lies between two
+// visits anyway. served is false if none was ever made.
+func (v *visitor) outage(from time.Time) (longest time.Duration, served bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var good time.Time // end of the newest good one
+	for _, one := range v.visits {
+		if one.err != "" {
+			continue
+		}
+		if !good.IsZero() && one.done.After(from) {
+			longest = max(longest, one.done.Sub(good)-2*visitEvery)
+			served = true
+		}
+		good = one.done
+	}
+	if !good.IsZero() && time.Since(good) > visitTime { // still out
+		longest = max(longest, time.Since(maxTime(good, from)))
+	}
+	return longest, served
+}
+
+func maxTime(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
