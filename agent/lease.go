@@ -111,6 +111,19 @@ type provenLease struct {
 	readBack bool
 }
 
+// Turn begins a turn. Where the table is gone nothing is gated, so it is put
+// back here and now, closed; who owns asks again.
+func (p *provenLease) Turn() error {
+	err := p.Gate.Turn()
+	if !errors.Is(err, gate.ErrMissing) {
+		return err
+	}
+	if err := p.Restore(); err != nil {
+		return err
+	}
+	return p.Gate.Turn()
+}
+
 // Grant opens the group's gate.
 func (p *provenLease) Grant(group uint8) error {
 	if err := p.Gate.Grant(group); err != nil || !p.readBack {

@@ -62,7 +62,7 @@ func (m *Machine) takeAt() (at Instant, ok bool) {
 		at = p.heardAt.Add(m.takeAfter())
 	case m.cfg.Mode == ModeSilence:
 		at = p.heardAt.Add(max(m.initWait, m.takeAfter()))
-		if !m.cfg.Preferred {
+		if !m.cfg.Preferred && m.state != Armed {
 			at = at.Add(m.takeAfter()) // both may have booted apart: the other one's gate opens first and answers the probe
 		}
 	default:
@@ -83,17 +83,16 @@ func (m *Machine) tickSilence() {
 		return
 	}
 	if !m.bid.on {
-		m.note(fmt.Sprintf("peer silent for %s", ms(m.silence())), "claim the group", fmt.Sprintf("CLAIM and probe; take in %s", ms(at.Since(m.now))))
+		m.note(fmt.Sprintf("peer silent for %s", ms(m.silence())), "claim the group", fmt.Sprintf("CLAIM, probe, take in %s", ms(at.Since(m.now))))
 		m.startBid(false)
 		m.prob.silent, m.prob.unsent = false, 0
 	}
 	m.repeatClaim()
-	last := m.now >= at.Add(-probeLasts)
-	if !m.probeSilent() && (last || !m.prob.silent) {
+	switch {
+	case m.now < at.Add(-probeLasts): // earlier, a stopped owner's kernel still answers
+	case !m.probeSilent():
 		m.askProbe()
-		return
-	}
-	if m.now >= at {
+	case m.now >= at:
 		m.takeSilent()
 	}
 }
@@ -166,7 +165,7 @@ func (m *Machine) probeDone(in ProbeDone) {
 	case in.Foreign:
 		m.prob.silent, m.prob.unsent = false, 0
 		m.prob.next = m.now.Add(m.cfg.Dead)
-		if !m.cfg.Preferred { // both may have heard each other's probe: one goes first
+		if !m.cfg.Preferred && m.state != Armed { // both may have heard each other's probe: one goes first
 			m.prob.next = m.prob.next.Add(m.takeAfter())
 		}
 	case !in.Sent:

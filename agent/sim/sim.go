@@ -90,6 +90,7 @@ type World struct {
 	nodes  [2]*node
 	links  []*link
 	lan    bool
+	mended pair.Instant // when the links were last made clean
 	device device
 	result Result
 	darkAt [2]pair.Instant // since when nobody serves the group; zero: served

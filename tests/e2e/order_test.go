@@ -13,7 +13,7 @@ import (
 )
 
 func TestHandoverBothWays(t *testing.T) {
-	for name, o := range map[string]lab.Options{"default": {}, "fast": fast, "fence": {Mode: "fence", Extra: "\n[fence]\n" + truePDU}} {
+	for name, o := range map[string]lab.Options{"default": {}, "fast": fast, "fence": newPDU(t).options()} {
 		t.Run(name, func(t *testing.T) {
 			r := boot(t, o)
 			seen := r.during(func() { t.Log(r.order(0, control.Order{Command: control.OrderHandover, Reason: "test"})) }, func() { r.moved(1) })
@@ -176,7 +176,7 @@ func TestCommandLineTellsTheState(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), soon)
 	defer cancel()
 	status := func() (string, int) {
-		cmd := exec.CommandContext(ctx, r.Binary, "status", "--socket", r.Nodes[0].Dir()+"/run/twinbeat.sock")
+		cmd := exec.CommandContext(ctx, r.Binary, "status", "--socket", r.Dir+"/fw1/run/twinbeat.sock")
 		out, err := cmd.CombinedOutput()
 		if err != nil && cmd.ProcessState == nil {
 			t.Fatal(err)

@@ -2,7 +2,6 @@ package lab
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -10,37 +9,9 @@ import (
 	"syscall"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
-	"golang.org/x/sys/unix"
 
 	"github.com/twinbeat/twinbeat/agent/link/linktest"
 )
-
-// States of a bridge port, include/uapi/linux/if_bridge.h.
-const (
-	portDisabled   = 0
-	portForwarding = 3
-)
-
-// portState lets a switch port pass frames or not. Unlike taking a port down
-// it takes effect within microseconds, and the other end keeps its carrier.
-func (s *Space) portState(port string, state byte) error {
-	link, err := s.nl.LinkByName(port)
-	if err != nil {
-		return fmt.Errorf("find port %s of %s: %w", port, s.Name, err)
-	}
-	return s.Do(func() error {
-		req := nl.NewNetlinkRequest(unix.RTM_SETLINK, unix.NLM_F_ACK)
-		msg := nl.NewIfInfomsg(unix.AF_BRIDGE)
-		msg.Index = int32(link.Attrs().Index)
-		req.AddData(msg)
-		info := nl.NewRtAttr(unix.IFLA_PROTINFO|unix.NLA_F_NESTED, nil)
-		info.AddRtAttr(nl.IFLA_BRPORT_STATE, []byte{state})
-		req.AddData(info)
-		_, err := req.Execute(unix.NETLINK_ROUTE, 0)
-		return err
-	})
-}
 
 // Darken is the first half of PowerOff: within a moment nobody hears the box
 // any more, and its processes are gone. Its kernel's state goes only with
@@ -51,7 +22,7 @@ func (n *Node) Darken() error {
 		return nil
 	}
 	n.lab.Serial.Cut(linktest.Both)
-	errs := []error{n.lab.HA.portState(n.Name, portDisabled), n.lab.LAN.portState(n.Name, portDisabled)}
+	errs := []error{n.lab.HA.port(n.Name, false), n.lab.LAN.port(n.Name, false)}
 	pids, err := n.pids()
 	for _, pid := range pids {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
@@ -96,16 +67,16 @@ func (n *Node) pids() ([]int, error) {
 
 // CutEthernetSilently cuts the heartbeat Ethernet inside the switch: both
 // boxes keep their carrier and hear nothing.
-func (l *Lab) CutEthernetSilently() error { return l.ethernetPorts(portDisabled) }
+func (l *Lab) CutEthernetSilently() error { return l.ethernetPorts(false) }
 
 // HealEthernetSilently undoes it.
-func (l *Lab) HealEthernetSilently() error { return l.ethernetPorts(portForwarding) }
+func (l *Lab) HealEthernetSilently() error { return l.ethernetPorts(true) }
 
-func (l *Lab) ethernetPorts(state byte) error {
+func (l *Lab) ethernetPorts(on bool) error {
 	var errs []error
 	for _, n := range l.Nodes {
 		if n.Powered() {
-			errs = append(errs, l.HA.portState(n.Name, state))
+			errs = append(errs, l.HA.port(n.Name, on))
 		}
 	}
 	return errors.Join(errs...)

@@ -105,6 +105,9 @@ func (w *world) close() {
 	w.busy.Lock()
 	defer w.busy.Unlock()
 	w.gone = true
+	for _, n := range w.lab.Nodes { // a frozen agent would keep who asks it waiting
+		_ = n.PowerOff()
+	}
 	w.all.Wait()
 	w.probe.Stop()
 	w.observe.Stop()

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+)
+
+// Bounds of one step of the tour.
+const (
+	settleTime = 12 * time.Second       // from the heal until the pair is whole again
+	calm       = 500 * time.Millisecond // measured on after that
+)
+
+// A step is a fault of the tour and what came of it.
+type step struct {
+	result
+	whole bool // the pair was whole again in time
+}
+
+// tour plays the faults one after the other. It ends early with ctx.
+func tour(ctx context.Context, w *world, tell func(n int, f fault), done func(s step)) []step {
+	var steps []step
+	for n, f := range tourFaults() {
+		tell(n+1, f)
+		w.press(f)
+		if !pause(ctx, f.hold) {
+			return steps
+		}
+		if f.heal != nil {
+			w.busy.Lock()
+			f.heal(w)
+			w.busy.Unlock()
+			w.say("healed: " + f.name)
+			// What the agents say of the links is older than the heal.
+			if !pause(ctx, 2*askEvery) {
+				return steps
+			}
+		}
+		whole := w.wait(ctx, settleTime, w.settled)
+		if !pause(ctx, calm) {
+			return steps
+		}
+		r, ok := w.result()
+		steps = append(steps, step{result: r, whole: whole && ok})
+		done(steps[len(steps)-1])
+	}
+	return steps
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// tourOnPaper plays the tour line by line.
+func tourOnPaper(ctx context.Context, w *world) int {
+	fmt.Printf("client 10.77.0.100 pings %s every millisecond and asks who has it\n", w.user.vip)
+	total := len(tourFaults())
+	steps := tour(ctx, w,
+		func(n int, f fault) { fmt.Printf("%d/%d %s ...\n", n, total, f.name) },
+		func(s step) { fmt.Printf("    %s\n", w.outcome(s.result)) })
+	return w.finish(ctx, os.Stdout, steps)
+}
+
+// outcome is a result in one line.
+func (w *world) outcome(r result) string {
+	text := fmt.Sprintf("%s, client lost %s ms", w.moved(r), ms(r.client.Outage))
+	if r.pages {
+		text += fmt.Sprintf(", pages %s ms", ms(r.page))
+	}
+	text += fmt.Sprintf(", both active %s ms", ms(r.both))
+	if r.proof != "" {
+		text += ", evidence " + r.proof
+	}
+	return text
+}
+
+// finish prints the table and returns the exit code.
+func (w *world) finish(ctx context.Context, to io.Writer, steps []step) int {
+	both, asked := w.bothActive()
+	fmt.Fprintln(to)
+	w.table(to, steps)
+	fmt.Fprintf(to, "\nAll along, %d questions who has the address were asked; two boxes answered\n", asked)
+	fmt.Fprintf(to, "in %s ms of that time. Lost and both-active are in milliseconds, as the client\n", ms(both))
+	fmt.Fprintln(to, "saw them: pings every ms, a page (with its name) every 25 ms.")
+	late := time.Duration(0)
+	broken := 0
+	for _, s := range steps {
+		late = max(late, s.client.Late)
+		if !s.whole {
+			broken++
+		}
+	}
+	fmt.Fprintf(to, "The prober itself paused for %s ms at most.\n", ms(late))
+	switch {
+	case both > 0:
+		fmt.Fprintln(to, "FAILED: both boxes were active.")
+		return exitFailed
+	case ctx.Err() != nil || len(steps) < len(tourFaults()):
+		fmt.Fprintln(to, "The tour was interrupted.")
+		return exitInterrupted
+	case broken > 0:
+		fmt.Fprintf(to, "FAILED: after %d of the faults the pair was not whole again within %s.\n", broken, settleTime)
+		w.explain(to)
+		return exitFailed
+	}
+	return exitWell
+}
+
+func (w *world) table(to io.Writer, steps []step) {
+	const row = "%-27s  %-12s  %9s  %9s  %6s  %s\n"
+	fmt.Fprintf(to, row, "fault", "took over", "ping lost", "page lost", "both", "evidence")
+	fmt.Fprintf(to, row, strings.Repeat("-", 27), strings.Repeat("-", 12), "---------", "---------", "------", "--------")
+	for _, s := range steps {
+		proof := s.proof
+		if proof == "" {
+			proof = "-"
+		}
+		if !s.whole {
+			proof += " NOT WHOLE"
+		}
+		name, _, _ := strings.Cut(s.name, " (")
+		fmt.Fprintf(to, row, name, w.moved(s.result), ms(s.client.Outage), pageText(s.result), ms(s.both), proof)
+	}
+}
