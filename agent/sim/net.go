@@ -241,6 +241,9 @@ func (p *process) off(answer func(bool, string)) {
 			answer(false, "no read back")
 		}
 	})
-	fenced := w.odds(2)
-	w.after(2*time.Second+w.chance(4*time.Second), func() { n.other().powerOn(fenced) })
+	fenced, dark := w.odds(2), 2*time.Second+w.chance(4*time.Second)
+	if w.slow {
+		dark = 500 * time.Millisecond // an order from before the heal: somebody switches it on again
+	}
+	w.after(dark, func() { n.other().powerOn(fenced) })
 }

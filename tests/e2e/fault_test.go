@@ -106,7 +106,9 @@ func TestAgentRestartedWithinTheLeaseKeepsItsAddress(t *testing.T) {
 	seen := r.during(func() {
 		r.Nodes[0].Kill()
 		r.start(0)
-	}, func() { r.await("fw1 owns the group again", soon, func() bool { return r.states(0, "ACTIVE", "ARMED") }) })
+	}, func() {
+		r.await("fw1 owns the group again", soon, func() bool { return r.states(0, "ACTIVE", "ARMED") })
+	})
 	r.outage(seen, 50*time.Millisecond)
 	r.took(0, "adopted")
 	if !r.serves(0) {

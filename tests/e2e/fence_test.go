@@ -51,7 +51,7 @@ func (p *pdu) config() string {
 	command := func(verb string) string {
 		return fmt.Sprintf("{ fw1 = [%[1]q, %[2]q, \"fw1\"], fw2 = [%[1]q, %[2]q, \"fw2\"] }", p.dir+"/pdu", verb)
 	}
-	return fmt.Sprintf("\n[fence]\nretry = \"300ms\"\n[[fence.device]]\nname = \"pdu\"\ndriver = \"exec\"\ntimeout = \"1s\"\noff = %s\nstatus = %s\n",
+	return fmt.Sprintf("\n[fence]\nretry = \"300ms\"\n[[fence.device]]\nname = \"pdu\"\ndriver = \"exec\"\ntimeout = \"1s\"\nholdup = \"100ms\"\noff = %s\nstatus = %s\n",
 		command("off"), command("status"))
 }
 
@@ -102,8 +102,7 @@ func TestFenceTakesOverOnlyWithProof(t *testing.T) {
 	p := newPDU(t)
 	r := boot(t, p.options())
 	p.wire(r)
-	r.Nodes[0].Freeze()
-	seen := r.during(func() {}, func() { r.await("fw2 is alone", 2*soon, func() bool { return r.states(0, "", "SOLO") }) }, func() { r.moved(1) })
+	seen := r.during(func() { r.Nodes[0].Freeze() }, func() { r.await("fw2 is alone", 2*soon, func() bool { return r.states(0, "", "SOLO") }) }, func() { r.moved(1) })
 	r.outage(seen, 6*time.Second)
 	r.took(1, "fence")
 	if r.Nodes[0].Powered() {

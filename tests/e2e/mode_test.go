@@ -164,5 +164,7 @@ func TestConfigurationsThatDifferAreAnAlarmAndNoTakeover(t *testing.T) {
 	r.try(r.Nodes[1].Stop(soon))
 	r.try(os.WriteFile(file, good, 0o600))
 	r.start(1)
-	r.await("the alarm is over", soon, func() bool { return r.states(0, "ACTIVE", "ARMED") && !r.alarmed(0, "config") && !r.alarmed(1, "config") })
+	r.await("the alarm is over", soon, func() bool {
+		return r.states(0, "ACTIVE", "ARMED") && !r.alarmed(0, "config") && !r.alarmed(1, "config")
+	})
 }

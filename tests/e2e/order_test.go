@@ -111,7 +111,7 @@ func TestMaintenanceEndsByItself(t *testing.T) {
 	r.await("fw2 is in maintenance", soon, func() bool { return r.in(1, 0, "MAINTENANCE") })
 	r.await("fw2 is armed again", soon, func() bool { return r.in(1, 0, "ARMED") })
 	for _, c := range r.changes(since) {
-		if strings.Contains(c, "fw1/") {
+		if strings.Contains(c, "fw1/") && !strings.Contains(c, "ACTIVE -> SOLO") && !strings.Contains(c, "SOLO -> ACTIVE") {
 			t.Errorf("the owner's role changed: %s", c)
 		}
 	}
@@ -137,19 +137,20 @@ func TestFailbackAutoBringsTheGroupHome(t *testing.T) {
 
 func TestFlapLimitKeepsTheGroupWhereItIs(t *testing.T) {
 	r := boot(t, lab.Options{Group: "failback = \"auto\"\nflap_max = 1"})
-	for range 2 {
+	fail := func() {
 		r.Nodes[0].Kill()
 		r.moved(1)
 		r.start(0)
-		r.await("fw1 is back", 2*soon, func() bool { return r.in(0, 0, "ARMED") || r.owns(0, 0) })
-		time.Sleep(300 * time.Millisecond)
-		if !r.owns(0, 0) {
-			break
-		}
 	}
-	r.await("the group stays on fw2", soon, func() bool { return r.states(0, "ARMED", "ACTIVE") })
-	r.await("the alarm says so", soon, func() bool { return r.alarmed(0, "flap-frozen") || r.alarmed(1, "flap-frozen") })
+	fail()
+	r.moved(0) // the one move that is allowed
+	r.await("fw2 is armed", soon, func() bool { return r.in(1, 0, "ARMED") })
+	fail()
+	r.await("the alarm says so", 2*soon, func() bool { return r.alarmed(0, "flap-frozen") || r.alarmed(1, "flap-frozen") })
 	r.never("the group moves", time.Second, func() bool { return r.owns(0, 0) })
+	// The limit is for moves that nobody ordered.
+	r.order(0, control.Order{Command: control.OrderTake, Reason: "test"})
+	r.moved(0)
 }
 
 func TestTwoGroupsLiveOnTheirOwnNodes(t *testing.T) {

@@ -142,7 +142,9 @@ func TestServiceThatDoesNotStopIsFencedBeforeThePeerTakesOver(t *testing.T) {
 	p.wire(r)
 	r.await("services run on fw1", soon, func() bool { return s.runs("fw1.dns") && s.runs("fw1.web") })
 	s.touch(r, "fw1.web.stuck")
-	go func() { _, _ = r.Nodes[0].Order(control.Order{Command: control.OrderHandover, By: "test", Reason: "test"}) }()
+	go func() {
+		_, _ = r.Nodes[0].Order(control.Order{Command: control.OrderHandover, By: "test", Reason: "test"})
+	}()
 	r.await("fw2 owns the group", 3*soon, func() bool { return r.owns(1, 0) })
 	if r.Nodes[0].Powered() {
 		t.Error("fw2 took over while the service may still run on fw1")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/twinbeat/twinbeat/agent/report"
@@ -19,6 +20,7 @@ type show struct {
 	keys   []string
 	titles <-chan string // of the tour; nil without
 
+	brief  *strings.Replacer
 	summed time.Time
 	scene  scene
 }
@@ -57,7 +59,9 @@ func openShow(w *world, keys []string) (*show, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &show{w: w, screen: sc, keys: append([]string(nil), keys...)}, nil
+	null := w.lab.Serial
+	brief := strings.NewReplacer(null.Device(0), "tty", null.Device(1), "tty", " 239.255.77.1:6940", "")
+	return &show{w: w, brief: brief, screen: sc, keys: append([]string(nil), keys...)}, nil
 }
 
 // loop paints until q, Ctrl-C or the end of ctx.
@@ -107,7 +111,7 @@ func (s *show) refresh() {
 	}
 	w.mu.Lock()
 	sc.strip = w.probe.Strip(stripWidth*stripEach, settleProbe)
-	said := w.said
+	sc.last[0], sc.cables = " "+w.said, w.cables
 	w.mu.Unlock()
 	sc.answering = ""
 	if i := w.answering(); i >= 0 {
@@ -119,12 +123,12 @@ func (s *show) refresh() {
 	}
 	s.summed = time.Now()
 	sc.both, sc.asked = w.bothActive()
-	sc.last = []string{" " + said, ""}
+	sc.last[1] = ""
 	if r, ok := w.result(); ok {
 		sc.last[1] = " " + w.outcome(r)
 	}
 	names := [2]string{w.name(0), w.name(1)}
-	sc.events = mergeEvents(names, [2][]report.Event{w.state[0].history(), w.state[1].history()})
+	sc.events = mergeEvents(names, [2][]report.Event{w.state[0].history(), w.state[1].history()}, s.brief)
 }
 
 // tourOnScreen plays the tour with the screen as its stage, and prints the

@@ -72,14 +72,15 @@ func tourOnPaper(ctx context.Context, w *world) int {
 
 // outcome is a result in one line.
 func (w *world) outcome(r result) string {
-	text := fmt.Sprintf("%s, client lost %s ms", w.moved(r), ms(r.client.Outage))
+	text := w.moved(r)
+	if r.proof != "" {
+		text += " by " + r.proof
+	}
+	text += fmt.Sprintf("; pings lost for %s ms", ms(r.lost))
 	if r.pages {
 		text += fmt.Sprintf(", pages %s ms", ms(r.page))
 	}
-	text += fmt.Sprintf(", both active %s ms", ms(r.both))
-	if r.proof != "" {
-		text += ", evidence " + r.proof
-	}
+	text += fmt.Sprintf("; both active %s ms", ms(r.both))
 	return text
 }
 
@@ -128,6 +129,6 @@ func (w *world) table(to io.Writer, steps []step) {
 			proof += " NOT WHOLE"
 		}
 		name, _, _ := strings.Cut(s.name, " (")
-		fmt.Fprintf(to, row, name, w.moved(s.result), ms(s.client.Outage), pageText(s.result), ms(s.both), proof)
+		fmt.Fprintf(to, row, name, w.moved(s.result), ms(s.lost), pageText(s.result), ms(s.both), proof)
 	}
 }

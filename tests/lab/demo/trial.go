@@ -30,6 +30,7 @@ type result struct {
 	name   string
 	before int
 	after  int
+	lost   time.Duration // longest run of lost probes
 	client lab.Report
 	page   time.Duration
 	pages  bool // page says something
@@ -58,6 +59,7 @@ func (w *world) result() (r result, ok bool) {
 		return r, false
 	}
 	r = result{name: t.name, before: t.before, after: after}
+	r.lost = w.probe.LongestLoss(t.probe, w.probe.Now()-settleProbe)
 	r.client = w.probe.Report(t.probe, w.probe.Now()-settleProbe)
 	r.both, r.asked = w.observe.BothActive(t.observed, w.observe.Now()-settleProbe)
 	r.page, r.pages = w.user.outage(t.began)

@@ -31,6 +31,7 @@ const (
 // A scene is everything that the screen shows.
 type scene struct {
 	mode, profile string
+	cables        string // what was done to them
 	boxes         [2]boxView
 	strip         []bool // probes, oldest first
 	vip           string
@@ -39,8 +40,8 @@ type scene struct {
 	asked         int
 	visit         visit
 	services      []string
-	last          []string // what was done and what came of it
-	events        []string // newest last
+	last          [2]string // what was done and what came of it
+	events        []string  // newest last
 	keys          []string
 }
 
@@ -57,7 +58,7 @@ type boxView struct {
 
 // compose returns the lines of the screen, at most rows.
 func compose(s scene) []string {
-	title := fmt.Sprintf(" twinbeat demo: a pair on this machine   mode %s, profile %s", s.mode, s.profile)
+	title := fmt.Sprintf(" twinbeat demo   mode %s, profile %s   cables: %s", s.mode, s.profile, s.cables)
 	out := []string{bar + pad(title, columns) + plain}
 	left, right := boxLines(s.boxes[0]), boxLines(s.boxes[1])
 	for i := range left {
@@ -66,7 +67,7 @@ func compose(s scene) []string {
 	out = append(out, rule("client"))
 	out = append(out, clientLines(s)...)
 	out = append(out, rule("last fault"))
-	out = append(out, s.last...)
+	out = append(out, s.last[:]...)
 	out = append(out, rule("events"))
 	events := s.events[max(0, len(s.events)-eventLines):]
 	for i := range eventLines {
@@ -166,9 +167,22 @@ func alarmLine(alarms []report.Alarm) string {
 	}
 	names := make([]string, len(alarms))
 	for i, a := range alarms {
-		names[i] = a.Name
+		names[i] = alarmName(a.Name)
 	}
 	return bad + " ALARM " + strings.Join(names, ", ") + plain
+}
+
+// alarmName leaves out of an alarm's name which group it is of, there being
+// only one, and all of a link but its kind.
+func alarmName(name string) string {
+	_, what, found := strings.Cut(name, "/")
+	if !found {
+		return name
+	}
+	if strings.HasPrefix(name, "link/") {
+		what, _, _ = strings.Cut(what, " ")
+	}
+	return what
 }
 
 // span writes milliseconds as an operator would say them.
@@ -194,7 +208,7 @@ func clientLines(s scene) []string {
 		both = fmt.Sprintf("%sBOTH ACTIVE: %d ms%s in %d questions", bad, s.both.Milliseconds(), plain, s.asked)
 	}
 	return []string{
-		fmt.Sprintf(" pings %s every ms; a column is %d of them: # all answered, + some, . none", s.vip, stripEach),
+		fmt.Sprintf(" pings %s each ms; a column is %d pings: # all answered, + some, . none", s.vip, stripEach),
 		" " + stripText(s.strip),
 		fmt.Sprintf(" ARP for it is answered by %s; %s", answer, both),
 		" " + visitText(s),
@@ -245,9 +259,10 @@ func visitText(s scene) string {
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// An oddity of two histories: each box numbers its own events, so they are
-// merged by the time, which they share on this machine.
-func mergeEvents(names [2]string, histories [2][]report.Event) []string {
+// mergeEvents puts two histories into one, by the time, which both boxes share
+// on this machine; each numbers its own events.
+// Where brief says so, a long word becomes a short one.
+func mergeEvents(names [2]string, histories [2][]report.Event, brief *strings.Replacer) []string {
 	type line struct {
 		at   time.Time
 		text string
@@ -255,7 +270,7 @@ func mergeEvents(names [2]string, histories [2][]report.Event) []string {
 	var all []line
 	for i, h := range histories {
 		for _, e := range h {
-			all = append(all, line{e.At, eventText(names[i], e)})
+			all = append(all, line{e.At, brief.Replace(eventText(names[i], e))})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b line) int { return cmp.Compare(a.at.UnixNano(), b.at.UnixNano()) })
@@ -268,18 +283,18 @@ func mergeEvents(names [2]string, histories [2][]report.Event) []string {
 
 // eventText is one event in one line; the screen clips it.
 func eventText(node string, e report.Event) string {
-	text := " " + e.At.Format("15:04:05.000") + " " + node + " "
-	if e.From != "" || e.To != "" {
-		text += strong + e.From + " -> " + e.To + plain + " "
-	} else {
+	text := " " + e.At.Format("15:04:05.000") + " " + strong + node + plain + " "
+	if e.Kind != "role" {
 		text += e.Kind + " "
 	}
-	var parts []string
-	for _, p := range []string{e.Seen, e.Decided, e.Done} {
-		if p != "" {
-			parts = append(parts, p)
-		}
+	if e.From != "" && e.To != "" {
+		text += strong + e.From + " -> " + e.To + plain + ": "
 	}
+	parts := []string{e.Decided, e.Seen, e.Done} // an alarm's name is in what was decided
+	if e.Kind == "link" {
+		parts = []string{e.Seen}
+	}
+	parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" })
 	return text + report.Clean(strings.Join(parts, "; "))
 }
 

@@ -52,6 +52,7 @@ type world struct {
 	asked   int
 	trial   *trial
 	said    string // what the demo did last, or would not do
+	cables  string // what is wrong with them
 
 	stop context.CancelFunc
 	all  sync.WaitGroup
@@ -70,7 +71,7 @@ func newWorld(binary, profile string) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &world{lab: l}
+	w := &world{lab: l, cables: cablesText(false, false, false)}
 	for i, n := range l.Nodes {
 		w.state[i].node = n
 		w.notePower(i)
@@ -278,7 +279,7 @@ func (w *world) explain(to io.Writer) {
 			continue
 		}
 		lines := strings.Split(strings.TrimSpace(string(log)), "\n")
-		fmt.Fprintf(to, "  %s\n", strings.Join(lines[max(0, len(lines)-12):], "\n  "))
+		fmt.Fprintf(to, "  %s\n", strings.Join(lines[max(0, len(lines)-6):], "\n  "))
 	}
 	if err := w.user.trouble(); err != "" {
 		fmt.Fprintf(to, "client: %s\n", err)
@@ -328,7 +329,7 @@ func (w *world) powerOff(i int) string {
 	w.state[i].frozen.Store(false)
 	w.notePower(i)
 	w.applyCuts() // the lab mends the serial cable when it is done
-	if err != nil {
+	if err != nil && n.Powered() {
 		return "power off " + n.Name + ": " + err.Error()
 	}
 	return "took the power from " + n.Name + "; o gives it back"
@@ -357,6 +358,9 @@ func (w *world) powerOn() string {
 
 // applyCuts makes the cables as the user wants them.
 func (w *world) applyCuts() {
+	w.mu.Lock()
+	w.cables = cablesText(w.serialCut, w.etherCut, w.noise)
+	w.mu.Unlock()
 	w.lab.HealSerial()
 	if w.noise {
 		w.lab.Serial.Corrupt(bitErrors, noiseSeed)
@@ -369,6 +373,23 @@ func (w *world) applyCuts() {
 		return
 	}
 	_ = w.lab.HealEthernet()
+}
+
+func cablesText(serial, ether, noise bool) string {
+	var parts []string
+	if serial {
+		parts = append(parts, "serial CUT")
+	}
+	if ether {
+		parts = append(parts, "Ethernet CUT")
+	}
+	if noise && !serial {
+		parts = append(parts, "serial NOISY")
+	}
+	if len(parts) == 0 {
+		return "whole"
+	}
+	return strings.Join(parts, ", ")
 }
 
 func (w *world) cut(serial, ether, noise bool) {

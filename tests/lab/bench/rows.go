@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/twinbeat/twinbeat/tests/lab"
+)
+
+// A row is one thing that is measured, by itself and from nothing.
+type row struct {
+	id      string
+	maker   maker
+	vips    int
+	runs    int
+	pairs   int // that run at the same time
+	script  script
+	takes   time.Duration // estimate
+	measure func(ctx context.Context, b *bench, r row)
+}
+
+// failMost bounds the runs of one row that may fail; then it is given up.
+const failMost = 3
+
+// The systems under test. Failback and an unlimited number of moves are not
+// the shipped settings: the faults of a bench come faster than in life.
+const restless = "failback = \"auto\"\nflap_max = 0"
+
+func twins2(name, short, profile string, baud int, group, timing string) maker {
+	return twinbeat(name, short, lab.Options{Profile: profile, Baud: baud, Group: group, Timing: timing})
+}
+
+var (
+	tbDefault     = twins2("twinbeat default", "default", "default", 115200, "flap_max = 0", "")
+	tbFast        = twins2("twinbeat fast", "fast", "fast", 230400, "flap_max = 0", "")
+	tbDefaultBack = twins2("twinbeat default", "default", "default", 115200, restless, "")
+	tbFastBack    = twins2("twinbeat fast", "fast", "fast", 230400, restless, "")
+	// What the profile default is at half its rate.
+	tb100 = twins2("twinbeat, beats 100 ms", "beat100", "default", 115200, "flap_max = 0",
+		"beat = \"100ms\"\ndead = \"500ms\"\nlease = \"600ms\"\nwindow = \"50ms\"\ntakeover = \"800ms\"")
+	ka1000 = keepalived("keepalived 1 s", "ka1s", time.Second)
+	ka100  = keepalived("keepalived 100 ms", "ka100ms", 100*time.Millisecond)
+	ka10   = keepalived("keepalived 10 ms", "ka10ms", 10*time.Millisecond)
+)
+
+// setUp is about what a lab and a boot take.
+const setUp = 3 * time.Second
+
+// rows lists what is measured, in the order of the tables.
+func (b *bench) rows() []row {
+	n := b.runs
+	if b.quick {
+		n = min(n, 3)
+	}
+	few := max(1, n/2)
+	var rows []row
+	add := func(name string, m maker, vips, runs, pairs int, s script, each time.Duration) {
+		r := row{id: fmt.Sprintf("%s/%s/%d", name, m.short, vips), maker: m, vips: vips, runs: runs, pairs: min(pairs, runs), script: s, measure: play}
+		rounds := (runs + r.pairs - 1) / r.pairs
+		r.takes = setUp + time.Duration(rounds)*each
+		rows = append(rows, r)
+	}
+	for _, vips := range []int{1, 100, 1000} {
+		more := time.Duration(vips) * time.Millisecond // for a boot with more addresses
+		for _, m := range []maker{tbDefaultBack, tbFastBack} {
+			add("power-off", m, vips, n, 1, powerOff, 3300*time.Millisecond+more)
+		}
+		for _, m := range []maker{tbDefault, tbFast} {
+			add("SIGKILL", m, vips, n, 1, kill, 2300*time.Millisecond+more/2)
+			add("handover", m, vips, n, 1, handover, 700*time.Millisecond+more/4)
+		}
+	}
+	hold := b.scale(30 * time.Second)
+	for _, m := range []maker{tbDefault, tbFast} {
+		add("frozen", m, 1, n, 5, frozen(30*time.Second), hold+4*time.Second)
+		add("frozen", m, 1000, few/2+1, 1, frozen(3*time.Second), 8*time.Second)
+		add("cuts", m, 1, n, 5, cuts(cutSerial, cutEthernet, cutCarrier), b.scale(20*time.Second)+2*b.scale(5*time.Second)+9*time.Second)
+		add("heals", m, 1, few, 5, cuts(cutBoth, cutLAN), 2*b.scale(5*time.Second)+6*time.Second)
+	}
+	for _, m := range []maker{ka1000, ka100, ka10} {
+		slow := 2 * time.Second
+		if m.short == ka1000.short {
+			slow = 8 * time.Second
+		}
+		add("power-off", m, 1, n, 2, powerOff, slow+time.Second)
+		add("handover", m, 1, n, 2, handover, slow-time.Second)
+		add("frozen", m, 1, few, 5, frozen(30*time.Second), hold+6*time.Second)
+		add("cuts", m, 1, few, 5, cuts(cutEthernet, cutCarrier), b.scale(20*time.Second)+b.scale(5*time.Second)+9*time.Second+b.scale(20*time.Second))
+		add("power-off", m, 1000, max(1, few/2), 1, powerOff, slow+3*time.Second)
+	}
+	rows = append(rows,
+		row{id: "cost", measure: costs, takes: setUp*2 + b.scale(time.Minute)})
+	for _, m := range []maker{tbDefault, tbFast, ka100, ka10} {
+		rows = append(rows, row{id: "busy/" + m.short, maker: m, vips: 1, measure: busy, takes: setUp + 2*time.Second + b.scale(time.Minute)})
+	}
+	return b.chosen(rows)
+}
+
+// scale shortens a time for a quick bench.
+func (b *bench) scale(d time.Duration) time.Duration {
+	if b.quick {
+		return min(d, 3*time.Second)
+	}
+	return d
+}
+
+func (b *bench) chosen(rows []row) []row {
+	var out []row
+	for _, r := range rows {
+		if b.only.MatchString(r.id) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// play runs a row's script on its pairs until it has its runs.
+func play(ctx context.Context, b *bench, r row) {
+	var all sync.WaitGroup
+	share := make(chan struct{}, r.runs)
+	for range r.runs {
+		share <- struct{}{}
+	}
+	close(share)
+	for range r.pairs {
+		all.Go(func() {
+			p := player{b: b, r: r}
+			defer p.close()
+			for range share {
+				if ctx.Err() != nil || p.failed >= failMost {
+					return
+				}
+				p.once(ctx)
+			}
+		})
+		pause(ctx, 100*time.Millisecond)
+	}
+	all.Wait()
+}
+
+// A player owns one pair of a row.
+type player struct {
+	b      *bench
+	r      row
+	s      system
+	failed int
+}
+
+func (p *player) close() {
+	if p.s == nil {
+		return
+	}
+	if err := p.s.pair().Close(); err != nil {
+		say("close lab: %v", err)
+	}
+	p.s = nil
+}
+
+// once plays one run. After a failure the next run gets a new pair.
+func (p *player) once(ctx context.Context) {
+	var err error
+	if p.s == nil {
+		if p.s, err = p.r.maker.make(p.b, p.r.vips); err != nil {
+			p.fail(err)
+			return
+		}
+	}
+	shots, err := p.r.script(ctx, p.b, p.s, p.r.vips)
+	for _, s := range shots {
+		if err == nil || s.Both > 0 { // two owners count in a failed run, too
+			p.b.result.add(p.r, s)
+		}
+	}
+	if err != nil && !errors.Is(err, context.Canceled) {
+		p.fail(err)
+	}
+}
+
+func (p *player) fail(err error) {
+	p.failed++
+	if p.s != nil {
+		name := wreck(p.r.id)
+		if e := p.keepLogs(name); e == nil {
+			err = fmt.Errorf("%w (logs: %s)", err, name)
+		}
+	}
+	say("%s: %v", p.r.id, err)
+	p.b.result.fail(p.r, err)
+	p.close()
+}
+
+// keepLogs copies what the daemons said into one file.
+func (p *player) keepLogs(name string) error {
+	var all []byte
+	for _, n := range p.s.pair().Nodes {
+		b, err := os.ReadFile(n.LogPath())
+		if err != nil {
+			return err
+		}
+		all = append(all, "== "+n.Name+"\n"...)
+		all = append(all, b...)
+	}
+	return os.WriteFile(name, all, 0o600)
+}
