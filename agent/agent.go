@@ -230,6 +230,7 @@ func (a *agent) composeGroup(i int, t config.Timing) loop.Group {
 			Mode: mode(c.Mode), HasFence: c.Fence != nil,
 			Beat: t.Beat, Dead: t.Dead, Lease: t.Lease, Window: t.Window, Takeover: t.Takeover,
 			Ack: t.Ack, Init: t.BootWait, Race: t.Race, Reserve: t.Reserve,
+			Probe:    config.Probes * t.Probe,
 			Failback: failback(g.Failback), FailbackHold: g.FailbackHold,
 			FlapMax: g.FlapMax, FlapWindow: g.FlapWindow, FenceRetry: retry,
 			NoServices: len(g.Services) == 0, StopFailureFence: stopFailureFences(g),

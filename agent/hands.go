@@ -164,10 +164,9 @@ func (h *hands) StopServices(ctx context.Context, i int) error {
 	return g.services.Stop(ctx)
 }
 
-// Probe asks whether anybody else answers for the group's addresses. The
-// probes must be over before T_takeover.
-func (h *hands) Probe(ctx context.Context, i int) (sent, foreign bool, who string) {
-	r, err := h.air.Probe(ctx, h.groups[i].VIP.Addresses, config.Probes, h.cfg.Timing.Probe)
+// Probe asks whether anybody else answers for the group's addresses.
+func (h *hands) Probe(ctx context.Context, i int, lasts time.Duration) (sent, foreign bool, who string) {
+	r, err := h.air.Probe(ctx, h.groups[i].VIP.Addresses, config.Probes, lasts/config.Probes)
 	if err != nil {
 		h.note(report.Event{Kind: "address", Group: h.groups[i].Name, Seen: "address probe: " + err.Error()})
 	}

@@ -110,7 +110,7 @@ func (l *Loop) slow(g *group, a pair.Action) {
 		})
 	case pair.Probe:
 		l.lane(fmt.Sprintf("probe %d", i), probeDeadline, func(ctx context.Context) Fact {
-			sent, foreign, who := hands.Probe(ctx, i)
+			sent, foreign, who := hands.Probe(ctx, i, a.Lasts)
 			return groupFact{i, pair.ProbeDone{Ticket: a.Ticket, Sent: sent, Foreign: foreign, Who: who}}
 		}, func(error) Fact { return groupFact{i, pair.ProbeDone{Ticket: a.Ticket}} })
 	}
@@ -183,6 +183,12 @@ func (l *Loop) alarm(name string, on bool, why string) {
 // the peer is alive by another.
 func (l *Loop) watchLinks(now pair.Instant) {
 	alive := l.alive(now)
+	switch {
+	case !alive:
+		l.aliveFrom = 0
+	case l.aliveFrom == 0:
+		l.aliveFrom = now
+	}
 	for _, p := range l.paths {
 		if s := p.Path.Lines(); s != p.lines {
 			p.lines = s

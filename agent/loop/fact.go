@@ -103,14 +103,16 @@ func (f GateChanged) apply(l *Loop, now pair.Instant) {
 	l.alarm("gate-rules", f.Restored != nil, f.What+": "+done)
 	l.event(now, report.Event{Kind: "address", Seen: f.What, Done: done})
 	for _, g := range l.groups {
-		l.verify(now, g, true)
+		l.verify(now, g)
 	}
 }
 
 func (f GateChanged) opens() {}
 
 // verify compares what the loop believes of a lease with what the kernel says.
-func (l *Loop) verify(now pair.Instant, g *group, stranger bool) {
+// A lease that is gone long before its time was taken by a stranger; one that
+// nobody renewed ran out.
+func (l *Loop) verify(now pair.Instant, g *group) {
 	if !g.opened {
 		return
 	}
@@ -120,7 +122,7 @@ func (l *Loop) verify(now pair.Instant, g *group, stranger bool) {
 	}
 	g.opened = false
 	l.o.Hands.SetOwner(g.index, false)
-	l.step(now, g, pair.LeaseLost{Stranger: stranger})
+	l.step(now, g, pair.LeaseLost{Stranger: now.Since(g.renewed) < l.o.Lease/2})
 }
 
 func (f ServiceFault) apply(l *Loop, now pair.Instant) {

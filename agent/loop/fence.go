@@ -110,6 +110,16 @@ type powerFact struct{ power, err string }
 func (p powerFact) apply(l *Loop, now pair.Instant) {
 	l.fence.power, l.fence.err = p.power, p.err
 	l.alarm("fence-device", p.err != "", l.o.FenceName+": "+p.err)
-	wrong := p.err == "" && p.power == "off" && l.alive(now)
+	l.judgeWiring(now)
+}
+
+// judgeWiring compares what the device says of the peer with what is heard of it.
+func (l *Loop) judgeWiring(now pair.Instant) {
+	f := &l.fence
+	off := f.err == "" && f.power == "off" && l.alive(now)
+	if off && f.asked < l.aliveFrom {
+		f.asked = 0 // it was off before it came back: ask again
+	}
+	wrong := off && f.asked >= l.aliveFrom
 	l.alarm("fence-wiring", wrong, l.o.FenceName+" says that "+l.o.Peer.Name+" is off, but it beats: wrong outlet?")
 }

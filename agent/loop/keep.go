@@ -63,10 +63,11 @@ func (f savedFact) apply(l *Loop, _ pair.Instant) {
 func (l *Loop) housekeep(now pair.Instant) {
 	l.expire(now)
 	for _, g := range l.groups {
-		l.verify(now, g, true)
+		l.verify(now, g)
 		l.renewAddresses(g)
 	}
 	l.askFence(now)
+	l.judgeWiring(now)
 	if l.peer.ackAt != 0 && now.Since(l.peer.ackAt) < l.o.Dead && !l.contact {
 		l.contact = true
 		memory := l.o.Memory

@@ -50,7 +50,7 @@ type Hands interface {
 	DropAddresses(ctx context.Context, group int) error
 	StartServices(ctx context.Context, group int) error
 	StopServices(ctx context.Context, group int) error
-	Probe(ctx context.Context, group int) (sent, foreign bool, who string)
+	Probe(ctx context.Context, group int, lasts time.Duration) (sent, foreign bool, who string)
 	Announce(group int, why string)
 	RenewAddresses(ctx context.Context, group int) (missing []string, err error)
 	Fence(ctx context.Context) (proven bool, detail string)
@@ -144,14 +144,15 @@ type Options struct {
 
 // A Loop drives the machines of one node.
 type Loop struct {
-	o       Options
-	groups  []*group
-	paths   []*path
-	sent    echoRing
-	fed     counterWindow
-	peer    peer
-	session uint32
-	worn    bool // a new handshake was asked for, since the counter nears its end
+	o         Options
+	groups    []*group
+	paths     []*path
+	sent      echoRing
+	fed       counterWindow
+	peer      peer
+	aliveFrom pair.Instant // since when the peer is alive; zero if it is not
+	session   uint32
+	worn      bool // a new handshake was asked for, since the counter nears its end
 
 	frames chan Frame
 	facts  chan Fact

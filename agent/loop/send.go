@@ -63,8 +63,7 @@ func (l *Loop) renew(now pair.Instant) {
 		}
 		if err := l.o.Gate.Renew(uint8(g.index)); err != nil {
 			l.counters.GateErrors++
-			// A lease that is gone before its time was taken by a stranger.
-			l.verify(now, g, now.Since(g.renewed) < l.o.Lease/2)
+			l.verify(now, g)
 			continue
 		}
 		g.renewed = now

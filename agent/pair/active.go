@@ -11,6 +11,10 @@ func (m *Machine) tickOwner() {
 		m.giveUp(Isolated, fmt.Sprintf("unacknowledged for %s", ms(m.now.Since(m.peer.ackAt))), "the peer may take over")
 		return
 	}
+	if m.own.doubtAt != 0 && m.now.Since(m.own.doubtAt) >= m.doubtFor() {
+		m.giveUp(Standby, "CLAIM: "+m.peerLine(), "the peer does not hear this node and takes the group")
+		return
+	}
 	if m.notHeard() {
 		m.giveUp(Standby, m.peerLine(), "the peer does not hear this node and will take over")
 		return
@@ -44,7 +48,7 @@ func (m *Machine) notHeard() bool {
 
 // MayRenew reports whether the kernel lease may be renewed in this turn.
 func (m *Machine) MayRenew(now Instant) bool {
-	if m.own.gate != gateOpen || !m.state.Owns() {
+	if m.own.gate != gateOpen || !m.state.Owns() || m.own.doubtAt != 0 {
 		return false
 	}
 	if m.evidence == EvidenceAdopted && m.cfg.Mode != ModeFence && !m.peer.contact {
@@ -85,16 +89,16 @@ func (m *Machine) stalled(in Stalled) {
 	}
 }
 
-// leaseLost handles a kernel lease that is gone. A stranger's doing, with the
-// peer in contact and not owning, is mended at once.
+// leaseLost handles a kernel lease that is gone. A stranger's doing is mended
+// at once.
 func (m *Machine) leaseLost(in LeaseLost) {
 	if m.own.gate != gateOpen {
 		return
 	}
 	m.alarm(alarmLease, true, "the kernel lease is gone")
-	if in.Stranger && m.state != Releasing && m.twoWay() && !m.peer.said.State.Owns() {
+	if in.Stranger && m.mayRegrant() {
 		m.own.gate = gateClosed
-		m.note("the kernel lease was removed by a stranger", "the peer is in contact and does not own", "grant it again")
+		m.note("the kernel lease was removed by a stranger", "this process did not stand still, and the peer is not heard to own", "grant it again")
 		m.openGate()
 		return
 	}
@@ -102,6 +106,16 @@ func (m *Machine) leaseLost(in LeaseLost) {
 		m.initWait = 2 * m.takeAfter() // it owned moments ago: no need for the boot wait
 	}
 	m.giveUp(m.afterLoss(), "the kernel lease is gone", "the peer may take over")
+}
+
+// mayRegrant reports whether the group may be kept although its lease is gone:
+// this node went on beating all the time, so nobody else may have taken it.
+func (m *Machine) mayRegrant() bool {
+	p := &m.peer
+	if m.state == Releasing || m.own.doubtAt != 0 || p.said.State.Owns() && m.silence() <= m.cfg.Takeover {
+		return false
+	}
+	return m.cfg.Mode != ModeLease || m.state == Solo || m.now.Since(p.ackAt) <= m.cfg.Ack
 }
 
 // A View is what status and the heartbeat tell of a machine.

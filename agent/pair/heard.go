@@ -30,6 +30,7 @@ func (m *Machine) heard(in Heard) {
 		p.gone = true
 	}
 	m.wakened()
+	m.believed(in)
 	fresh := in.EchoSentAt != 0 && m.now.Since(in.EchoSentAt) <= m.cfg.Ack
 	if fresh {
 		m.touched()
@@ -69,8 +70,11 @@ func (m *Machine) oldFrame(in Heard) {
 func (m *Machine) wakened() {
 	m.alarm(alarmSilent, false, "")
 	if m.bid.on && !m.bid.negotiated {
-		m.note("the peer speaks", "claim abandoned", "")
+		m.note("the peer speaks", "claim abandoned", "tell it at once that it is heard")
 		m.endBid()
+		m.prob.foreign = false
+		m.alarm(alarmVeto, false, "")
+		m.do(Send{Beat})
 	}
 	if m.state == Fencing && !m.peer.said.FenceMe {
 		m.cancelFence()
@@ -206,12 +210,42 @@ func (m *Machine) claimed(in Heard) {
 	case m.state.Owns() && m.cfg.Mode == ModeFence:
 		return // one that hears this node gives way, one that does not is fenced (see tickFence)
 	case m.state.Owns():
-		m.giveUp(Standby, "CLAIM: "+m.peerLine(), "the peer takes the group")
+		m.doubt()
 	case m.bid.on && m.bid.negotiated && m.cfg.LowerID:
 		return // both claim: the lower id wins
 	default:
 		m.grant()
 	}
+}
+
+// doubt is the owner's answer to a CLAIM. Either the peer missed what this node
+// sent (this process stood still, frames were lost): then it will hear the
+// heartbeat that goes out now, and says so at once. Or it cannot hear: then
+// the gate closes in time. Until that is known the lease is not renewed, so
+// the kernel closes the gate if this process does not live to do it.
+func (m *Machine) doubt() {
+	switch {
+	case m.state == Releasing || m.own.gate != gateOpen:
+		m.giveUp(Standby, "CLAIM: "+m.peerLine(), "the peer takes the group")
+	case m.own.doubtAt == 0:
+		m.own.doubtAt = m.now
+		m.note("CLAIM: "+m.peerLine(), "the peer may not hear this node", fmt.Sprintf("beat now, renew nothing, close in %s", ms(m.doubtFor())))
+		m.do(Send{Beat})
+	}
+}
+
+// doubtFor is how long the peer may take to say that it hears this node: a
+// quarter of the time between its CLAIM and its takeover.
+func (m *Machine) doubtFor() time.Duration { return (m.takeAfter() - m.cfg.Dead) / 4 }
+
+// believed ends the doubt: the peer heard what was sent after its CLAIM, and
+// claims no more.
+func (m *Machine) believed(in Heard) {
+	if m.own.doubtAt == 0 || in.Kind == Claim || in.EchoSentAt < m.own.doubtAt || in.State.Owns() {
+		return
+	}
+	m.own.doubtAt = 0
+	m.note(m.peerLine(), "the peer hears this node", "keep the group")
 }
 
 // grant promises not to own the group while the claimant takes it.

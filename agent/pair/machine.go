@@ -82,7 +82,7 @@ type hold struct {
 // New returns a machine in BOOT. It panics if a duration of the configuration
 // is missing: the loader has checked it.
 func New(cfg Config) *Machine {
-	for _, d := range []time.Duration{cfg.Beat, cfg.Dead, cfg.Lease, cfg.Window, cfg.Takeover, cfg.Ack, cfg.Init} {
+	for _, d := range []time.Duration{cfg.Beat, cfg.Dead, cfg.Lease, cfg.Window, cfg.Takeover, cfg.Ack, cfg.Init, cfg.Probe} {
 		if d <= 0 {
 			panic("pair: a duration of the configuration is zero")
 		}

@@ -25,7 +25,7 @@ func (m *Machine) Next() Instant {
 	}
 	if t, ok := m.takeAt(); ok {
 		at(t)
-		at(t.Add(-probeLasts))
+		at(t.Add(-m.probeLasts()))
 		at(t.Add(-(m.takeAfter() - c.Dead)))
 	}
 	for _, t := range [...]Instant{
@@ -33,6 +33,9 @@ func (m *Machine) Next() Instant {
 		m.rel.next, m.rel.askNext, m.rel.byeNext, m.own.retryAt,
 	} {
 		at(t)
+	}
+	if m.own.doubtAt != 0 {
+		at(m.own.doubtAt.Add(m.doubtFor()))
 	}
 	if m.stableFrom != 0 {
 		at(m.stableFrom.Add(max(c.Takeover, c.FailbackHold)))

@@ -49,6 +49,7 @@ type own struct {
 	stopping    bool // the agent is leaving
 	stopped     bool
 	fenceMe     bool
+	doubtAt     Instant // a CLAIM was heard and the peer has not yet said that it hears this node; zero: none
 	ableFrom    Instant // since when this node is not passive
 }
 
@@ -100,7 +101,7 @@ func (m *Machine) begin(s State, ev Evidence, seen, decided string) {
 	m.enteredAt = m.now
 	m.rel = release{}
 	m.hold.win = 0
-	m.own.takes, m.own.grants, m.own.retryAt = 0, 0, 0
+	m.own.takes, m.own.grants, m.own.retryAt, m.own.doubtAt = 0, 0, 0, 0
 	m.stableFrom = 0
 	m.to(s, seen, decided, "routes and addresses, gate, announce, services")
 	m.alarm(alarmVeto, false, "")

@@ -81,6 +81,7 @@ func (m *Machine) vacate(s State, seen, decided string) {
 		s = Maintenance
 	}
 	m.rel = release{}
+	m.own.doubtAt = 0
 	m.to(s, seen, decided, "gate closed, services and addresses down")
 	if owned {
 		m.dropAll()

@@ -24,17 +24,30 @@ type prober struct {
 	silent  bool // the last one was sent and nobody answered
 	foreign bool // the last one was answered
 	unsent  int  // in a row
+	armed   bool // it was asked for by an armed node
 }
 
-// Timing of the probe. Two nodes that hear each other on no link meet only on
-// the LAN: each probe must see the other one's gate, or the other one's probe
-// (RFC 5227 section 2.1.1). Three probes are sent in 40 ms and heard for 60.
-// A probe that begins after the other one's ended still sends its last at
-// 100 ms of the other: by then that gate is open, or must not open any more.
-const (
-	probeLasts = 60 * time.Millisecond
-	probeFresh = probeLasts + 15*time.Millisecond // from the order; the grant may take another Window
-)
+// unarmedProbe is how long a probe lasts before a takeover of a node that is
+// not armed: the other one may be about to do the same. Two nodes that hear
+// each other on no link meet only on the LAN: each probe must see the other
+// one's gate, or the other one's probe (RFC 5227 section 2.1.1). Three probes
+// are sent in 40 ms and heard for 60. A probe that begins after the other one's
+// ended still sends its last at 100 ms of the other: by then that gate is open,
+// or must not open any more. An armed node has no such rival, and its probe
+// lasts Config.Probe.
+const unarmedProbe = 60 * time.Millisecond
+
+// probeGrace is how old a finished probe may be when the gate opens; the grant
+// may take another Window.
+const probeGrace = 15 * time.Millisecond
+
+// probeLasts is the length of the probe that the takeover at hand needs.
+func (m *Machine) probeLasts() time.Duration {
+	if m.state == Armed || m.prob.armed && m.state.Owns() {
+		return m.cfg.Probe
+	}
+	return max(unarmedProbe, m.cfg.Probe)
+}
 
 // takeAfter is the silence after which the peer's kernel lease has ended,
 // whatever happened to it, and T_takeover has passed. In lease mode the peer
@@ -89,7 +102,7 @@ func (m *Machine) tickSilence() {
 	}
 	m.repeatClaim()
 	switch {
-	case m.now < at.Add(-probeLasts): // earlier, a stopped owner's kernel still answers
+	case m.now < at.Add(-m.probeLasts()): // earlier, a stopped owner's kernel still answers
 	case !m.probeSilent():
 		m.askProbe()
 	case m.now >= at:
@@ -143,15 +156,18 @@ func (m *Machine) repeatClaim() {
 
 // probeSilent reports whether a probe asked for a moment ago found nobody.
 func (m *Machine) probeSilent() bool {
-	return m.prob.silent && m.prob.ticket == 0 && m.now.Since(m.prob.askedAt) <= probeFresh
+	return m.prob.silent && m.prob.ticket == 0 && m.now.Since(m.prob.askedAt) <= m.probeLasts()+probeGrace
 }
 
 func (m *Machine) askProbe() {
 	if m.prob.ticket != 0 || m.now < m.prob.next {
 		return
 	}
+	if !m.state.Owns() {
+		m.prob.armed = m.state == Armed
+	}
 	m.prob.ticket, m.prob.askedAt = m.ticket(), m.now
-	m.do(Probe{Ticket: m.prob.ticket})
+	m.do(Probe{Ticket: m.prob.ticket, Lasts: m.probeLasts()})
 }
 
 // probeDone takes the answer of the network to "does anybody own the VIP".

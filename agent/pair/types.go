@@ -87,6 +87,7 @@ type Config struct {
 	Init     time.Duration // boot: longest wait for the peer
 	Race     time.Duration // fence mode: head start of the active node
 	Reserve  time.Duration // J: jiffy plus scheduling reserve
+	Probe    time.Duration // length of a VIP probe before a takeover while armed
 
 	Failback     Failback
 	FailbackHold time.Duration
@@ -281,8 +282,12 @@ type (
 	StopServices struct{ Ticket uint32 }
 	// DropAddresses asks for the addresses and routes to be removed.
 	DropAddresses struct{ Ticket uint32 }
-	// Probe asks whether a foreign MAC answers for the group's addresses.
-	Probe struct{ Ticket uint32 }
+	// Probe asks whether a foreign MAC answers for the group's addresses, or
+	// probes for them itself. The answer takes Lasts.
+	Probe struct {
+		Ticket uint32
+		Lasts  time.Duration
+	}
 	// FencePeer asks for the peer to be switched off and proven off. Without
 	// Token the journal keeps its boot token; with it the token is spent first.
 	FencePeer struct {

@@ -142,18 +142,19 @@ type probing struct {
 	foreign bool
 }
 
-// probe asks the LAN three times in 40 ms who answers for the group, and
-// listens for 60 ms. The other node's probe for the same address counts, too.
-func (p *process) probe(g int, ticket uint32) {
+// probe asks the LAN three times who answers for the group, and listens for
+// as long as the machine asked. The other node's probe for the same address
+// counts, too.
+func (p *process) probe(g int, a pair.Probe) {
 	w, n := p.n.w, p.n
 	me := &probing{group: g}
 	n.probes = append(n.probes, me)
 	for i := range 3 {
-		w.after(time.Duration(i)*20*time.Millisecond, func() { n.ask(me) })
+		w.after(time.Duration(i)*a.Lasts/3, func() { n.ask(me) })
 	}
-	w.after(60*time.Millisecond, func() {
+	w.after(a.Lasts, func() {
 		n.probes = slices.DeleteFunc(n.probes, func(x *probing) bool { return x == me })
-		p.deliver(result{g, pair.ProbeDone{Ticket: ticket, Sent: !w.odds(40), Foreign: me.foreign, Who: "02:00:00:00:00:01"}})
+		p.deliver(result{g, pair.ProbeDone{Ticket: a.Ticket, Sent: !w.odds(40), Foreign: me.foreign, Who: "02:00:00:00:00:01"}})
 	})
 }
 

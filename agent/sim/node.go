@@ -393,7 +393,7 @@ func (p *process) act(g int, a pair.Action) {
 	case pair.StopServices:
 		p.later(long, g, pair.ServicesDown{Ticket: a.Ticket, Err: w.trouble(60, false)})
 	case pair.Probe:
-		p.probe(g, a.Ticket)
+		p.probe(g, a)
 	case pair.FencePeer:
 		p.fence(g, a)
 	case pair.CancelFence:

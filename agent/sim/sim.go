@@ -228,6 +228,7 @@ func (w *World) config(id, group int) pair.Config {
 		Beat: 50 * time.Millisecond, Dead: 250 * time.Millisecond, Lease: 300 * time.Millisecond,
 		Window: 25 * time.Millisecond, Takeover: 400 * time.Millisecond, Ack: 250 * time.Millisecond,
 		Init: 2 * time.Second, Race: 1500 * time.Millisecond, Reserve: 15 * time.Millisecond,
+		Probe:    45 * time.Millisecond,
 		Failback: pair.FailbackNever, FenceRetry: 500 * time.Millisecond,
 		FlapMax: 3, FlapWindow: 10 * time.Second, NoServices: w.cfg.Seed%3 == 0,
 		StopFailureFence: w.cfg.Seed%5 == 0, FailbackHold: 2 * time.Second,
@@ -235,6 +236,7 @@ func (w *World) config(id, group int) pair.Config {
 	if w.cfg.Fast {
 		c.Beat, c.Dead, c.Lease = 5*time.Millisecond, 35*time.Millisecond, 35*time.Millisecond
 		c.Window, c.Takeover, c.Ack, c.Reserve = 8*time.Millisecond, 45*time.Millisecond, 35*time.Millisecond, 2*time.Millisecond
+		c.Lease, c.Probe = 32*time.Millisecond, 1500*time.Microsecond // eight ticks of 4 ms: what a kernel makes of 35
 	}
 	if w.cfg.Seed%4 == 1 {
 		c.Failback = pair.FailbackHold

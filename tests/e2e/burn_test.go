@@ -16,7 +16,7 @@ const burnFor = "TWINBEAT_E2E_BURN"
 // would slow the prober more than the pair.
 func burn(d time.Duration) {
 	var all []*exec.Cmd
-	for range 2 * runtime.NumCPU() {
+	for range runtime.NumCPU() {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), burnFor+"="+d.String())
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -150,7 +150,7 @@ func TestReplayedFramesHaveNoEffect(t *testing.T) {
 				from := s.recorded[1-i]
 				f := from[n%len(from)]
 				s.try(s.to[i].Send(f))                                                 // again
-				_ = s.Serial.Inject(i, wire.AppendSerial(nil, lab.Payload(f)))         // on the other path
+				s.clip(i, lab.Payload(f))                                              // on the other path
 				s.try(s.to[i].Send(s.recorded[i][n%len(s.recorded[i])]))               // back to whom it is from
 				s.try(s.to[i].Send(lab.WithPayload(f, lab.Payload(s.recorded[i][0])))) // and as if from the peer
 			}

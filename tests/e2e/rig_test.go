@@ -22,12 +22,15 @@ const (
 )
 
 // A rig is a running pair that is watched from the first moment to the last:
-// a prober pings the first address, an observer asks who has it.
+// a prober pings the first address, an observer asks who has it, and a direct
+// asks both boxes whether they serve.
 type rig struct {
 	*testing.T
 	*lab.Lab
 	probe *lab.Prober
 	who   *lab.Observer
+	both  *direct
+	slow  *stallWatch
 }
 
 // boot starts a pair and waits until fw1 owns the first group and fw2 would
@@ -39,7 +42,7 @@ func boot(t *testing.T, o lab.Options) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{T: t, Lab: l}
+	r := &rig{T: t, Lab: l, slow: watchStalls()}
 	t.Cleanup(r.end)
 	if err := l.Boot(); err != nil {
 		t.Fatal(err)
@@ -51,6 +54,7 @@ func boot(t *testing.T, o lab.Options) *rig {
 	if r.who, err = l.Observe(lab.VIP(0), time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
+	r.both = r.direct()
 	r.await("the observer sees fw1", soon, func() bool { return r.serves(0) })
 	r.await("the client reaches the address", soon, r.reached)
 	return r
@@ -67,7 +71,15 @@ func (r *rig) end() {
 		}
 		r.who.Stop()
 	}
+	if r.both != nil {
+		answered, both := r.both.end()
+		if both != [kinds]int{} || answered[local] == 0 || answered[transit] == 0 {
+			r.Errorf("of the questions %v got an answer, %v from both nodes (for the address, for transit); it must be 0", answered, both)
+		}
+	}
+	stall := r.slow.end()
 	if r.Failed() {
+		r.Logf("this machine stood still for %v at the longest", stall)
 		r.logs()
 	}
 	if err := r.Close(); err != nil {
@@ -287,5 +299,6 @@ func (r *rig) start(node int) {
 func (r *rig) reboot(node int) {
 	r.Helper()
 	r.try(r.Nodes[node].PowerOn())
+	r.both.aim(r, r.Nodes[node])
 	r.start(node)
 }

@@ -79,7 +79,7 @@ func TestServicesFollowTheGroupInOrder(t *testing.T) {
 	s := newServices(t)
 	r := boot(t, lab.Options{Group: s.config("")})
 	r.await("services run on fw1", soon, func() bool { return s.runs("fw1.dns") && s.runs("fw1.web") })
-	if got := strings.Join(s.log("fw1"), ", "); got != "start dns vip, start web vip" {
+	if got := strings.Join(s.log("fw1"), ", "); got != "stop web bare, stop dns bare, start dns vip, start web vip" {
 		t.Errorf("fw1 was asked: %s", got)
 	}
 	before := len(s.whole())

@@ -29,6 +29,7 @@ type Prober struct {
 	mu      sync.Mutex
 	sent    []time.Duration // since began, by sequence
 	replies []bool
+	took    []time.Duration // until the kernel had the answer; see ServedWithin
 }
 
 // Probe starts to ping addr from the client every interval.
@@ -44,6 +45,7 @@ func (l *Lab) Probe(addr netip.Addr, every time.Duration) (*Prober, error) {
 	}
 	_ = unix.SetsockoptTimeval(p.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 50_000})
 	_ = unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20)
+	_ = unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
 	p.all.Go(p.send)
 	p.all.Go(p.receive)
 	return p, nil
@@ -80,20 +82,22 @@ func (p *Prober) send() {
 		next = next.Add(p.every)
 		binary.BigEndian.PutUint16(packet[6:], uint16(seq))
 		binary.BigEndian.PutUint32(packet[8:], uint32(seq))
+		binary.BigEndian.PutUint32(packet[12:], uint32(time.Now().UnixMicro()))
 		packet[2], packet[3] = 0, 0
 		binary.BigEndian.PutUint16(packet[2:], checksum(packet))
 		p.mu.Lock()
 		p.sent = append(p.sent, time.Since(p.began))
 		p.replies = append(p.replies, false)
+		p.took = append(p.took, 0)
 		p.mu.Unlock()
 		_ = unix.Sendto(p.fd, packet, unix.MSG_DONTWAIT, &p.to) // an error is a lost probe
 	}
 }
 
 func (p *Prober) receive() {
-	buf := make([]byte, 256)
+	buf, extra := make([]byte, 256), make([]byte, 64)
 	for !p.stopped() {
-		n, from, err := unix.Recvfrom(p.fd, buf, 0)
+		n, nx, _, from, err := unix.Recvmsg(p.fd, buf, extra, 0)
 		if err != nil || n < 36 {
 			continue
 		}
@@ -106,6 +110,7 @@ func (p *Prober) receive() {
 		p.mu.Lock()
 		if seq < len(p.replies) {
 			p.replies[seq] = true
+			p.took[seq] = roundTrip(binary.BigEndian.Uint32(icmp[12:]), extra[:nx])
 		}
 		p.mu.Unlock()
 	}

@@ -3,6 +3,7 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -154,6 +155,9 @@ func (s *Space) port(name string, on bool) error {
 	link, err := s.nl.LinkByName(name)
 	if err != nil {
 		return fmt.Errorf("find port %s of %s: %w", name, s.Name, err)
+	}
+	if link.Attrs().Flags&net.FlagUp == 0 {
+		return nil // cut already, and the kernel refuses to disable it again
 	}
 	state := byte(portDisabled)
 	if on {

@@ -15,13 +15,13 @@ import (
 // sweepPerMS bounds how many addresses a sweeper asks for in a millisecond:
 // each question is a broadcast that both boxes' kernels have to look at, and
 // more would slow down what is measured.
-const sweepPerMS = 25
+const sweepPerMS = 10
 
 // A Sweeper asks on the LAN who has each of many addresses, and notes when
 // each was first answered, and first announced (gratuitous ARP), by a certain
-// box. Addresses that have answered are not asked again, so that the last ones
-// are asked every millisecond: a time is never too early, and too late by one
-// round over what is still missing at most.
+// box. An address that is announced is asked for at once, and one that has
+// answered is not asked for again. So a time is never too early, and too late
+// by no more than the box itself took between having the address and saying so.
 type Sweeper struct {
 	fd    int
 	index int
@@ -85,14 +85,7 @@ func (s *Sweeper) stopped() bool {
 
 func (s *Sweeper) ask() {
 	runtime.LockOSThread()
-	to := &unix.SockaddrLinklayer{Ifindex: s.index, Protocol: htons(unix.ETH_P_ARP), Halen: 6}
-	asker := netip.MustParseAddr(askerIP).As4()
-	frame := make([]byte, 42)
-	copy(frame, []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
-	copy(frame[6:], s.mac)
-	copy(frame[12:], []byte{8, 6, 0, 1, 8, 0, 6, 4, 0, 1})
-	copy(frame[22:], s.mac)
-	copy(frame[28:], asker[:])
+	frame := s.question()
 	at, last := 0, time.Now()
 	for !s.stopped() {
 		time.Sleep(time.Millisecond)
@@ -101,11 +94,27 @@ func (s *Sweeper) ask() {
 		batch, at = s.missing(at, now.Sub(last)-time.Millisecond)
 		last = now
 		for _, i := range batch {
-			ip := VIP(i).As4()
-			copy(frame[38:], ip[:])
-			_ = unix.Sendto(s.fd, frame, unix.MSG_DONTWAIT, to)
+			s.send(frame, i)
 		}
 	}
+}
+
+// question is a broadcast ARP request with the address still to be filled in.
+func (s *Sweeper) question() []byte {
+	asker := netip.MustParseAddr(askerIP).As4()
+	frame := make([]byte, 42)
+	copy(frame, []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
+	copy(frame[6:], s.mac)
+	copy(frame[12:], []byte{8, 6, 0, 1, 8, 0, 6, 4, 0, 1})
+	copy(frame[22:], s.mac)
+	copy(frame[28:], asker[:])
+	return frame
+}
+
+func (s *Sweeper) send(frame []byte, i int) {
+	ip := VIP(i).As4()
+	copy(frame[38:], ip[:])
+	_ = unix.Sendto(s.fd, frame, unix.MSG_DONTWAIT, &unix.SockaddrLinklayer{Ifindex: s.index, Protocol: htons(unix.ETH_P_ARP), Halen: 6})
 }
 
 // missing returns the next addresses that have not answered, from one on, and
@@ -128,7 +137,7 @@ func (s *Sweeper) missing(from int, late time.Duration) (batch []int, next int) 
 }
 
 func (s *Sweeper) listen() {
-	buf := make([]byte, 128)
+	buf, frame := make([]byte, 128), s.question()
 	for !s.stopped() {
 		n, _, err := unix.Recvfrom(s.fd, buf, 0)
 		if err != nil || n < 42 || string(buf[22:28]) != string(s.owner) {
@@ -138,7 +147,9 @@ func (s *Sweeper) listen() {
 		i := offset(s.first, sender)
 		toUs := binary.BigEndian.Uint16(buf[20:]) == 2 && string(buf[:6]) == string(s.mac)
 		gratuitous := string(buf[28:32]) == string(buf[38:42])
-		s.note(i, time.Since(s.began), toUs, gratuitous)
+		if ask := s.note(i, time.Since(s.began), toUs, gratuitous); ask {
+			s.send(frame, i)
+		}
 	}
 }
 
@@ -147,11 +158,12 @@ func offset(first, a netip.Addr) int {
 	return int(binary.BigEndian.Uint32(b[:])) - int(binary.BigEndian.Uint32(f[:]))
 }
 
-func (s *Sweeper) note(i int, at time.Duration, answer, gratuitous bool) {
+// note keeps what was heard, and says whether the address should be asked for.
+func (s *Sweeper) note(i int, at time.Duration, answer, gratuitous bool) (ask bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if i < 0 || i >= len(s.answered) {
-		return
+		return false
 	}
 	if answer && s.answered[i] == 0 {
 		s.answered[i] = at
@@ -159,6 +171,7 @@ func (s *Sweeper) note(i int, at time.Duration, answer, gratuitous bool) {
 	if gratuitous && s.announced[i] == 0 {
 		s.announced[i] = at
 	}
+	return gratuitous && s.answered[i] == 0
 }
 
 // Now is the sweeper's clock.

@@ -172,7 +172,7 @@ func busyOf(ctx context.Context, b *bench, r row) error {
 	pause(ctx, during)
 	loops.Stop()
 	out := busyness{System: r.maker.name, Seconds: time.Since(v.at).Seconds()}
-	report := v.probe.Report(v.t0, v.probe.Now()-answered)
+	report := v.probe.ServedWithin(prompt, v.t0, v.probe.Now()-answered)
 	both, _ := v.who.BothActive(v.o0, v.who.Now())
 	out.Both, out.Outage, out.Late, out.Lost = ms(both), ms(report.Outage), ms(report.Late), report.Lost
 	pause(ctx, time.Second)

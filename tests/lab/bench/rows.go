@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/twinbeat/twinbeat/tests/lab"
@@ -196,6 +197,13 @@ func (p *player) fail(err error) {
 // keepLogs copies what the daemons said into one file.
 func (p *player) keepLogs(name string) error {
 	var all []byte
+	for _, n := range p.s.pair().Nodes {
+		_ = n.SignalAll(syscall.SIGCONT)
+		if _, ok := p.s.(*twins); ok {
+			_ = n.SignalAll(syscall.SIGQUIT) // Go prints its stacks and ends
+		}
+	}
+	time.Sleep(500 * time.Millisecond)
 	for _, n := range p.s.pair().Nodes {
 		b, err := os.ReadFile(n.LogPath())
 		if err != nil {

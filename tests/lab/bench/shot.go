@@ -14,6 +14,7 @@ const (
 	spaced   = 10 * time.Millisecond  // of the second prober, for "no probe lost at 10 ms"
 	warmup   = 250 * time.Millisecond // of the probers, before the fault
 	answered = 30 * time.Millisecond  // a probe younger than that may still be on its way
+	prompt   = 10 * time.Millisecond  // an answer that takes longer counts as none
 	after    = 200 * time.Millisecond // watched on, when the fault is over
 	healed   = 2 * time.Second        // watched after a heal
 	healMost = 45 * time.Second       // longest wait for a client that is still cut off after a heal
@@ -28,6 +29,7 @@ type shot struct {
 	Unsure   bool    `json:"unsure,omitempty"` // the outage is not longer than the prober was late
 	Both     float64 `json:"both_active_ms"`   // two boxes answered the same question
 	AskLate  float64 `json:"asker_late_ms"`    // longest time in which two owners could have gone unseen
+	Lost     int     `json:"lost"`          // probes that were never answered
 	Lost10   int     `json:"lost_at_10ms"`     // probes lost of those sent every 10 ms
 	Dark     float64 `json:"old_owner_dark_ms"`
 	Served   float64 `json:"new_owner_serves_ms"`
@@ -138,12 +140,13 @@ func (v *view) moved(next *lab.Node) bool {
 
 // take sums up what was seen since the mark.
 func (v *view) take(s *shot, old, next *lab.Node) {
-	r := v.probe.Report(v.t0-spaced, v.probe.Now()-answered)
+	r := v.probe.ServedWithin(prompt, v.t0-spaced, v.probe.Now()-answered)
 	s.Outage, s.Late = ms(r.Outage), ms(r.Late)
 	s.Unsure = r.Lost > 0 && r.Outage <= r.Late
 	if r.Lost == 0 {
 		s.Outage = 0 // what remains is the prober's own lateness
 	}
+	s.Lost = v.probe.Report(v.t0-spaced, v.probe.Now()-answered).Lost
 	both, _ := v.who.BothActive(v.o0, v.who.Now())
 	s.Both, s.AskLate = ms(both), ms(v.who.Late(v.o0, v.who.Now()))
 	s.Lost10 = v.spaced.Report(v.w0, v.spaced.Now()-answered).Lost
@@ -180,7 +183,7 @@ func (v *view) heal(ctx context.Context, s *shot, undo func() error) error {
 	for end := time.Now().Add(healMost); time.Now().Before(end) && !v.served() && ctx.Err() == nil; {
 		pause(ctx, 50*time.Millisecond)
 	}
-	lasted, up := v.probe.Back(from, answered)
+	lasted, up := v.probe.Back(prompt, from, answered)
 	s.Healed, s.Heal = true, ms(lasted)
 	if !up {
 		s.Heal = -1

@@ -184,11 +184,11 @@ func (r *result) print(w io.Writer) bool {
 
 const faultNotes = `
 All times in ms, median / max. *Outage*: the longest time in which a client that pings the first address every
-millisecond, through its own kernel's neighbour cache, was not served; 0: no probe was lost. *Both*: the sum of the
+millisecond, through its own kernel's neighbour cache, was not served within 10 ms; 0: every probe was. *Both*: the sum of the
 milliseconds in which two boxes answered the same ARP question (one a millisecond). *Old dark*: the last answer of the old
-owner; *new serves*: the first of the new one; both from the moment of the fault. *Last VIP*: when the last of all
-addresses was answered for by the new owner; the sweep asks for at most 25 not yet moved addresses a millisecond, so the
-figure is at most one round late and never early. *Said*: when the last address had been announced by gratuitous ARP.
+owner; *new serves*: the first of the new one; both from the moment of the fault. *Last VIP*: when the new owner had
+answered an ARP request for the last of all addresses; the sweep asks for 10 not yet moved addresses a millisecond and at
+once for every one that is announced, so the figure is never early. *Said*: when the last one had been announced.
 *Heal*: from the heal to the first probe after which none was lost any more. *Late*: the longest time in which the prober
 itself did not probe; (n?) after an outage: in n runs it was not longer than that, and so may be the prober's own.
 *x ka*: keepalived's median outage at advert 1 s / 100 ms / 10 ms, for the same number of addresses, in times of ours.

@@ -106,7 +106,7 @@ func dnsmasqConf(vip netip.Addr) string {
 		"except-interface=lo",
 		"bind-interfaces", // on this address and no other
 		"no-resolv", "no-hosts", "no-poll",
-		"user=root", "group=root", // there is nobody else in a user namespace
+		"user=root", "group=", // a user namespace has nobody else, and lets no group be set
 		"pid-file=/run/dnsmasq.pid",
 		"log-facility=/run/dnsmasq.log",
 		"host-record=" + siteName + "," + vip.String(),

@@ -58,7 +58,7 @@ type boxView struct {
 
 // compose returns the lines of the screen, at most rows.
 func compose(s scene) []string {
-	title := fmt.Sprintf(" twinbeat demo   mode %s, profile %s   cables: %s", s.mode, s.profile, s.cables)
+	title := fmt.Sprintf(" twinbeat demo  mode %s, profile %s  cables: %s", s.mode, s.profile, s.cables)
 	out := []string{bar + pad(title, columns) + plain}
 	left, right := boxLines(s.boxes[0]), boxLines(s.boxes[1])
 	for i := range left {
@@ -93,7 +93,7 @@ func boxLines(b boxView) []string {
 	const height = 7
 	out := []string{" " + strong + b.name + plain + "  " + powerText(b)}
 	if b.power && b.pid != 0 && b.fresh && len(b.snap.Groups) > 0 {
-		out = append(out, stateLines(b.snap, b.frozen)...)
+		out = append(out, stateLines(b.snap)...)
 	}
 	for len(out) < height {
 		out = append(out, "")
@@ -104,11 +104,11 @@ func boxLines(b boxView) []string {
 func powerText(b boxView) string {
 	switch {
 	case !b.power:
-		return bad + "POWER OFF" + plain
+		return bad + "POWER OFF" + plain + "; o switches it on"
 	case b.frozen:
-		return bad + "AGENT FROZEN" + plain
+		return bad + "AGENT FROZEN" + plain + "; its kernel lives on"
 	case b.pid == 0:
-		return bad + "AGENT DEAD" + plain + ", kernel lives on"
+		return bad + "AGENT DEAD" + plain + "; its kernel lives on"
 	case !b.fresh:
 		return odd + fmt.Sprintf("agent silent for %.1f s", b.silent.Seconds()) + plain
 	default:
@@ -116,7 +116,7 @@ func powerText(b boxView) string {
 	}
 }
 
-func stateLines(s report.Snapshot, frozen bool) []string {
+func stateLines(s report.Snapshot) []string {
 	g := s.Groups[0]
 	colour := odd
 	if owns(g.State) {
@@ -139,6 +139,8 @@ func stateLines(s report.Snapshot, frozen bool) []string {
 	switch {
 	case len(g.Services) > 0 && g.ServicesUp:
 		services = " up: " + strings.Join(g.Services, ", ")
+	case len(g.Services) > 0 && owns(g.State):
+		services = " starting: " + strings.Join(g.Services, ", ")
 	case len(g.Services) > 0:
 		services = " stopped: " + strings.Join(g.Services, ", ")
 	}

@@ -118,6 +118,9 @@ type visitor struct {
 
 	mu     sync.Mutex
 	visits []visit
+
+	left  sync.RWMutex // read while the namespace is used
+	ended bool
 }
 
 func newVisitor(from *lab.Space, vip netip.Addr) *visitor {
@@ -222,8 +225,21 @@ func (v *visitor) fetch(ctx context.Context, addr netip.Addr) (string, error) {
 	return strings.TrimSpace(body), nil
 }
 
+// end waits until nothing uses the namespace any more: Go's resolver may still
+// dial when the question was withdrawn.
+func (v *visitor) end() {
+	v.left.Lock()
+	defer v.left.Unlock()
+	v.ended = true
+}
+
 // dial connects from inside the client's namespace.
 func (v *visitor) dial(ctx context.Context, network string, to netip.AddrPort) (c net.Conn, err error) {
+	v.left.RLock()
+	defer v.left.RUnlock()
+	if v.ended {
+		return nil, net.ErrClosed
+	}
 	inside := v.from.Do(func() error {
 		var d net.Dialer
 		c, err = d.DialContext(ctx, network, to.String())

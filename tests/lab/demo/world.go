@@ -110,6 +110,7 @@ func (w *world) close() {
 		_ = n.PowerOff()
 	}
 	w.all.Wait()
+	w.user.end()
 	w.probe.Stop()
 	w.observe.Stop()
 	if err := w.lab.Close(); err != nil {
@@ -402,5 +403,5 @@ func (w *world) handOver(i int) string {
 	if err != nil {
 		return "hand over: " + err.Error()
 	}
-	return text
+	return "handed over: " + text
 }
