@@ -69,11 +69,6 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	hurry()
-	if a.cfg.Realtime {
-		if err := realtime(); err != nil {
-			a.log.Warn("realtime not available, a busy machine may beat late", "err", err)
-		}
-	}
 	// Before anything is touched: a second agent must find out here.
 	var err error
 	if a.server, err = control.Listen(control.Config{Path: a.cfg.ControlSocket, Group: a.cfg.ControlGroup}); err != nil {
@@ -103,6 +98,9 @@ func (a *agent) serve(ctx, inner context.Context) error {
 			a.log.Error("control socket", "err", err)
 		}
 	})
+	if a.cfg.Realtime {
+		a.group.Go(func() { a.realtime(inner) })
+	}
 	err := a.loop.Run(ctx, stopGrace)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("stop: groups were not released within %s; their leases run out by themselves", stopGrace)

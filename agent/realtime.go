@@ -1,11 +1,16 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"os/signal"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/twinbeat/twinbeat/agent/loop"
 )
 
 // realtimePriority is low in the real-time range: above everything ordinary,
@@ -26,14 +31,46 @@ func hurry() {
 // the others were being set.
 const threadRounds = 8
 
+// realtimeMost is the CPU time that a thread of real-time priority may use in
+// one piece (RLIMIT_RTTIME, setrlimit(2)). A turn takes a thousandth of it; what
+// uses it up is a fault, and must not take the box with it.
+const realtimeMost = 500 * time.Millisecond
+
 // realtime gives every thread of this process SCHED_FIFO and keeps its pages
-// in memory once touched. Threads that the runtime starts later inherit the
-// policy (sched(7)). It returns what could not be had; the agent runs on
-// without it, more slowly under load.
-func realtime() error {
+// in memory once touched; threads that the runtime starts later inherit the
+// policy (sched(7)). What cannot be had is an alarm, and the agent runs on
+// without it. If a thread ever spins, the kernel says so by SIGXCPU and the
+// priority is given up, until the next start. It returns when ctx ends.
+func (a *agent) realtime(ctx context.Context) {
+	spins := make(chan os.Signal, 1)
+	signal.Notify(spins, unix.SIGXCPU)
+	defer signal.Stop(spins)
+	if err := takeRealtime(); err != nil {
+		a.loop.Tell(loop.AlarmChanged{Name: "realtime", On: true, Text: "a busy machine may beat late: " + err.Error()})
+		return
+	}
+	select {
+	case <-ctx.Done():
+		return
+	case <-spins:
+	}
+	normal := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL, Nice: niceness}
+	err := eachThread(func(tid int) error { return unix.SchedSetAttr(tid, &normal, 0) })
+	a.loop.Tell(loop.AlarmChanged{
+		Name: "realtime", On: true,
+		Text: fmt.Sprintf("a thread used %s of CPU in one piece; real-time priority given up (%v)", realtimeMost, err),
+	})
+}
+
+func takeRealtime() error {
+	most := uint64(realtimeMost / time.Microsecond)
+	// The hard limit ends the process: then the kernel lease runs out, and the
+	// peer takes over.
+	if err := unix.Setrlimit(unix.RLIMIT_RTTIME, &unix.Rlimit{Cur: most, Max: 20 * most}); err != nil {
+		return fmt.Errorf("limit real-time use: %w", err)
+	}
 	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: realtimePriority}
-	err := eachThread(func(tid int) error { return unix.SchedSetAttr(tid, &attr, 0) })
-	if err != nil {
+	if err := eachThread(func(tid int) error { return unix.SchedSetAttr(tid, &attr, 0) }); err != nil {
 		return fmt.Errorf("set real-time priority: %w", err)
 	}
 	if err := unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT); err != nil {

@@ -151,6 +151,10 @@ func drifted(measured, fixed time.Duration) time.Duration {
 	return s + s/(drift-1) + 1
 }
 
+// twoReadings is what a proof of power off takes apart from the commands: the
+// wait for the outlet to obey, and two readings 300 ms apart (package fence).
+const twoReadings = 550 * time.Millisecond
+
 // timingRules lists every inequality of a configuration with its figures.
 func timingRules(c Config) []inequality {
 	t := c.Timing
@@ -185,7 +189,7 @@ func timingRules(c Config) []inequality {
 			add(inequality{key: at + ".timeout", name: "fence_time", have: t.FenceTime, why: "a program is cut off with the fence operation it is part of", hint: "lengthen fence_time (and race) or shorten timeout"},
 				term{"timeout of " + d.Name, d.Timeout})
 			add(inequality{key: at + ".holdup", name: "fence_time", have: t.FenceTime, why: "the proof is read after holdup", hint: "lengthen fence_time (and race) or shorten holdup"},
-				term{"holdup of " + d.Name, d.Holdup}, reserve)
+				term{"holdup of " + d.Name, d.Holdup}, term{"two readings", twoReadings}, reserve)
 		}
 	}
 	return out

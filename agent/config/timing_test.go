@@ -47,7 +47,7 @@ func TestArithmeticIsShownWhenAnInequalityBreaks(t *testing.T) {
 		{"window", edit(t, `boot_wait = "10s"`, `window = "151ms"`), "11 refused timing.window: lease 300ms is shorter than 2 x window 302ms"},
 		{"lifetime", edit(t, `boot_wait = "10s"`, "lease = \"1500ms\"\ntakeover = \"2s\"\nlifetime = \"2s\""), "13 refused timing.lifetime: lifetime 2s is shorter than lease 1.5s + grain 1s = 2.5s"},
 		{"fence timeout", edit(t, `driver = "exec"`, "driver = \"exec\"\ntimeout = \"11s\""), "32 refused fence.device[0].timeout: fence_time 10s is shorter than timeout of pdu 11s"},
-		{"fence holdup", edit(t, `driver = "exec"`, "driver = \"exec\"\nholdup = \"10s\""), "32 refused fence.device[0].holdup: fence_time 10s is shorter than holdup of pdu 10s + reserve 15ms = 10.015s"},
+		{"fence holdup", edit(t, `driver = "exec"`, "driver = \"exec\"\nholdup = \"10s\""), "32 refused fence.device[0].holdup: fence_time 10s is shorter than holdup of pdu 10s + two readings 550ms + reserve 15ms = 10.565s"},
 		{"fast", edit(t, `profile = "default"`, `profile = "fast"`), "13 refused link[0].baud: profile fast needs 230400 baud, not 115200"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

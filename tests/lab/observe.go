@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"runtime"
 	"sync"
 	"time"
 
@@ -56,6 +55,7 @@ func (l *Lab) Observe(addr netip.Addr, every time.Duration) (*Observer, error) {
 		return nil, fmt.Errorf("listen to all: %w", err)
 	}
 	_ = unix.SetsockoptTimeval(o.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 50_000})
+	_ = unix.SetsockoptInt(o.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 4<<20) // bursts of announcements come here, too
 	o.all.Go(o.ask)
 	o.all.Go(o.listen)
 	return o, nil
@@ -87,13 +87,13 @@ func askerMAC(n int) []byte {
 }
 
 func (o *Observer) ask() {
-	runtime.LockOSThread()
+	steady()
 	asker := netip.MustParseAddr(askerIP).As4()
 	to := &unix.SockaddrLinklayer{Ifindex: o.index, Protocol: htons(unix.ETH_P_ARP), Halen: 6}
 	next := time.Now()
 	for n := 0; n < probeHistory && !o.stopped(); n++ {
 		if d := time.Until(next); d > 0 {
-			time.Sleep(d)
+			nap(d)
 		} else if d < -o.every {
 			next = time.Now()
 		}

@@ -113,3 +113,24 @@ func (n *Node) Sent(device string) (bytes, frames uint64, err error) {
 	s := link.Attrs().Statistics
 	return s.TxBytes, s.TxPackets, nil
 }
+
+// Threads says what each thread of the box's processes does now, for a look
+// at one that hangs: its state, its CPU time and where in the kernel it is.
+func (n *Node) Threads() []byte {
+	pids, err := n.pids()
+	if err != nil {
+		return nil
+	}
+	var out []byte
+	for _, pid := range pids {
+		tasks, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*")
+		for _, t := range tasks {
+			out = append(out, (n.Name + " " + t + "\n")...)
+			for _, file := range []string{"stat", "schedstat", "syscall", "stack"} {
+				b, _ := os.ReadFile(t + "/" + file)
+				out = append(out, b...)
+			}
+		}
+	}
+	return out
+}

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
-	"runtime"
 	"sync"
 	"time"
 
@@ -68,14 +67,14 @@ func (p *Prober) stopped() bool {
 }
 
 func (p *Prober) send() {
-	runtime.LockOSThread()
+	steady()
 	packet := make([]byte, 16)
 	packet[0] = 8 // echo request, RFC 792
 	binary.BigEndian.PutUint16(packet[4:], p.id)
 	next := time.Now()
 	for seq := 0; seq < probeHistory && !p.stopped(); seq++ {
 		if d := time.Until(next); d > 0 {
-			time.Sleep(d)
+			nap(d)
 		} else if d < -p.every {
 			next = time.Now() // the prober itself was late: leave a gap, do not burst
 		}

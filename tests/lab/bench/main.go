@@ -37,6 +37,9 @@ const (
 // binaryEnv tells the inner process where the program under test is.
 const binaryEnv = "TWINBEAT_BENCH_BINARY"
 
+// memoryMost is where the collector starts after all.
+const memoryMost = 512 << 20
+
 // A bench is one call of the program.
 type bench struct {
 	runs   int
@@ -105,10 +108,12 @@ func failed(err error) int {
 func (b *bench) inside() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	// The probers share this process with the null modems: rarely collected,
-	// and with a thread to run on when the kernel gives them a core.
-	debug.SetGCPercent(400)
-	runtime.GOMAXPROCS(max(runtime.NumCPU(), 4))
+	// The probers share this process with the null modems: not collected while
+	// they run (see player.once), and with room to run when the kernel gives a
+	// thread a core.
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(memoryMost)
+	runtime.GOMAXPROCS(runtime.NumCPU() + 8)
 
 	rows := b.rows()
 	b.result.Machine = machine()

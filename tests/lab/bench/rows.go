@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -170,6 +171,7 @@ func (p *player) once(ctx context.Context) {
 			return
 		}
 	}
+	runtime.GC()
 	shots, err := p.r.script(ctx, p.b, p.s, p.r.vips)
 	for _, s := range shots {
 		if err == nil || s.Both > 0 { // two owners count in a failed run, too
@@ -198,12 +200,13 @@ func (p *player) fail(err error) {
 func (p *player) keepLogs(name string) error {
 	var all []byte
 	for _, n := range p.s.pair().Nodes {
+		all = append(all, n.Threads()...)
 		_ = n.SignalAll(syscall.SIGCONT)
 		if _, ok := p.s.(*twins); ok {
 			_ = n.SignalAll(syscall.SIGQUIT) // Go prints its stacks and ends
 		}
 	}
-	time.Sleep(500 * time.Millisecond)
+	time.Sleep(2 * time.Second)
 	for _, n := range p.s.pair().Nodes {
 		b, err := os.ReadFile(n.LogPath())
 		if err != nil {

@@ -14,6 +14,7 @@ const (
 	spaced   = 10 * time.Millisecond  // of the second prober, for "no probe lost at 10 ms"
 	warmup   = 250 * time.Millisecond // of the probers, before the fault
 	answered = 30 * time.Millisecond  // a probe younger than that may still be on its way
+	sharp    = 2 * time.Millisecond   // a prober that is not later than that is on time
 	prompt   = 10 * time.Millisecond  // an answer that takes longer counts as none
 	after    = 200 * time.Millisecond // watched on, when the fault is over
 	healed   = 2 * time.Second        // watched after a heal
@@ -29,7 +30,8 @@ type shot struct {
 	Unsure   bool    `json:"unsure,omitempty"` // the outage is not longer than the prober was late
 	Both     float64 `json:"both_active_ms"`   // two boxes answered the same question
 	AskLate  float64 `json:"asker_late_ms"`    // longest time in which two owners could have gone unseen
-	Lost     int     `json:"lost"`          // probes that were never answered
+	Missed   int     `json:"lost_or_late"`     // probes not answered within 10 ms
+	Lost     int     `json:"lost"`             // probes that were never answered
 	Lost10   int     `json:"lost_at_10ms"`     // probes lost of those sent every 10 ms
 	Dark     float64 `json:"old_owner_dark_ms"`
 	Served   float64 `json:"new_owner_serves_ms"`
@@ -142,9 +144,12 @@ func (v *view) moved(next *lab.Node) bool {
 func (v *view) take(s *shot, old, next *lab.Node) {
 	r := v.probe.ServedWithin(prompt, v.t0-spaced, v.probe.Now()-answered)
 	s.Outage, s.Late = ms(r.Outage), ms(r.Late)
-	s.Unsure = r.Lost > 0 && r.Outage <= r.Late
-	if r.Lost == 0 {
-		s.Outage = 0 // what remains is the prober's own lateness
+	// Between two probes anything may have happened: the outage is then as long
+	// as the prober was late, at most.
+	s.Unsure = r.Outage > sharp && r.Outage <= r.Late
+	s.Missed = r.Lost
+	if r.Lost == 0 && r.Late <= sharp {
+		s.Outage = 0
 	}
 	s.Lost = v.probe.Report(v.t0-spaced, v.probe.Now()-answered).Lost
 	both, _ := v.who.BothActive(v.o0, v.who.Now())

@@ -121,6 +121,7 @@ func lastVIP(s shot) float64  { return s.LastVIP }
 func lastSaid(s shot) float64 { return s.LastSaid }
 func heal(s shot) float64     { return s.Heal }
 func alarm(s shot) float64    { return s.Alarm }
+func missed(s shot) float64   { return float64(s.Missed) }
 func lost10(s shot) float64   { return float64(s.Lost10) }
 func moves(s shot) float64    { return float64(s.Moves) }
 
@@ -190,7 +191,8 @@ owner; *new serves*: the first of the new one; both from the moment of the fault
 answered an ARP request for the last of all addresses; the sweep asks for 10 not yet moved addresses a millisecond and at
 once for every one that is announced, so the figure is never early. *Said*: when the last one had been announced.
 *Heal*: from the heal to the first probe after which none was lost any more. *Late*: the longest time in which the prober
-itself did not probe; (n?) after an outage: in n runs it was not longer than that, and so may be the prober's own.
+itself did not probe; (n?) after an outage: in n runs it was not longer than that, and so may be the prober's own, who was
+late by so much: an upper bound.
 *x ka*: keepalived's median outage at advert 1 s / 100 ms / 10 ms, for the same number of addresses, in times of ours.
 `
 

@@ -261,38 +261,32 @@ func (v *visitor) last() (visit, bool) {
 	return v.visits[len(v.visits)-1], true
 }
 
-// well says whether the newest visit went well; known is false without services.
-func (v *visitor) well() (ok, known bool) {
-	one, any := v.last()
-	return any && one.err == "", v.dns || v.page
-}
-
+// trouble says what was wrong with the newest visit; empty if nothing was.
 func (v *visitor) trouble() string {
 	one, _ := v.last()
 	return one.err
 }
 
-// outage returns the longest time without a good visit that began at or after
-// from: from the end of one to the end of the next, less what lies between two
-// visits anyway. served is false if none was ever made.
-func (v *visitor) outage(from time.Time) (longest time.Duration, served bool) {
+// outage returns the longest time without a good visit since from: from the
+// end of one to the end of the next, less what lies between two anyway. ok is
+// false if there is nothing to visit.
+func (v *visitor) outage(from time.Time) (longest time.Duration, ok bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	var good time.Time // end of the newest good one
+	good := from // end of the newest good one
 	for _, one := range v.visits {
 		if one.err != "" {
 			continue
 		}
-		if !good.IsZero() && one.done.After(from) {
+		if one.done.After(from) {
 			longest = max(longest, one.done.Sub(good)-2*visitEvery)
-			served = true
 		}
 		good = one.done
 	}
-	if !good.IsZero() && time.Since(good) > visitTime { // still out
+	if time.Since(good) > visitTime { // still out
 		longest = max(longest, time.Since(maxTime(good, from)))
 	}
-	return longest, served
+	return longest, v.dns || v.page
 }
 
 func maxTime(a, b time.Time) time.Time {

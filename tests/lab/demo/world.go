@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/twinbeat/twinbeat/agent/control"
+	"github.com/twinbeat/twinbeat/agent/report"
 	"github.com/twinbeat/twinbeat/tests/lab"
 )
 
@@ -197,40 +198,59 @@ func (w *world) wait(ctx context.Context, within time.Duration, ok func() bool) 
 	return lab.Until(within, func() bool { return ctx.Err() != nil || ok() }) && ctx.Err() == nil
 }
 
-// settled says that the pair is as it should be: one owner, the other ready,
-// nothing to complain of, and the client is served.
-func (w *world) settled() bool {
+// settled says that the pair is as it should be; see missing.
+func (w *world) settled() bool { return w.missing() == "" }
+
+// missing says what the pair lacks to one owner, the other ready, nothing to
+// complain of, and a client that is served; empty if nothing.
+func (w *world) missing() string {
 	owners := 0
 	for i := range w.state {
 		s, fresh := w.state[i].latest()
-		if !fresh || len(s.Groups) == 0 || len(s.Alarms) > 0 || !s.Peer.Alive || w.state[i].frozen.Load() {
-			return false
+		if !fresh || len(s.Groups) == 0 || w.state[i].frozen.Load() {
+			return w.name(i) + " does not answer"
 		}
-		for _, l := range s.Links {
-			if l.State != "up" {
-				return false
-			}
+		if lack := lacks(s); lack != "" {
+			return w.name(i) + ": " + lack
 		}
-		g := s.Groups[0]
-		switch {
-		case owns(g.State) && (len(g.Services) == 0 || g.ServicesUp):
+		if owns(s.Groups[0].State) {
 			owners++
-		case g.State != "ARMED" || !g.CanTakeOver:
-			return false
 		}
 	}
-	return owners == 1 && w.served()
-}
-
-// served says that the client is answered now, its ping and its browser.
-func (w *world) served() bool {
-	if ok, known := w.user.well(); known && !ok {
-		return false
+	if owners != 1 {
+		return fmt.Sprintf("%d boxes say that they are active", owners)
+	}
+	if lack := w.user.trouble(); lack != "" {
+		return "client: " + lack
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	strip := w.probe.Strip(20, settleProbe)
-	return len(strip) > 0 && strip[len(strip)-1]
+	strip := w.probe.Strip(1, settleProbe)
+	if len(strip) == 0 || !strip[0] {
+		return "client: no answer to ping"
+	}
+	return ""
+}
+
+// lacks says what one box has to complain of.
+func lacks(s report.Snapshot) string {
+	g := s.Groups[0]
+	for _, l := range s.Links {
+		if l.State != "up" {
+			return l.Type + " link " + l.State
+		}
+	}
+	switch {
+	case len(s.Alarms) > 0:
+		return "alarm " + alarmName(s.Alarms[0].Name)
+	case !s.Peer.Alive:
+		return "peer not alive"
+	case owns(g.State) && len(g.Services) > 0 && !g.ServicesUp:
+		return "services not up"
+	case !owns(g.State) && !g.CanTakeOver:
+		return g.State + ", cannot take over"
+	}
+	return ""
 }
 
 // settleProbe is how long a probe may be under way before it counts as lost.
@@ -305,7 +325,7 @@ func (w *world) killAgent(i int) string {
 	n.Kill()
 	w.later(restartAfter, func() {
 		if n.Powered() && n.Pid() == 0 {
-			if err := n.Run(); err != nil {
+			if err := w.boot(i); err != nil {
 				w.say("restart the agent of " + n.Name + ": " + err.Error())
 			}
 		}
@@ -336,6 +356,14 @@ func (w *world) powerOff(i int) string {
 	return "took the power from " + n.Name + "; o gives it back"
 }
 
+// boot starts the agent of a box that had one before.
+func (w *world) boot(i int) error {
+	if err := w.lab.FreeSerial(i); err != nil {
+		return err
+	}
+	return w.lab.Nodes[i].Run()
+}
+
 // powerOn switches on what is off, and boots it.
 func (w *world) powerOn() string {
 	for i, n := range w.lab.Nodes {
@@ -347,7 +375,7 @@ func (w *world) powerOn() string {
 		w.notePower(i)
 		w.applyCuts()
 		if err == nil {
-			err = n.Run()
+			err = w.boot(i)
 		}
 		if err != nil {
 			return "power on " + n.Name + ": " + err.Error()
