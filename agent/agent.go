@@ -47,6 +47,7 @@ type agent struct {
 	opts    Options
 	cfg     config.Config
 	keys    *wire.Keyring
+	keyInfo os.FileInfo // of the key file, before it was read
 	journal *journal.Journal
 	state   journal.State
 	server  *control.Server
@@ -105,7 +106,29 @@ func (a *agent) serve(ctx, inner context.Context) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("stop: groups were not released within %s; their leases run out by themselves", stopGrace)
 	}
+	if left := a.left(); left != "" {
+		// The gate stays: it keeps dark what could not be removed.
+		a.log.Error("addresses are left in the kernel, the gate stays closed over them", "address", left)
+		return err
+	}
 	return errors.Join(err, a.lease.Remove())
+}
+
+// left names an address of a group that is still in this kernel, or why that
+// cannot be known; empty if there is none.
+func (a *agent) left() string {
+	ctx, cancel := context.WithTimeout(context.Background(), slowMargin)
+	defer cancel()
+	for _, g := range a.cfg.Groups {
+		held, err := a.hands.kernel.Held(ctx, g.VIP)
+		if err != nil {
+			return err.Error()
+		}
+		if len(held) > 0 {
+			return held[0].String()
+		}
+	}
+	return ""
 }
 
 // load reads and checks everything that may be refused before the first effect.
@@ -132,6 +155,7 @@ func (a *agent) load() error {
 		return err
 	}
 	a.cfg = cfg
+	a.keyInfo, _ = os.Stat(cfg.KeyFile) // LoadKeys says what is wrong with it
 	a.keys, err = LoadKeys(cfg.KeyFile)
 	return err
 }
@@ -171,6 +195,7 @@ func (a *agent) open(ctx context.Context) error {
 	}
 	a.loop = a.compose(ctx, how, lease)
 	a.hands.tell = a.loop.Tell
+	a.hands.insist = a.insist
 	if _, weak := a.lease.(*lifetimeLease); weak {
 		a.loop.Tell(loop.AlarmChanged{
 			Name: "lease", On: true,

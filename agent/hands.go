@@ -29,7 +29,9 @@ type hands struct {
 	fence   fence.Device // nil: none
 	groups  []*handful
 	adopted []bool // the group was held when the agent started
+	weak    bool   // the lifetimes of the addresses are the lease, which the loop alone renews
 	tell    func(loop.Fact) bool
+	insist  func(loop.Fact) // for watchers: waits while the loop's queue is full
 }
 
 // handful is what belongs to one group.
@@ -45,7 +47,7 @@ type handful struct {
 }
 
 func newHands(c config.Config, log *slog.Logger) (*hands, error) {
-	h := &hands{cfg: c, log: log, adopted: make([]bool, len(c.Groups)), tell: func(loop.Fact) bool { return false }}
+	h := &hands{cfg: c, log: log, adopted: make([]bool, len(c.Groups)), tell: func(loop.Fact) bool { return false }, insist: func(loop.Fact) {}}
 	var err error
 	h.kernel, err = kernel.New(kernel.Options{Found: func(f kernel.Finding) {
 		h.note(report.Event{Kind: "address", Seen: f.Text, Decided: f.Kind.String()})
@@ -144,10 +146,13 @@ func (h *hands) StartServices(ctx context.Context, i int) error {
 	}
 	checks, cancel := context.WithCancel(context.Background())
 	g.mu.Lock()
+	if g.watching != nil {
+		g.watching() // started twice without a stop: one round of checks is enough
+	}
 	g.watching = cancel
 	g.mu.Unlock()
 	go g.services.Watch(checks, func(f service.Fault) {
-		h.tell(loop.ServiceFault{Group: i, Name: f.Name, Err: f.Err, Final: f.Final, Over: f.Recovered})
+		h.insist(loop.ServiceFault{Group: i, Name: f.Name, Err: f.Err, Final: f.Final, Over: f.Recovered})
 	})
 	return nil
 }
@@ -244,6 +249,9 @@ func (h *hands) refresh(ctx context.Context) {
 
 // RenewAddresses extends the lifetimes of the slice of addresses that is due.
 func (h *hands) RenewAddresses(ctx context.Context, i int) (missing []string, err error) {
+	if h.weak {
+		return nil, nil // a lane that was stopped must not lengthen the lease when it goes on
+	}
 	g := h.groups[i]
 	life := h.cfg.Timing.Lifetime
 	from, to := g.renewals.Due(time.Duration(monotonic()), life/renewalsPerLife, len(g.VIP.Addresses))

@@ -14,20 +14,22 @@ import (
 // watchPause is the wait before a watcher that failed is started again.
 const watchPause = time.Second
 
-// again runs a watcher until ctx ends, whatever it dies of.
+// again runs a watcher until ctx ends, whatever it dies of. Its alarm is over
+// when it has run for a while, so that one that dies at once does not flap.
 func (h *hands) again(ctx context.Context, name string, watch func(context.Context) error) {
 	for ctx.Err() == nil {
+		well := time.AfterFunc(2*watchPause, func() { h.insist(loop.AlarmChanged{Name: name}) })
 		err := watch(ctx)
+		well.Stop()
 		if ctx.Err() != nil {
 			return
 		}
 		if err != nil {
-			h.tell(loop.AlarmChanged{Name: name, On: true, Text: name + ": " + err.Error()})
+			h.insist(loop.AlarmChanged{Name: name, On: true, Text: name + ": " + err.Error()})
 		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(watchPause):
-			h.tell(loop.AlarmChanged{Name: name})
 		}
 	}
 }
@@ -44,25 +46,25 @@ func (h *hands) kernelEvent(e kernel.Event, lease leaseholder) {
 	case kernel.AddressGone:
 		h.each(func(i int, g *handful) {
 			if slices.Contains(g.VIP.Addresses, e.Address) {
-				h.tell(loop.AddressGone{Group: i, What: e.Address.String() + gone(e)})
+				h.insist(loop.AddressGone{Group: i, What: e.Address.String() + gone(e)})
 			}
 		})
 	case kernel.RouteGone:
 		h.each(func(i int, g *handful) {
 			if slices.Contains(g.VIP.Routes, e.Route) {
-				h.tell(loop.AddressGone{Group: i, What: "route " + e.Route.String() + gone(e)})
+				h.insist(loop.AddressGone{Group: i, What: "route " + e.Route.String() + gone(e)})
 			}
 		})
 	case kernel.DeviceChanged:
 		h.each(func(i int, g *handful) {
 			if slices.Contains(g.VIP.Devices(), e.Device) {
-				h.tell(loop.AddressGone{Group: i, What: e.Device + " " + e.Text})
+				h.insist(loop.AddressGone{Group: i, What: e.Device + " " + e.Text})
 			}
 		})
 	case kernel.LinkUp, kernel.LinkDown:
 		h.each(func(i int, g *handful) {
 			if slices.Contains(g.VIP.Devices(), e.Device) {
-				h.tell(loop.DeviceChanged{Group: i, Device: e.Device, Up: e.Kind == kernel.LinkUp})
+				h.insist(loop.DeviceChanged{Group: i, Device: e.Device, Up: e.Kind == kernel.LinkUp})
 			}
 		})
 	case kernel.OwnAddressesChanged, kernel.Resynced:
@@ -74,7 +76,7 @@ func (h *hands) kernelEvent(e kernel.Event, lease leaseholder) {
 		if err != nil {
 			text = "tell the gate this node's own addresses: " + err.Error()
 		}
-		h.tell(loop.AlarmChanged{Name: "own-addresses", On: err != nil, Text: text})
+		h.insist(loop.AlarmChanged{Name: "own-addresses", On: err != nil, Text: text})
 	case kernel.AddressSeen:
 		h.note(report.Event{
 			Kind: "address", Seen: e.Address.String() + " is in this kernel, but this node does not own it",

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,9 +20,10 @@ import (
 const keyFileMost = 64 << 10
 
 // LoadKeys reads a key file. It refuses one that others than its owner may
-// read: who has the key can command the pair.
+// read, or that somebody else owns: who has the key can command the pair.
 func LoadKeys(name string) (*wire.Keyring, error) {
-	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	// Without O_NONBLOCK a pipe of that name would hold the caller for ever.
+	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open key file: %w", err)
 	}
@@ -29,6 +31,12 @@ func LoadKeys(name string) (*wire.Keyring, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("stat key file: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("key file %q is not a regular file", name)
+	}
+	if s, ok := info.Sys().(*syscall.Stat_t); ok && s.Uid != 0 && int(s.Uid) != os.Geteuid() {
+		return nil, fmt.Errorf("key file %q belongs to user %d, who can change it; run: chown root %s", name, s.Uid, name)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("key file %q has mode %04o: others can read it; run: chmod 600 %s", name, info.Mode().Perm(), name)
@@ -54,8 +62,7 @@ const keyPoll = 2 * time.Second
 // watchKeys takes up a changed key file without a pause in the heartbeats. A
 // bad file changes nothing and is an alarm.
 func (a *agent) watchKeys(ctx context.Context) {
-	name := a.cfg.KeyFile
-	last, _ := os.Stat(name)
+	name, last := a.cfg.KeyFile, a.keyInfo
 	tick := time.NewTicker(keyPoll)
 	defer tick.Stop()
 	for {
@@ -76,6 +83,7 @@ func (a *agent) watchKeys(ctx context.Context) {
 		last = info
 		keys, err := LoadKeys(name)
 		if err != nil {
+			last = nil // chmod and chown mend it without a trace in size or time
 			a.loop.Tell(loop.AlarmChanged{Name: "key-file", On: true, Text: err.Error() + "; the keys read before stay in use"})
 			continue
 		}

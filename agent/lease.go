@@ -51,7 +51,7 @@ func (a *agent) openLease(ctx context.Context) (how string, lease time.Duration,
 	}
 	a.log.Warn("no kernel gate; the lifetimes of the addresses are the lease", "err", err)
 	a.cfg.Timing.Lifetime = min(a.cfg.Timing.Lifetime, lifetimeShort)
-	a.hands.cfg = a.cfg
+	a.hands.cfg, a.hands.weak = a.cfg, true
 	a.lease = newLifetimeLease(a.cfg, a.hands.kernel)
 	return "address lifetime (no nftables: " + err.Error() + ")", a.cfg.Timing.Lifetime + lifetimeGrain, nil
 }
@@ -136,11 +136,17 @@ func (p *provenLease) Grant(group uint8) error {
 	return err
 }
 
-// Watch restores the table when a stranger changed it.
+// Watch restores the table when a stranger changed it. Where watching fails it
+// begins anew, after a look at what was missed.
 func (p *provenLease) Watch(ctx context.Context, changed func(string, error)) {
-	err := p.Gate.Watch(ctx, func(c gate.Change) { changed(describe(c), p.Restore()) })
-	if err != nil && ctx.Err() == nil {
-		changed("watch gate", err)
+	for ctx.Err() == nil {
+		err := p.Gate.Watch(ctx, func(c gate.Change) { changed(describe(c), p.Restore()) })
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(watchPause):
+			changed(fmt.Sprintf("watching the gate's table ended: %v", err), p.Restore())
+		}
 	}
 }
 

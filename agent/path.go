@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/twinbeat/twinbeat/agent/config"
 	"github.com/twinbeat/twinbeat/agent/link"
@@ -22,6 +23,27 @@ type path struct {
 
 	mu   sync.Mutex
 	full uint64 // frames that the loop's queue had no room for
+
+	hellos uint64 // HELLOs beyond the limit
+}
+
+// hellosMost is how many HELLOs of a link reach the loop within a second. Old
+// ones are authentic, so whoever recorded one could else fill the queue that
+// the other links share. Nodes send at most ten.
+const hellosMost = 20
+
+// helloLimit counts the HELLOs of the present second.
+type helloLimit struct {
+	second pair.Instant
+	n      int
+}
+
+func (h *helloLimit) take(now pair.Instant) bool {
+	if h.second == 0 || now.Since(h.second) >= time.Second {
+		h.second, h.n = now, 0
+	}
+	h.n++
+	return h.n <= hellosMost
 }
 
 // newPath makes the driver that a link's configuration asks for.
@@ -59,12 +81,19 @@ func (d *deframer) Errors() uint64 { return d.CRCErrors + d.Overlong }
 func (p *path) run(ctx context.Context, id uint8, offer func(loop.Frame) bool) {
 	heard, _ := p.Link.(interface{ Heard() })
 	var f loop.Frame
+	var hellos helloLimit
 	f.Link = id
 	err := p.Link.Run(ctx, func(payload []byte) {
 		if p.opener.Open(payload, &f.Message) != 0 {
 			return
 		}
 		f.At = monotonic()
+		if f.Message.Kind == wire.Hello && !hellos.take(f.At) {
+			p.mu.Lock()
+			p.hellos++
+			p.mu.Unlock()
+			return
+		}
 		if heard != nil {
 			heard.Heard()
 		}
@@ -118,6 +147,9 @@ func (p *path) View() loop.PathView {
 	defer p.mu.Unlock()
 	if p.full > 0 {
 		v.Drops["queue-full"] = p.full
+	}
+	if p.hellos > 0 {
+		v.Drops["hello-flood"] = p.hellos
 	}
 	if l, ok := p.Link.(link.Liner); ok {
 		state, class := l.Lines()

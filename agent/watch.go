@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -21,9 +22,28 @@ func (a *agent) watch(ctx context.Context) {
 	a.group.Go(func() { a.hands.refresh(ctx) })
 	a.group.Go(func() {
 		a.lease.Watch(ctx, func(what string, restored error) {
-			a.loop.Tell(loop.GateChanged{What: what, Restored: restored})
+			a.insist(loop.GateChanged{What: what, Restored: restored})
 		})
 	})
+}
+
+// insistTries bounds how long a watcher waits for a loop whose queue is full: a
+// loop that does not turn for so long has lost its leases.
+const (
+	insistTries = 500
+	insistPause = 10 * time.Millisecond
+)
+
+// insist tells the loop a fact that no watcher would tell again. The loop's own
+// goroutine must not call it.
+func (a *agent) insist(f loop.Fact) {
+	for range insistTries {
+		if a.loop.Tell(f) {
+			return
+		}
+		time.Sleep(insistPause)
+	}
+	a.log.Error("the loop takes no facts; one is lost", "fact", fmt.Sprintf("%T", f))
 }
 
 // eventQueue is how many events may wait for the disk; more are lost to the

@@ -2,6 +2,7 @@ package loop
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -23,8 +24,27 @@ func (l *Loop) step(now pair.Instant, g *group, in pair.Input) {
 		l.do(now, g, a)
 	}
 	if s := g.m.View().State; s != g.last {
+		if g.last.Owns() && !s.Owns() {
+			l.forget(g)
+		}
 		g.last, g.since = s, now
 	}
+}
+
+// forget clears what only an owner can suffer from.
+func (l *Loop) forget(g *group) {
+	for _, name := range []string{"/gate", "/address", "/lifetime"} {
+		l.alarm(g.Name+name, false, "")
+	}
+	for _, s := range g.Services {
+		l.alarm(g.Name+"/service-"+s, false, "")
+	}
+}
+
+// freeing says whether a frame of the kind tells the peer that it may take the
+// group at once.
+func freeing(k pair.Kind) bool {
+	return k == pair.Released || k == pair.Grant || k == pair.Goodbye
 }
 
 // do carries out one action. Closing a gate happens here and now; whatever may
@@ -32,6 +52,9 @@ func (l *Loop) step(now pair.Instant, g *group, in pair.Input) {
 func (l *Loop) do(now pair.Instant, g *group, a pair.Action) {
 	switch a := a.(type) {
 	case pair.Send:
+		if freeing(a.Kind) && g.litUntil != 0 && l.o.Now() < g.litUntil {
+			return // the machine repeats it; until the lease has run out it is not true
+		}
 		l.send(now, kindToWire(a.Kind), uint8(g.index))
 	case pair.CloseGate:
 		l.close(g)
@@ -62,29 +85,42 @@ func (l *Loop) do(now pair.Instant, g *group, a pair.Action) {
 func (l *Loop) close(g *group) {
 	g.wantOpen, g.opened = 0, false
 	l.o.Hands.SetOwner(g.index, false)
-	if err := l.o.Gate.Close(uint8(g.index)); err != nil {
-		l.counters.GateErrors++
-		l.alarm("gate", true, fmt.Sprintf("close gate of %s: %v; its lease runs out by itself", g.Name, err))
+	err := l.o.Gate.Close(uint8(g.index))
+	if err == nil {
+		g.litUntil = 0
+		l.alarm(g.Name+"/gate-close", false, "")
+		return
 	}
+	l.counters.GateErrors++
+	if g.litUntil == 0 { // no renewal follows
+		g.litUntil = l.o.Now().Add(l.o.Lease)
+	}
+	l.alarm(g.Name+"/gate-close", true, fmt.Sprintf("close gate: %v; its lease runs out by itself", err))
 }
 
 // open grants the kernel lease that a machine asked for and tells it whether
 // the kernel really holds it.
-func (l *Loop) open(now pair.Instant, g *group) {
+func (l *Loop) open(now pair.Instant, g *group, late bool) {
 	ticket := g.wantOpen
 	g.wantOpen = 0
-	err := l.o.Gate.Grant(uint8(g.index))
+	err := errLate
+	if !late {
+		err = l.o.Gate.Grant(uint8(g.index))
+	}
 	held := err == nil
 	if !held {
 		l.counters.GateErrors++
 	}
-	l.alarm("gate", !held, fmt.Sprintf("the kernel did not grant the lease of %s: %v", g.Name, err))
+	l.alarm(g.Name+"/gate", !held, fmt.Sprintf("the lease was not granted: %v", err))
 	if held {
-		g.opened, g.renewed = true, now
+		g.opened, g.renewed, g.litUntil = true, now, 0
 		l.o.Hands.SetOwner(g.index, true)
 	}
 	l.step(now, g, pair.GateOpened{Ticket: ticket, OK: held})
 }
+
+// errLate says that this process stood still between a decision and its deed.
+var errLate = errors.New("the turn took too long")
 
 // slow hands an action to a lane. A group has two: one for what changes the
 // node, in order, and one for questions.
@@ -199,16 +235,33 @@ func (l *Loop) watchLinks(now pair.Instant) {
 		open, why := p.Path.Open()
 		hears := alive && l.peer.m.HearsLinks&(1<<p.id) != 0
 		s := p.judge(now, open, hears)
-		if s == p.state {
-			continue
-		}
-		if p.state != "" || s == linkUp {
+		changed := s != p.state
+		if changed && (p.state != "" || s == linkUp) {
 			l.event(now, report.Event{Kind: "link", Seen: l.linkSeen(now, p, open, why), From: p.state, To: s, Done: p.Name})
 		}
-		p.state, p.badAt = s, now
-		bad := s != linkUp && (alive || s == linkClosed)
-		l.alarm("link/"+p.Name, bad, l.linkSeen(now, p, open, why))
+		if changed {
+			p.state, p.stateAt = s, now
+		}
+		if bad := l.bad(now, p); bad != p.bad || bad && changed {
+			p.bad = bad
+			l.alarm("link/"+p.Name, bad, l.linkSeen(now, p, open, why))
+		}
 	}
+}
+
+// bad says whether a path's state is worth an alarm: it is not whole, for longer
+// than its patience, though the peer lives. While the peer is silent on every
+// link nothing new is known of this one, but that it is closed.
+func (l *Loop) bad(now pair.Instant, p *path) bool {
+	switch {
+	case p.state == linkUp:
+		return false
+	case p.state == linkClosed:
+		return p.bad || now.Since(p.stateAt) > p.Dead
+	case l.aliveFrom == 0:
+		return p.bad
+	}
+	return p.bad || now.Since(max(p.stateAt, l.aliveFrom)) > p.Dead
 }
 
 func (l *Loop) linkSeen(now pair.Instant, p *path, open bool, why string) string {
@@ -247,6 +300,9 @@ func (l *Loop) finish() {
 	now := l.o.Now()
 	for range goodbyes {
 		l.send(now, wire.Beat, wire.AllGroups)
+	}
+	for _, m := range l.moves {
+		m.reply <- result{err: errors.New("wait for handover: the agent has been stopped")}
 	}
 	l.saved.Clean = true
 	if err := l.o.Memory.Save(l.saved); err != nil {

@@ -76,6 +76,10 @@ func (f AddressGone) apply(l *Loop, now pair.Instant) {
 	if !g.opened {
 		return
 	}
+	if g.mending { // one line and one repair serve a thousand addresses
+		g.mendMore = true
+		return
+	}
 	l.event(now, report.Event{
 		Kind: "address", Group: g.Name, Seen: f.What,
 		Decided: "this node owns the group", Done: "put back and announced",
@@ -83,16 +87,45 @@ func (f AddressGone) apply(l *Loop, now pair.Instant) {
 	l.restore(g, "an address was put back")
 }
 
-// restore puts back what a group holds, without a change of role.
+// restore puts back what a group holds, without a change of role. What is asked
+// for while it is under way is done once more after it, so that a stranger who
+// deletes addresses all the time cannot fill the lane.
 func (l *Loop) restore(g *group, why string) {
-	hands, i, name := l.o.Hands, g.index, g.Name
+	if g.mending {
+		g.mendMore = true
+		return
+	}
+	g.mending = true
+	hands, i := l.o.Hands, g.index
 	l.lane(fmt.Sprintf("group %d", i), g.Slow.Take, func(ctx context.Context) Fact {
-		if err := hands.TakeAddresses(ctx, i); err != nil {
-			return AlarmChanged{Name: name + "/address", On: true, Text: "put address back: " + err.Error()}
+		err := hands.TakeAddresses(ctx, i)
+		if err == nil {
+			hands.Announce(i, why)
 		}
-		hands.Announce(i, why)
-		return AlarmChanged{Name: name + "/address"}
-	}, raise(name+"/address"))
+		return mendedFact{i, err}
+	}, func(err error) Fact { return mendedFact{i, err} })
+}
+
+// mendedFact ends a restore.
+type mendedFact struct {
+	group int
+	err   error
+}
+
+func (f mendedFact) apply(l *Loop, _ pair.Instant) {
+	g := l.groups[f.group]
+	more := g.mendMore
+	g.mending, g.mendMore = false, false
+	l.ownerAlarm(g, "/address", f.err, "put address back")
+	if more && g.opened {
+		l.restore(g, "more addresses were put back")
+	}
+}
+
+// ownerAlarm raises an alarm that makes sense only while this node owns the
+// group, or clears it; a lane may end after that.
+func (l *Loop) ownerAlarm(g *group, name string, err error, what string) {
+	l.alarm(g.Name+name, err != nil && g.opened, fmt.Sprintf("%s: %v", what, err))
 }
 
 func (f GateChanged) apply(l *Loop, now pair.Instant) {
@@ -120,9 +153,29 @@ func (l *Loop) verify(now pair.Instant, g *group) {
 	if held && err == nil {
 		return
 	}
-	g.opened = false
+	g.opened, g.unread = false, 0
 	l.o.Hands.SetOwner(g.index, false)
 	l.step(now, g, pair.LeaseLost{Stranger: now.Since(g.renewed) < l.o.Lease/2})
+}
+
+// unreadMost is how many checks in a row may fail to read the kernel while its
+// renewals succeed: one that is short of memory is no reason to move a group.
+const unreadMost = 3
+
+// check is verify for the regular look: a failed read alone proves nothing yet.
+func (l *Loop) check(now pair.Instant, g *group) {
+	if !g.opened {
+		return
+	}
+	_, _, err := l.o.Gate.Held(uint8(g.index))
+	if err != nil && g.unread < unreadMost {
+		g.unread++
+		return
+	}
+	if err == nil {
+		g.unread = 0
+	}
+	l.verify(now, g)
 }
 
 func (f ServiceFault) apply(l *Loop, now pair.Instant) {
@@ -130,6 +183,9 @@ func (f ServiceFault) apply(l *Loop, now pair.Instant) {
 	if f.Final {
 		l.step(now, g, pair.ServiceFailed{Name: f.Name, Err: f.Err})
 		return
+	}
+	if !g.m.View().State.Owns() {
+		return // a check that ended late
 	}
 	l.alarm(g.Name+"/service-"+f.Name, !f.Over, f.Name+" "+f.Err)
 	l.event(now, report.Event{Kind: "service", Group: g.Name, Seen: f.Name + " " + f.Err})
@@ -175,9 +231,4 @@ func (l *Loop) finished(r act.Result) Fact {
 		return nil
 	}
 	return failed(r.Err)
-}
-
-// raise returns a maker of an alarm for a lane that failed.
-func raise(name string) func(error) Fact {
-	return func(err error) Fact { return AlarmChanged{Name: name, On: true, Text: err.Error()} }
 }

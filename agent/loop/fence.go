@@ -2,11 +2,11 @@ package loop
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/twinbeat/twinbeat/agent/pair"
 	"github.com/twinbeat/twinbeat/agent/report"
-	"github.com/twinbeat/twinbeat/agent/wire"
 )
 
 // fenceAsk is how often the device is asked for the outlet's state while all
@@ -17,6 +17,8 @@ const fenceAsk = 30 * time.Second
 type fenceState struct {
 	waiting map[int]uint32 // group index to ticket
 	running bool
+	dropped bool        // nobody wanted it any more, and its lane was told
+	owed    atomic.Bool // the boot token must be spent on disk before the device is asked
 	began   pair.Instant
 	asked   pair.Instant
 	power   string
@@ -31,21 +33,30 @@ func (l *Loop) fencePeer(now pair.Instant, g *group, a pair.FencePeer) {
 		f.waiting = map[int]uint32{}
 	}
 	f.waiting[g.index] = a.Ticket
+	if a.Token {
+		l.contact = false
+		f.owed.Store(true)
+	}
 	if f.running {
 		return
 	}
-	f.running, f.began = true, now
 	l.event(now, report.Event{Kind: "fence", Group: g.Name, Seen: a.Why, Decided: "switch " + l.o.Peer.Name + " off", Done: "asking " + l.o.FenceName})
-	l.send(now, wire.FenceNotice, wire.AllGroups)
-	if a.Token {
-		l.contact = false
-	}
-	hands, memory, spend := l.o.Hands, l.o.Memory, a.Token
+	l.startFence(now)
+}
+
+// startFence asks the device, in its lane. A machine counts its token as spent
+// once it asked; the disk may have refused, and then no later try may go on
+// without it.
+func (l *Loop) startFence(now pair.Instant) {
+	f := &l.fence
+	f.running, f.dropped, f.began = true, false, now
+	hands, memory, owed := l.o.Hands, l.o.Memory, &f.owed
 	l.lane("fence", l.o.FenceTime, func(ctx context.Context) Fact {
-		if spend { // the token must be spent on disk before it is used
+		if owed.Load() {
 			if err := memory.SpendToken(); err != nil {
 				return fencedFact{detail: err.Error()}
 			}
+			owed.Store(false)
 		}
 		proven, detail := hands.Fence(ctx)
 		return fencedFact{proven, detail}
@@ -69,6 +80,10 @@ func (r fencedFact) apply(l *Loop, now pair.Instant) {
 		Kind: "fence", Seen: r.detail, Decided: map[bool]string{true: "proven off", false: "not proven"}[r.proven],
 		Done: l.o.FenceName,
 	})
+	if f.dropped && !r.proven && len(f.waiting) > 0 {
+		l.startFence(now) // wanted again while the one before was being ended
+		return
+	}
 	waiting := f.waiting
 	f.waiting = nil
 	for _, g := range l.groups {
@@ -87,6 +102,7 @@ func (l *Loop) cancelFence(g *group, ticket uint32) {
 	}
 	delete(l.fence.waiting, g.index)
 	if len(l.fence.waiting) == 0 && l.fence.running {
+		l.fence.dropped = true
 		l.o.Lanes.Cancel("fence")
 	}
 }

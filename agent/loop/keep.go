@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -17,7 +18,7 @@ func (l *Loop) keep(g *group, p pair.Persist) {
 	l.saved.Terms[g.index] = max(l.saved.Terms[g.index], p.Term)
 	unfit := ""
 	if p.Unfit {
-		unfit = "services failed here"
+		unfit = cmp.Or(g.m.View().UnfitWhy, "services failed here")
 	}
 	l.saved.Unfit[g.index] = unfit
 	l.save()
@@ -63,13 +64,17 @@ func (f savedFact) apply(l *Loop, _ pair.Instant) {
 func (l *Loop) housekeep(now pair.Instant) {
 	l.expire(now)
 	for _, g := range l.groups {
-		l.verify(now, g)
+		l.check(now, g)
+		if g.litUntil != 0 && !g.m.View().State.Owns() {
+			l.close(g) // it failed before
+		}
 		l.renewAddresses(g)
 	}
 	l.askFence(now)
 	l.judgeWiring(now)
 	if l.peer.ackAt != 0 && now.Since(l.peer.ackAt) < l.o.Dead && !l.contact {
 		l.contact = true
+		l.fence.owed.Store(false) // who was in contact may fence without a token
 		memory := l.o.Memory
 		l.lane("journal", saveDeadline,
 			func(context.Context) Fact { return contactFact{memory.RecordContact()} },
@@ -93,17 +98,26 @@ func (l *Loop) renewAddresses(g *group) {
 		return
 	}
 	hands, i := l.o.Hands, g.index
-	name := g.Name + "/lifetime"
 	l.lane(fmt.Sprintf("lifetime %d", i), time.Second, func(ctx context.Context) Fact {
 		missing, err := hands.RenewAddresses(ctx, i)
 		switch {
 		case err != nil:
-			return AlarmChanged{Name: name, On: true, Text: "renew address lifetimes: " + err.Error()}
+			return lifetimeFact{i, err}
 		case len(missing) > 0:
 			return AddressGone{Group: i, What: fmt.Sprintf("%s is missing (%d in all)", missing[0], len(missing))}
 		}
-		return AlarmChanged{Name: name}
-	}, raise(name))
+		return lifetimeFact{i, nil}
+	}, func(err error) Fact { return lifetimeFact{i, err} })
+}
+
+// lifetimeFact ends a renewal of lifetimes.
+type lifetimeFact struct {
+	group int
+	err   error
+}
+
+func (f lifetimeFact) apply(l *Loop, _ pair.Instant) {
+	l.ownerAlarm(l.groups[f.group], "/lifetime", f.err, "renew address lifetimes")
 }
 
 // expire ends a maintenance whose time is over. The time left is counted
@@ -120,5 +134,7 @@ func (l *Loop) expire(now pair.Instant) {
 		}
 		return
 	}
-	l.endMaintenance(now, "its time is over")
+	l.endMaintenance(now, "its time is over", func(g *group) bool {
+		return g.m.View().State != pair.Failed // a clock cannot say that it is mended
+	})
 }

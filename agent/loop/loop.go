@@ -157,6 +157,7 @@ type Loop struct {
 	frames chan Frame
 	facts  chan Fact
 	orders chan order
+	ended  chan struct{} // closed when Run returns
 
 	clock     pair.Instant // newest instant that a machine has seen
 	began     pair.Instant
@@ -201,7 +202,10 @@ type group struct {
 	renewed  pair.Instant
 	since    pair.Instant
 	taken    *report.Event
-	up       int
+	litUntil pair.Instant // a gate that would not close may be open until then
+	unread   int          // times in a row that the kernel could not be asked
+	mending  bool         // what is missing is being put back
+	mendMore bool         // and more went missing meanwhile
 }
 
 // New returns a loop that has not yet started.
@@ -211,6 +215,7 @@ func New(o Options) *Loop {
 		frames: make(chan Frame, FrameQueue),
 		facts:  make(chan Fact, FactQueue),
 		orders: make(chan order, OrderQueue),
+		ended:  make(chan struct{}),
 		alarms: map[string]report.Alarm{}, pending: map[uint32]func(error) Fact{},
 	}
 	for i, g := range o.Groups {
@@ -225,6 +230,7 @@ func New(o Options) *Loop {
 // Run turns until ctx ends and every group is released, or until grace has
 // passed after that.
 func (l *Loop) Run(ctx context.Context, grace time.Duration) error {
+	defer close(l.ended)
 	l.start()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -250,7 +256,7 @@ func (l *Loop) Run(ctx context.Context, grace time.Duration) error {
 			return context.DeadlineExceeded
 		}
 		l.turn(frame, fact)
-		if l.stopping && l.stopped() {
+		if l.stopping && l.stopped() && !l.saving {
 			l.finish()
 			return nil
 		}
@@ -281,19 +287,22 @@ func (l *Loop) turn(frame *Frame, fact Fact) {
 	l.tokenAt = 0
 	if l.needMark(now, fact) {
 		l.mark()
+		now = l.o.Now() // the kernel may have been slow: that is a stall, too
 	}
 	l.noticeStall(now)
 	l.drain(now, frame, fact)
 	for _, g := range l.groups {
 		l.step(now, g, pair.Tick{})
 	}
-	l.settle()
-	l.beat()
+	l.settle(now)
+	l.beat(now)
 	if len(l.moves) > 0 {
 		l.finishMoves(now)
 	}
 	if now >= l.nextSlow {
-		l.nextSlow = now.Add(time.Second)
+		if l.nextSlow = l.nextSlow.Add(time.Second); l.nextSlow <= now {
+			l.nextSlow = now.Add(time.Second)
+		}
 		l.housekeep(now)
 	}
 }
@@ -310,10 +319,13 @@ func (l *Loop) needMark(now pair.Instant, fact Fact) bool {
 
 func (l *Loop) mark() {
 	l.tokenAt = l.o.Now()
-	if err := l.o.Gate.Turn(); err != nil {
+	err := l.o.Gate.Turn()
+	why := ""
+	if err != nil {
 		l.counters.GateErrors++
-		l.alarm("gate", true, "mark turn in the kernel: "+err.Error())
+		why = "mark turn in the kernel: " + err.Error()
 	}
+	l.alarm("gate", err != nil, why)
 }
 
 // noticeStall tells the machines when this process did not run for long.
@@ -370,22 +382,29 @@ func (l *Loop) drain(now pair.Instant, frame *Frame, fact Fact) {
 	}
 }
 
-// settle opens the gates that the machines asked for. A grant that was asked
-// for in a turn without a mark, or whose mark has aged, waits for a new mark
-// and for the facts that came in before it.
-func (l *Loop) settle() {
+// settle opens the gates that the machines asked for. The mark came before the
+// decision, so the kernel refuses a grant that is late. In a turn without a mark
+// it is put now: then only the clock, read after it, can tell whether this
+// process stood still since it decided. A heartbeat goes out between the mark
+// and the grant, since the peer counts the lease from the last one.
+func (l *Loop) settle(began pair.Instant) {
 	for range 2 {
 		if !l.wantsOpen() {
 			return
 		}
-		now := l.o.Now()
-		if l.tokenAt == 0 || now.Since(l.tokenAt) > l.o.Window/2 {
+		late := false
+		if l.tokenAt == 0 {
 			l.mark()
-			l.drain(now, nil, nil)
+			late = l.o.Now().Since(began) > l.o.Window/2
+			l.drain(l.o.Now(), nil, nil)
+		}
+		now := l.o.Now()
+		if l.wantsOpen() && !late {
+			l.send(now, wire.Beat, wire.AllGroups)
 		}
 		for _, g := range l.groups {
 			if g.wantOpen != 0 {
-				l.open(now, g)
+				l.open(now, g, late)
 			}
 		}
 	}

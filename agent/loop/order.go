@@ -24,6 +24,9 @@ const (
 // moveTime bounds how long an operator waits for a handover to be done.
 const moveTime = 60 * time.Second
 
+// maxMoves bounds the operators that wait for a handover; another is refused.
+const maxMoves = 16
+
 // An Order is what an operator wants, and who it was.
 type Order struct {
 	Command string
@@ -33,6 +36,9 @@ type Order struct {
 	Force   bool
 	By      string
 }
+
+// errEnded answers orders and questions after the end.
+var errEnded = errors.New("ask agent: it has been stopped")
 
 // A result answers an order.
 type result struct {
@@ -60,12 +66,21 @@ func (l *Loop) Do(ctx context.Context, o Order) (string, error) {
 	reply := make(chan result, 1)
 	select {
 	case l.orders <- order{Order: o, reply: reply}:
+	case <-l.ended:
+		return "", errEnded
 	case <-ctx.Done():
 		return "", errors.New("give order: the agent does not answer")
 	}
 	select {
 	case r := <-reply:
 		return r.text, r.err
+	case <-l.ended:
+		select { // it may have been the last thing done
+		case r := <-reply:
+			return r.text, r.err
+		default:
+			return "", errEnded
+		}
 	case <-ctx.Done():
 		return "", errors.New("wait for order: not done in time; see `twinbeat status`")
 	}
@@ -76,12 +91,16 @@ func (l *Loop) Snapshot(ctx context.Context) (report.Snapshot, error) {
 	view := make(chan report.Snapshot, 1)
 	select {
 	case l.orders <- order{view: view}:
+	case <-l.ended:
+		return report.Snapshot{}, errEnded
 	case <-ctx.Done():
 		return report.Snapshot{}, errors.New("read status: the agent's loop does not answer")
 	}
 	select {
 	case s := <-view:
 		return s, nil
+	case <-l.ended:
+		return report.Snapshot{}, errEnded
 	case <-ctx.Done():
 		return report.Snapshot{}, errors.New("read status: the agent's loop does not answer")
 	}
@@ -113,7 +132,7 @@ func (l *Loop) obey(now pair.Instant, o order) {
 			o.reply <- result{err: fmt.Errorf("end maintenance: %s is not in maintenance", l.o.Self.Name)}
 			return
 		}
-		l.endMaintenance(now, "ended by "+o.By)
+		l.endMaintenance(now, "ended by "+o.By, func(*group) bool { return true })
 		o.reply <- result{text: l.o.Self.Name + " is back in service"}
 	case OrderResume:
 		o.reply <- l.tell(now, o, pair.OpResume)
@@ -182,6 +201,10 @@ func (l *Loop) moveGroup(now pair.Instant, o order, op pair.Op, owner bool) {
 	}
 	if err != nil {
 		o.reply <- result{err: err}
+		return
+	}
+	if len(l.moves) >= maxMoves {
+		o.reply <- result{err: fmt.Errorf("%s: %d operators wait for a handover already", o.Command, len(l.moves))}
 		return
 	}
 	l.operator(now, o.Order)
@@ -265,11 +288,13 @@ func (l *Loop) beginMaintenance(now pair.Instant, o Order) (string, error) {
 	return text, nil
 }
 
-func (l *Loop) endMaintenance(now pair.Instant, why string) {
+func (l *Loop) endMaintenance(now pair.Instant, why string, fit func(*group) bool) {
 	l.saved.Maintenance = nil
 	l.event(now, report.Event{Kind: "operator", Seen: why, Decided: "end maintenance"})
 	for _, g := range l.groups {
-		l.step(now, g, pair.Command{Op: pair.OpResume, Reason: why})
+		if fit(g) {
+			l.step(now, g, pair.Command{Op: pair.OpResume, Reason: why})
+		}
 	}
 	l.save()
 }

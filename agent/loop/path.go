@@ -43,13 +43,20 @@ type path struct {
 	hears   bool // the peer says that it hears us here
 	lines   pair.LineState
 	state   string
-	badAt   pair.Instant
+	stateAt pair.Instant // since when
+	bad     bool         // an alarm says so
 }
 
 // heard takes the arrival of a frame on this path.
 func (p *path) heard(at pair.Instant, m *wire.Message, sent *echoRing) {
 	if p.session != m.Session {
-		*p = path{Link: p.Link, id: p.id, session: m.Session, state: p.state, lines: p.lines, firstAt: at, started: m.Counter}
+		*p = path{
+			Link: p.Link, id: p.id, session: m.Session, firstAt: at, started: m.Counter,
+			lines: p.lines, state: p.state, stateAt: p.stateAt, bad: p.bad,
+		}
+	}
+	if at.Since(p.heardAt) > p.Dead {
+		p.firstAt = at // it was down: the peer's word on it is old, too
 	}
 	p.heardAt = max(p.heardAt, at)
 	p.count(m.Counter)
@@ -95,10 +102,16 @@ func (p *path) shift(n uint32) {
 	}
 }
 
-// loss returns the percentage of the newest frames that did not come.
-func (p *path) loss() float64 {
+// loss returns the percentage of the newest frames that did not come. Newest is
+// the counter of the session's newest frame on any path: it counts where this
+// path has fallen silent.
+func (p path) loss(now pair.Instant, newest uint32) float64 {
 	if p.counter == 0 {
 		return 0
+	}
+	if newest > p.counter && !p.fresh(now) {
+		p.shift(newest - p.counter)
+		p.counter = newest
 	}
 	expected := min(p.counter-p.started+1, LossWindow)
 	got := 0

@@ -17,11 +17,14 @@ const (
 
 // beat sends heartbeats when they are due, or when a state changed, and renews
 // the leases in the same turn.
-func (l *Loop) beat() {
-	now := l.o.Now()
-	if now < l.nextBeat && !l.urgent {
+func (l *Loop) beat(began pair.Instant) {
+	if began < l.nextBeat && !l.urgent {
 		return
 	}
+	if l.tokenAt == 0 {
+		return // it became urgent in this turn: the next one, at once, has a mark
+	}
+	now := l.o.Now()
 	if now >= l.nextBeat {
 		l.nextBeat = l.nextBeat.Add(l.o.Beat)
 		if l.nextBeat <= now {
@@ -108,7 +111,7 @@ func (l *Loop) fill(now pair.Instant, m *wire.Message) {
 	m.Mode, m.Digest, m.Version = uint8(l.o.Mode), l.o.Digest, l.o.Soft
 	m.Lease = l.o.Lease + l.o.Window
 	m.TimeToCritical = wire.NoTimeToCritical
-	if l.peer.known {
+	if l.peer.known && l.peer.session == l.session { // counters of another session mean nothing in this one
 		m.Echo, m.EchoAge = l.peer.counter, now.Since(l.peer.heardAt)
 	}
 	for _, p := range l.paths {

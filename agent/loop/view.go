@@ -59,7 +59,7 @@ func (l *Loop) self(now pair.Instant) report.NodeView {
 		Name: l.o.Self.Name, ID: l.o.Self.ID, Alive: true, TwoWay: l.twoWay(now),
 		Version: l.o.Version, DigestOK: l.agrees(), Digest: fmt.Sprintf("%08x", l.o.Digest),
 		UptimeMS: now.Since(l.began).Milliseconds(), LeaseMS: l.o.Lease.Milliseconds(),
-		Maintenance: l.saved.Maintenance,
+		Maintenance: l.saved.clone().Maintenance, // the loop counts on in its own
 	}
 }
 
@@ -101,9 +101,13 @@ func (l *Loop) peerView(now pair.Instant) report.NodeView {
 func (l *Loop) linkView(now pair.Instant, p *path) report.LinkView {
 	d := p.Path.View()
 	open, why := p.Path.Open()
+	newest := uint32(0)
+	if p.session == l.peer.session {
+		newest = l.peer.counter
+	}
 	v := report.LinkView{
 		ID: int(p.id), Name: p.Name, Type: p.Type, Open: open, State: p.state,
-		HeardAgoMS: ago(now, p.heardAt), LossPercent: p.loss(), Error: why, Lines: d.Lines,
+		HeardAgoMS: ago(now, p.heardAt), LossPercent: p.loss(now, newest), Error: why, Lines: d.Lines,
 		TxFrames: d.TxFrames, TxBytes: d.TxBytes, TxDropped: d.TxDropped,
 		RxFrames: d.RxFrames, RxBytes: d.RxBytes, Drops: d.Drops, Reopens: d.Reopens,
 	}

@@ -25,9 +25,13 @@ const (
 	kinds
 )
 
+// Each question goes to one box, to the other, and to the first again: three
+// answers prove that both served at one moment, even if this process stood
+// still in between and the address moved meanwhile.
+const asks = 3
+
 // A direct asks both boxes at once, past all address resolution: frames for
-// the virtual address, and frames to be routed, go to each box's own MAC. Two
-// answers to one question prove that both kernels served at that moment,
+// the virtual address, and frames to be routed, go to each box's own MAC,
 // whatever the caches of the LAN believe.
 type direct struct {
 	fd    int
@@ -37,7 +41,7 @@ type direct struct {
 
 	mu      sync.Mutex
 	macs    [2]net.HardwareAddr
-	answers [][kinds][2]bool
+	answers [][kinds][asks]bool
 }
 
 // The direct's own address, and one that is routed back to it. Both nodes get
@@ -68,7 +72,8 @@ func (r *rig) direct() *direct {
 	return d
 }
 
-// aim takes up a box that was switched on: it has a new MAC and no route.
+// aim takes up a box that was switched on: it has a new MAC and no route. The
+// gate must be there: a box on which no agent ever ran routes as it likes.
 func (d *direct) aim(r *rig, n *lab.Node) {
 	r.Helper()
 	dev, err := r.clientDevice()
@@ -79,6 +84,7 @@ func (d *direct) aim(r *rig, n *lab.Node) {
 		_, err = n.Space.Run("ip", "neigh", "replace", ip, "lladdr", dev.HardwareAddr.String(), "dev", "eth0", "nud", "permanent")
 		r.try(err)
 	}
+	r.await("the gate of "+n.Name, soon, func() bool { return r.gateBack(n.Index) })
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.macs[n.Index] = n.MAC
@@ -103,18 +109,21 @@ func (d *direct) ask() {
 		next = next.Add(directEvery)
 		d.mu.Lock()
 		macs := d.macs
-		d.answers = append(d.answers, [kinds][2]bool{})
+		d.answers = append(d.answers, [kinds][asks]bool{})
 		d.mu.Unlock()
 		for kind := range kinds {
-			for _, mac := range macs {
-				_ = unix.Sendto(d.fd, question(mac, kind, q), unix.MSG_DONTWAIT, to)
+			for turn := range asks {
+				_ = unix.Sendto(d.fd, question(macs[asked(q, turn)], kind, turn, q), unix.MSG_DONTWAIT, to)
 			}
 		}
 	}
 }
 
+// asked returns which box a turn of a question goes to.
+func asked(q, turn int) int { return (q + turn) % 2 }
+
 // question is an ICMP echo request, to the first virtual address or beyond.
-func question(mac net.HardwareAddr, kind, q int) []byte {
+func question(mac net.HardwareAddr, kind, turn, q int) []byte {
 	f := make([]byte, 50)
 	copy(f, mac)
 	f[6], f[7], f[12] = 0x02, 0x78, 8 // from a MAC of its own, IPv4
@@ -127,7 +136,7 @@ func question(mac net.HardwareAddr, kind, q int) []byte {
 		copy(ip[16:], transitIP[:])
 	}
 	wirebytes.BigEndian.PutUint16(ip[10:], internetSum(ip))
-	icmp[0], icmp[4], icmp[5] = 8, 0x7b, byte(kind)
+	icmp[0], icmp[4], icmp[5], icmp[6] = 8, 0x7b, byte(kind), byte(turn)
 	wirebytes.BigEndian.PutUint32(icmp[8:], uint32(q))
 	wirebytes.BigEndian.PutUint16(icmp[2:], internetSum(icmp))
 	return f
@@ -160,18 +169,16 @@ func (d *direct) listen() {
 		}
 		kind, answer := int(buf[39]), buf[34] == 0 && buf[39] == local || buf[34] == 8 && buf[39] == transit && buf[22] < 9
 		if buf[38] == 0x7b && kind < kinds && answer {
-			d.note(net.HardwareAddr(buf[6:12]), kind, int(wirebytes.BigEndian.Uint32(buf[42:])))
+			d.note(net.HardwareAddr(buf[6:12]), kind, int(buf[40]), int(wirebytes.BigEndian.Uint32(buf[42:])))
 		}
 	}
 }
 
-func (d *direct) note(from net.HardwareAddr, kind, q int) {
+func (d *direct) note(from net.HardwareAddr, kind, turn, q int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for i, mac := range d.macs {
-		if q < len(d.answers) && mac.String() == from.String() {
-			d.answers[q][kind][i] = true
-		}
+	if q < len(d.answers) && turn < asks && d.macs[asked(q, turn)].String() == from.String() {
+		d.answers[q][kind][turn] = true
 	}
 }
 
@@ -183,10 +190,10 @@ func (d *direct) end() (answered, both [kinds]int) {
 	unix.Close(d.fd)
 	for _, a := range d.answers {
 		for kind, by := range a {
-			if by[0] || by[1] {
+			if by[0] || by[1] || by[2] {
 				answered[kind]++
 			}
-			if by[0] && by[1] {
+			if by[0] && by[1] && by[2] {
 				both[kind]++
 			}
 		}

@@ -56,11 +56,9 @@ func TestKilledAgentIsTakenOver(t *testing.T) {
 			r.outage(seen, 1500*time.Millisecond)
 			r.took(1, "silence")
 			// The dead agent's kernel still has the address; only its lease is over.
-			out, err := r.Nodes[0].Space.Run("ip", "-o", "addr", "show", "dev", "eth0")
-			if err != nil {
-				t.Fatal(err)
+			if !r.holds(0, 0) {
+				t.Log("the dead agent's kernel has already removed the address")
 			}
-			t.Logf("fw1 still has:\n%s", out)
 			r.start(0)
 			r.await("fw1 comes back armed", 2*soon, func() bool { return r.states(0, "ARMED", "ACTIVE") })
 		})
@@ -123,18 +121,17 @@ func TestAgentRestartedAfterTheLeaseDoesNotKeepItsAddress(t *testing.T) {
 	r.start(0)
 	r.moved(1)
 	r.await("fw1 is armed", 2*soon, func() bool { return r.states(0, "ARMED", "ACTIVE") })
-	held, err := r.Nodes[0].Space.Run("ip", "-o", "addr", "show", "dev", "eth0", "to", lab.VIP(0).String())
-	if err != nil || held != "" {
-		t.Errorf("fw1 still has the address: %s %v", held, err)
-	}
+	r.await("fw1 no longer has the address", soon, func() bool { return !r.holds(0, 0) })
 }
 
 func TestBusyMachineIsNoReasonToMove(t *testing.T) {
-	for name, o := range map[string]lab.Options{"default": {}, "fast": fast} {
+	for name, o := range map[string]lab.Options{
+		"default": {}, "fast": fast, "fast without serial": {Profile: "fast", NoSerial: true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			r := boot(t, o)
 			since := r.mark()
-			burn(4 * time.Second)
+			burn(3 * time.Second)
 			r.unmoved(since)
 		})
 	}

@@ -51,13 +51,13 @@ func (p *pdu) config() string {
 	command := func(verb string) string {
 		return fmt.Sprintf("{ fw1 = [%[1]q, %[2]q, \"fw1\"], fw2 = [%[1]q, %[2]q, \"fw2\"] }", p.dir+"/pdu", verb)
 	}
-	return fmt.Sprintf("\n[fence]\nretry = \"300ms\"\n[[fence.device]]\nname = \"pdu\"\ndriver = \"exec\"\ntimeout = \"1s\"\nholdup = \"100ms\"\noff = %s\nstatus = %s\n",
+	return fmt.Sprintf("\n[fence]\nretry = \"300ms\"\n[[fence.device]]\nname = \"pdu\"\ndriver = \"exec\"\ntimeout = \"800ms\"\nholdup = \"100ms\"\noff = %s\nstatus = %s\n",
 		command("off"), command("status"))
 }
 
 // options are those of a pair that is fenced by the switch.
 func (p *pdu) options() lab.Options {
-	return lab.Options{Mode: "fence", Timing: "fence_time = \"1500ms\"\nrace = \"2s\"", Extra: p.config()}
+	return lab.Options{Mode: "fence", Timing: "fence_time = \"1200ms\"\nrace = \"1300ms\"", Extra: p.config()}
 }
 
 func (p *pdu) set(node, power string) {

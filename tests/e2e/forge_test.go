@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,13 +35,17 @@ func newStranger(r *rig) *stranger {
 // tap listens at both ports for a while.
 func (s *stranger) tap() {
 	s.Helper()
+	var all sync.WaitGroup
 	for i, n := range s.Nodes {
 		tap, err := s.HA.Tap(n.Name)
 		s.try(err)
 		s.Cleanup(tap.Close)
 		s.to[i] = tap
-		s.recorded[i] = tap.Record(500 * time.Millisecond)
-		if len(s.recorded[i]) < 5 {
+		all.Go(func() { s.recorded[i] = tap.Record(400 * time.Millisecond) })
+	}
+	all.Wait()
+	for i, n := range s.Nodes {
+		if len(s.recorded[i]) < 4 {
 			s.Fatalf("recorded only %d frames of %s", len(s.recorded[i]), n.Name)
 		}
 	}

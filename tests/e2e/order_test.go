@@ -44,9 +44,8 @@ func TestStoppedAgentHandsOver(t *testing.T) {
 	r := boot(t, lab.Options{})
 	seen := r.during(func() { r.try(r.Nodes[0].Stop(soon)) }, func() { r.moved(1) })
 	r.outage(seen, 200*time.Millisecond)
-	held, err := r.Nodes[0].Space.Run("ip", "-o", "addr", "show", "dev", "eth0", "to", lab.VIP(0).String())
-	if err != nil || held != "" {
-		t.Errorf("fw1 still has the address: %s %v", held, err)
+	if r.holds(0, 0) {
+		t.Error("fw1 still has the address")
 	}
 	if got := r.evidence(1, 0); got != "released" && got != "goodbye" {
 		t.Errorf("fw2 took over by evidence %q", got)

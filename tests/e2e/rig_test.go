@@ -299,6 +299,6 @@ func (r *rig) start(node int) {
 func (r *rig) reboot(node int) {
 	r.Helper()
 	r.try(r.Nodes[node].PowerOn())
-	r.both.aim(r, r.Nodes[node])
 	r.start(node)
+	r.both.aim(r, r.Nodes[node])
 }

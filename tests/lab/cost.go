@@ -20,11 +20,11 @@ type Usage struct {
 	Processes int
 	CPU       time.Duration // on a core, by the scheduler's own nanosecond count
 	Switches  uint64        // context switches, both given up and taken away
-	Pss       int64         // bytes; a page shared with others counts in part
+	Pss       int64         // bytes, as Pss is on a box that has its files to itself; see memory
 }
 
 // Usage sums up what the processes inside the box have used: all their threads
-// (/proc/PID/task/TID/schedstat and status) and their memory (smaps_rollup).
+// (/proc/PID/task/TID/schedstat and status) and their memory (smaps).
 func (n *Node) Usage() (Usage, error) {
 	pids, err := n.pids()
 	if err != nil {
@@ -39,13 +39,53 @@ func (n *Node) Usage() (Usage, error) {
 		for _, t := range tasks {
 			u.addThread(t)
 		}
-		kb, err := field(fmt.Sprintf("/proc/%d/smaps_rollup", pid), "Pss:")
-		if err != nil {
-			return u, err
-		}
-		u.Pss += int64(kb) << 10
 	}
-	return u, nil
+	u.Pss, err = memory(pids)
+	return u, err
+}
+
+// memory is the Pss that processes would have if no process outside the list
+// mapped the same files: in the lab several boxes run the same program from the
+// same file, and the kernel's own Pss (as in smaps_rollup) would count but a
+// share of it. A file's unchanged pages count once, as much as the process has
+// that uses most of them; all else counts by its Pss.
+func memory(pids []int) (int64, error) {
+	files := map[string]int64{} // by mapping: clean bytes
+	var sum int64
+	for _, pid := range pids {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps", pid))
+		if err != nil {
+			return 0, err
+		}
+		name, rss := "", int64(0)
+		for s := bufio.NewScanner(bytes.NewReader(b)); s.Scan(); {
+			f := strings.Fields(s.Text())
+			if len(f) < 2 {
+				continue
+			}
+			if !strings.HasSuffix(f[0], ":") { // a mapping: range perms offset dev inode name
+				name = ""
+				if len(f) >= 6 && f[4] != "0" {
+					name = f[2] + " " + f[3] + " " + f[4]
+				}
+				continue
+			}
+			kb, _ := strconv.ParseInt(f[1], 10, 64)
+			switch {
+			case f[0] == "Rss:":
+				rss = kb << 10
+			case f[0] == "Pss:" && name == "":
+				sum += kb << 10
+			case f[0] == "Private_Dirty:" && name != "":
+				sum += kb << 10
+				files[name] = max(files[name], rss-kb<<10)
+			}
+		}
+	}
+	for _, clean := range files {
+		sum += clean
+	}
+	return sum, nil
 }
 
 // addThread reads one thread; one that has just ended counts nothing.

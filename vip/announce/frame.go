@@ -29,7 +29,10 @@ const (
 	flagRouter   = 0x80
 	flagOverride = 0x20
 
-	optionTarget = 2 // target link-layer address, RFC 4861 section 4.6.1
+	optionSource = 1 // source link-layer address, RFC 4861 section 4.6.1
+	optionTarget = 2 // target link-layer address, the same
+
+	arpHeader = "\x00\x01\x08\x00\x06\x04" // for Ethernet and IPv4
 )
 
 // A MAC is an Ethernet address.
@@ -52,6 +55,8 @@ var (
 	broadcast    = MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 	allNodesMAC  = MAC{0x33, 0x33, 0, 0, 0, 1}
 	allNodesIPv6 = netip.MustParseAddr("ff02::1")
+
+	solicitedNode = netip.MustParseAddr("ff02::1:ff00:0") // RFC 4291 section 2.7.1
 )
 
 func appendEthernet(b []byte, dst, src MAC, kind uint16) []byte {
@@ -118,12 +123,30 @@ func appendAdvertisement(b []byte, src MAC, ip netip.Addr, router bool) []byte {
 // detection sends it: from no address, to the solicited-node group, without a
 // link-layer option (RFC 4862 section 5.4.2, RFC 4861 section 4.3).
 func appendSolicitation(b []byte, src MAC, ip netip.Addr) []byte {
-	start := len(b)
+	group := solicitedNode.As16()
 	target := ip.As16()
-	group := netip.MustParseAddr("ff02::1:ff00:0").As16() // RFC 4291 section 2.7.1
 	copy(group[13:], target[13:])
-	b = appendEthernet(b, MAC{0x33, 0x33, 0xff, target[13], target[14], target[15]}, src, etherIPv6)
-	b = appendIPv6(b, netip.IPv6Unspecified(), netip.AddrFrom16(group), nsLength-icmpAt)
+	return appendProbe6(b, src, solicitedMAC(ip), netip.AddrFrom16(group), ip)
+}
+
+// appendRivalSolicitation appends the same to all nodes. Hosts ignore it (RFC
+// 4861 section 7.1.1), the owner among them; it is for a rival. A switch that
+// snoops MLD passes a solicited-node group only to those who have joined it,
+// and a node that does not have the address yet has not.
+func appendRivalSolicitation(b []byte, src MAC, ip netip.Addr) []byte {
+	return appendProbe6(b, src, allNodesMAC, allNodesIPv6, ip)
+}
+
+// solicitedMAC is the Ethernet group of the address's solicited-node group.
+func solicitedMAC(ip netip.Addr) MAC {
+	target := ip.As16()
+	return MAC{0x33, 0x33, 0xff, target[13], target[14], target[15]}
+}
+
+func appendProbe6(b []byte, src, dst MAC, group, ip netip.Addr) []byte {
+	start := len(b)
+	b = appendEthernet(b, dst, src, etherIPv6)
+	b = appendIPv6(b, netip.IPv6Unspecified(), group, nsLength-icmpAt)
 	b = append(b, solicitation, 0, 0, 0, 0, 0, 0, 0)
 	b = appendAddress(b, ip)
 	setChecksum(b[start:])
@@ -184,7 +207,7 @@ func parseClaim(frame []byte) (claim, bool) {
 }
 
 func parseARP(frame []byte) (claim, bool) {
-	if string(frame[14:20]) != "\x00\x01\x08\x00\x06\x04" {
+	if string(frame[14:20]) != arpHeader {
 		return claim{}, false
 	}
 	c := claim{ip: netip.AddrFrom4([4]byte(frame[28:32])), mac: MAC(frame[22:28])}
@@ -192,27 +215,84 @@ func parseARP(frame []byte) (claim, bool) {
 }
 
 func parseAdvertisement(frame []byte) (claim, bool) {
-	if len(frame) < optionAt || frame[ipv6At]>>4 != 6 || frame[ipv6At+6] != icmpv6 || frame[ipv6At+7] != hopLimit {
-		return claim{}, false
-	}
-	end := icmpAt + int(binary.BigEndian.Uint16(frame[ipv6At+4:]))
-	if end < optionAt || end > len(frame) {
-		return claim{}, false
-	}
-	frame = frame[:end] // short frames are padded
-	if frame[icmpAt] != advertisement || frame[icmpAt+1] != 0 || sum(frame) != 0xffff {
+	frame, ok := neighbourMessage(frame, advertisement)
+	if !ok {
 		return claim{}, false
 	}
 	c := claim{ip: netip.AddrFrom16([16]byte(frame[targetAt:optionAt])), mac: MAC(frame[6:12])}
+	ok = eachOption(frame, func(kind byte, value []byte) {
+		if kind == optionTarget && len(value) == 6 {
+			c.mac = MAC(value)
+		}
+	})
+	return c, ok
+}
+
+// parseProbe reads what a node sends that is about to take an address: an ARP
+// probe (RFC 5227 section 2.1.1) or the solicitation of duplicate address
+// detection (RFC 4862 section 5.4.3). Either claims nothing; two nodes that
+// send one for the same address are rivals.
+func parseProbe(frame []byte) (claim, bool) {
+	if len(frame) < arpLength {
+		return claim{}, false
+	}
+	switch binary.BigEndian.Uint16(frame[12:]) {
+	case etherARP:
+		return parseARPProbe(frame)
+	case etherIPv6:
+		return parseSolicitation(frame)
+	}
+	return claim{}, false
+}
+
+func parseARPProbe(frame []byte) (claim, bool) {
+	if string(frame[14:20]) != arpHeader || binary.BigEndian.Uint16(frame[20:]) != arpRequest || string(frame[28:32]) != "\x00\x00\x00\x00" {
+		return claim{}, false
+	}
+	c := claim{ip: netip.AddrFrom4([4]byte(frame[38:42])), mac: MAC(frame[22:28])}
+	return c, !c.ip.IsUnspecified()
+}
+
+// parseSolicitation believes only one from no address: any other asks for a
+// neighbour.
+func parseSolicitation(frame []byte) (claim, bool) {
+	frame, ok := neighbourMessage(frame, solicitation)
+	if !ok || netip.AddrFrom16([16]byte(frame[ipv6At+8:ipv6At+24])) != netip.IPv6Unspecified() {
+		return claim{}, false
+	}
+	c := claim{ip: netip.AddrFrom16([16]byte(frame[targetAt:optionAt])), mac: MAC(frame[6:12])}
+	ok = eachOption(frame, func(kind byte, _ []byte) {
+		if kind == optionSource {
+			c.ip = netip.Addr{} // RFC 4861 section 7.1.1
+		}
+	})
+	return c, ok && c.ip.IsValid() && !c.ip.IsMulticast()
+}
+
+// neighbourMessage cuts the padding off a neighbour discovery message of the
+// type. It refuses what a host would ignore (RFC 4861 sections 7.1.1 and 7.1.2).
+func neighbourMessage(frame []byte, kind byte) ([]byte, bool) {
+	if len(frame) < optionAt || frame[ipv6At]>>4 != 6 || frame[ipv6At+6] != icmpv6 || frame[ipv6At+7] != hopLimit {
+		return nil, false
+	}
+	end := icmpAt + int(binary.BigEndian.Uint16(frame[ipv6At+4:]))
+	if end < optionAt || end > len(frame) {
+		return nil, false
+	}
+	frame = frame[:end]
+	return frame, frame[icmpAt] == kind && frame[icmpAt+1] == 0 && sum(frame) == 0xffff
+}
+
+// eachOption walks the options of a neighbour discovery message. It is false
+// if they are broken (RFC 4861 section 4.6).
+func eachOption(frame []byte, each func(kind byte, value []byte)) bool {
 	for options := frame[optionAt:]; len(options) >= 8; {
 		size := 8 * int(options[1])
 		if size == 0 || size > len(options) {
-			return claim{}, false // RFC 4861 section 4.6
+			return false
 		}
-		if options[0] == optionTarget && size == 8 {
-			c.mac = MAC(options[2:8])
-		}
+		each(options[0], options[2:size])
 		options = options[size:]
 	}
-	return c, true
+	return true
 }

@@ -31,6 +31,11 @@ var golden = map[string]struct {
 		appendARPProbe(nil, testMAC, four),
 		"ffffffffffff 021122334455 0806 0001 0800 06 04 0001 021122334455 00000000 000000000000 c0000201",
 	},
+	"solicitation for rivals": {
+		appendRivalSolicitation(nil, testMAC, six),
+		"333300000001 021122334455 86dd 60000000 0018 3a ff 00000000000000000000000000000000 " +
+			"ff020000000000000000000000000001 87 00 CCCC 00000000 20010db8000000000000000000000001",
+	},
 	"advertisement of a host": {
 		appendAdvertisement(nil, testMAC, six, false),
 		"333300000001 021122334455 86dd 60000000 0020 3a ff 20010db8000000000000000000000001 " +
@@ -97,7 +102,7 @@ func TestADamagedAdvertisementDoesNotVerify(t *testing.T) {
 func TestClaimsAreReadFromFramesAndOnlyFromGoodOnes(t *testing.T) {
 	for name, g := range golden {
 		c, ok := parseClaim(g.frame)
-		if isClaim := !strings.Contains(name, "probe") && name != "solicitation"; ok != isClaim {
+		if isClaim := !isProbe(name); ok != isClaim {
 			t.Errorf("%s: claim %v", name, ok)
 		} else if ok && (c.mac != testMAC || (c.ip != four && c.ip != six)) {
 			t.Errorf("%s: %+v", name, c)
@@ -128,6 +133,57 @@ func TestClaimsAreReadFromFramesAndOnlyFromGoodOnes(t *testing.T) {
 	}
 }
 
+func isProbe(name string) bool {
+	return strings.Contains(name, "probe") || strings.Contains(name, "solicitation")
+}
+
+func TestProbesAreToldFromClaimsAndQuestions(t *testing.T) {
+	for name, g := range golden {
+		c, ok := parseProbe(g.frame)
+		if ok != isProbe(name) {
+			t.Errorf("%s: probe %v", name, ok)
+		} else if ok && (c.mac != testMAC || !(c.ip == four || c.ip == six || c.ip.String() == "2001:db8::ab:cdef")) {
+			t.Errorf("%s: %+v", name, c)
+		}
+	}
+	for what, change := range map[string]func(f []byte){
+		"a sender address": func(f []byte) { f[31] = 9 },
+		"the reply form":   func(f []byte) { f[21] = arpReply },
+		"no target":        func(f []byte) { clear(f[38:]) },
+		"other hardware":   func(f []byte) { f[15] = 6 },
+	} {
+		if _, ok := parseProbe(changed("ARP probe", change)); ok {
+			t.Errorf("an ARP probe with %s is believed", what)
+		}
+	}
+	for what, change := range map[string]func(f []byte){
+		"a source address":   func(f []byte) { f[37] = 1; setZero(f) },
+		"hop limit 254":      func(f []byte) { f[21] = 254 },
+		"a bad checksum":     func(f []byte) { f[57]++ },
+		"a multicast target": func(f []byte) { f[62] = 0xff; setZero(f) },
+		"a payload too long": func(f []byte) { f[19] = 200 },
+	} {
+		if _, ok := parseProbe(changed("solicitation", change)); ok {
+			t.Errorf("a solicitation with %s is believed", what)
+		}
+	}
+	// RFC 7527: Linux adds a nonce. RFC 4861 section 7.1.1: no link-layer address.
+	for kind, want := range map[byte]bool{14: true, optionSource: false} {
+		f := append(changed("solicitation", func([]byte) {}), kind, 1, 1, 2, 3, 4, 5, 6)
+		f[19] += 8
+		setZero(f)
+		if _, ok := parseProbe(f); ok != want {
+			t.Errorf("a solicitation with option %d: %v", kind, ok)
+		}
+	}
+}
+
+func changed(name string, change func(f []byte)) []byte {
+	f := append([]byte{}, golden[name].frame...)
+	change(f)
+	return f
+}
+
 func setZero(f []byte) {
 	f[56], f[57] = 0, 0
 	setChecksum(f)
@@ -140,6 +196,14 @@ func FuzzParseClaim(f *testing.F) {
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		if c, ok := parseClaim(frame); ok && (!c.ip.IsValid() || len(frame) < arpLength) {
 			t.Errorf("claim %+v from %x", c, frame)
+		}
+		if c, ok := parseProbe(frame); ok && (!c.ip.IsValid() || len(frame) < arpLength) {
+			t.Errorf("probe %+v from %x", c, frame)
+		}
+		if _, both := parseClaim(frame); both {
+			if _, ok := parseProbe(frame); ok {
+				t.Errorf("both a claim and a probe: %x", frame)
+			}
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,10 +22,10 @@ const (
 
 // A ProbeResult is what a probe saw.
 type ProbeResult struct {
-	Sent    bool   // at least one probe went out; if false, silence means nothing
-	Foreign bool   // another node answered for or announced an address
+	Sent    bool   // at least one probe went out and was heard out; if false, silence means nothing
+	Foreign bool   // another node answered for, announced or probed for an address
 	Address string // that address
-	MAC     string // the hardware address that has it
+	MAC     string // the hardware address that has it, or is about to take it
 	Device  string // where it was heard
 	Reason  string // why probes did not go out, if any did not
 }
@@ -32,30 +33,37 @@ type ProbeResult struct {
 // Probe asks up to three of the addresses, spread over their devices, whether
 // someone else has them: by ARP probe from 0.0.0.0 (RFC 5227 section 2.1.1),
 // or by neighbour solicitation from the unspecified address (RFC 4862 section
-// 5.4.2), which leave no trace in anyone's tables. It sends n probes, spacing
-// apart, waits spacing after the last, and returns as soon as a hardware
-// address that is not of this node answers. Like RFC 5227 it takes an
-// announcement for an answer. The addresses need not be set here, and frames
-// are heard before any packet filter of this node.
+// 5.4.2), which leave no trace in anyone's tables. It sends n probes, at 0,
+// spacing, 2*spacing and so on, listens until n*spacing has passed since the
+// first, and returns as soon as a hardware address that is not of this node
+// answers. Like RFC 5227 it takes an announcement for an answer, and also the
+// probe of another node for any of the addresses: two nodes that are about to
+// take the same address must both hear it here if nowhere else. The addresses
+// need not be set here, and frames are heard before any packet filter of this
+// node.
 //
 // A router that does proxy ARP for the subnet answers for every address.
 func (a *Announcer) Probe(ctx context.Context, addrs []vip.Address, n int, spacing time.Duration) (ProbeResult, error) {
-	own, err := ownMACs()
-	if err != nil {
-		return ProbeResult{}, err
+	p := &probe{a: a, asked: map[netip.Addr]bool{}, group: make(map[netip.Addr]bool, len(addrs))}
+	for _, addr := range addrs {
+		p.group[addr.Prefix.Addr()] = true
 	}
-	p := &probe{a: a, own: own, asked: map[netip.Addr]bool{}}
 	defer p.close()
-	for _, addr := range Samples(addrs) {
-		p.open(addr)
+	for _, e := range earsFor(Samples(addrs)) {
+		p.open(e)
 	}
 	if len(p.ears) == 0 {
 		p.result.Reason = reasonOf(p.errs)
 		return p.result, nil
 	}
+	next := time.Now()
 	for range min(max(n, 1), maxProbes) {
 		p.ask()
-		if err := p.listen(ctx, spacing); err != nil {
+		// From the first, so that what sending costs makes no probe longer. But a
+		// process that was stopped meanwhile still hears each one out.
+		next = later(next.Add(spacing), time.Now().Add(spacing/2))
+		if err := p.listen(ctx, next); err != nil {
+			p.result.Sent = false // nobody listened long enough
 			return p.result, err
 		}
 		if p.result.Foreign {
@@ -64,6 +72,13 @@ func (a *Announcer) Probe(ctx context.Context, addrs []vip.Address, n int, spaci
 	}
 	p.result.Reason = reasonOf(p.errs)
 	return p.result, nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func reasonOf(errs []error) string {
@@ -111,9 +126,10 @@ func pick(list []vip.Address, turn int) vip.Address {
 // A probe is one run of Probe.
 type probe struct {
 	a      *Announcer
-	own    map[MAC]bool
+	own    map[MAC]bool // nil: not read yet
 	ears   []ear
-	asked  map[netip.Addr]bool
+	asked  map[netip.Addr]bool // what we ask for
+	group  map[netip.Addr]bool // what a rival may ask for: its list may be another
 	result ProbeResult
 	errs   []error
 }
@@ -125,29 +141,52 @@ type ear struct {
 	ips    []netip.Addr
 }
 
-func (p *probe) open(addr vip.Address) {
-	ip := addr.Prefix.Addr()
-	for i := range p.ears {
-		if p.ears[i].device == addr.Device {
-			p.ears[i].ips = append(p.ears[i].ips, ip)
-			p.asked[ip] = true
-			return
+// earsFor makes an ear, still closed, for each device of the samples.
+func earsFor(samples []vip.Address) []ear {
+	var ears []ear
+	for _, s := range samples {
+		i := slices.IndexFunc(ears, func(e ear) bool { return e.device == s.Device })
+		if i < 0 {
+			i = len(ears)
+			ears = append(ears, ear{device: s.Device})
 		}
+		ears[i].ips = append(ears[i].ips, s.Prefix.Addr())
 	}
-	port, err := lookup(p.a.fd, addr.Device)
+	return ears
+}
+
+// groups are the Ethernet groups in which answers and rivals' probes come.
+// Answers to a solicitation from no address go to all nodes.
+func (e ear) groups() []MAC {
+	var groups []MAC
+	for _, ip := range e.ips {
+		if !ip.Is6() {
+			continue
+		}
+		if groups == nil {
+			groups = append(groups, allNodesMAC)
+		}
+		groups = append(groups, solicitedMAC(ip))
+	}
+	return groups
+}
+
+func (p *probe) open(e ear) {
+	port, err := lookup(p.a.fd, e.device)
 	if err != nil {
 		p.errs = append(p.errs, err)
 		return
 	}
 	// All protocols: such sockets hear a frame before any filter at the
 	// device's ingress, so that the closed gate of this node hides nothing.
-	fd, err := listener(port, unix.ETH_P_ALL)
-	if err != nil {
+	if e.fd, err = listener(port, unix.ETH_P_ALL, rivals, e.groups()...); err != nil {
 		p.errs = append(p.errs, err)
 		return
 	}
-	p.ears = append(p.ears, ear{fd: fd, device: addr.Device, ips: []netip.Addr{ip}})
-	p.asked[ip] = true
+	p.ears = append(p.ears, e)
+	for _, ip := range e.ips {
+		p.asked[ip] = true
+	}
 }
 
 // close closes the sockets aside: the kernel waits for all processors to let go
@@ -159,7 +198,6 @@ func (p *probe) close() {
 }
 
 func (p *probe) ask() {
-	var buffer [naLength]byte
 	for _, e := range p.ears {
 		port, err := lookup(p.a.fd, e.device)
 		if err != nil {
@@ -167,13 +205,7 @@ func (p *probe) ask() {
 			continue
 		}
 		for _, ip := range e.ips {
-			frame := buffer[:0]
-			if ip.Is6() {
-				frame = appendSolicitation(frame, port.mac, ip)
-			} else {
-				frame = appendARPProbe(frame, port.mac, ip)
-			}
-			if err := send(p.a.fd, port, frame); err != nil {
+			if err := p.send(port, ip); err != nil {
 				p.errs = append(p.errs, fmt.Errorf("probe %s on %s: %w", ip, e.device, err))
 				continue
 			}
@@ -182,9 +214,19 @@ func (p *probe) ask() {
 	}
 }
 
-// listen hears answers for as long as spacing, or until a foreign one.
-func (p *probe) listen(ctx context.Context, spacing time.Duration) error {
-	deadline := time.Now().Add(spacing)
+func (p *probe) send(to port, ip netip.Addr) error {
+	var buffer [naLength]byte
+	if !ip.Is6() {
+		return send(p.a.fd, to, appendARPProbe(buffer[:0], to.mac, ip))
+	}
+	if err := send(p.a.fd, to, appendSolicitation(buffer[:0], to.mac, ip)); err != nil {
+		return err
+	}
+	return send(p.a.fd, to, appendRivalSolicitation(buffer[:0], to.mac, ip))
+}
+
+// listen hears until the deadline, or until something foreign.
+func (p *probe) listen(ctx context.Context, deadline time.Time) error {
 	fds := make([]unix.PollFd, len(p.ears))
 	for i, e := range p.ears {
 		fds[i] = unix.PollFd{Fd: int32(e.fd), Events: unix.POLLIN}
@@ -193,17 +235,21 @@ func (p *probe) listen(ctx context.Context, spacing time.Duration) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		late := !time.Now().Before(deadline) // what came in before it is heard all the same
 		rest := unix.NsecToTimespec(int64(max(time.Until(deadline), 0)))
 		n, err := unix.Ppoll(fds, &rest, nil)
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			return fmt.Errorf("wait for answers: %w", err)
 		}
 		for i := range p.ears {
-			if n > 0 && fds[i].Revents != 0 && p.hear(p.ears[i]) {
+			if n <= 0 || fds[i].Revents == 0 {
+				continue
+			}
+			if p.hear(p.ears[i]) {
 				return nil
 			}
 		}
-		if !time.Now().Before(deadline) {
+		if late {
 			return nil
 		}
 	}
@@ -220,12 +266,35 @@ func (p *probe) hear(e ear) (foreign bool) {
 		if err != nil {
 			return false // nothing more; a device that went down fails at the next probe
 		}
-		c, ok := parseClaim(frame[:n])
-		if ok && p.asked[c.ip] && !p.own[c.mac] {
+		if c, ok := p.concerns(frame[:n]); ok && p.foreign(c.mac) {
 			p.result.Foreign = true
 			p.result.Address, p.result.MAC, p.result.Device = c.ip.String(), c.mac.String(), e.device
 			return true
 		}
 	}
 	return false
+}
+
+// concerns reads a frame that answers our question or asks the same.
+func (p *probe) concerns(frame []byte) (claim, bool) {
+	if c, ok := parseClaim(frame); ok {
+		return c, p.asked[c.ip]
+	}
+	c, ok := parseProbe(frame)
+	return c, ok && p.group[c.ip]
+}
+
+// foreign says whether the hardware address is none of this node's. They are
+// read only when there is something to compare them with: the kernel lists them
+// under a lock that whoever changes addresses holds. If they cannot be read,
+// what was heard counts as foreign.
+func (p *probe) foreign(mac MAC) bool {
+	if p.own == nil {
+		own, err := ownMACs()
+		if err != nil {
+			return true
+		}
+		p.own = own
+	}
+	return !p.own[mac]
 }

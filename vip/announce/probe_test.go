@@ -63,7 +63,7 @@ func TestAProbeOfAFreeAddressIsSilentAndTakesAsLongAsSaid(t *testing.T) {
 			solicitations++
 		}
 	}
-	if arps != 3 || solicitations != 3 {
+	if arps != 3 || solicitations != 6 { // to the solicited-node group, and to all nodes
 		t.Errorf("%d ARP probes and %d solicitations went out", arps, solicitations)
 	}
 }
@@ -96,7 +96,7 @@ func TestAnAnswerFromOurselvesIsNone(t *testing.T) {
 // hearAnswers counts the claims that come in on a device.
 func hearAnswers(tb testing.TB, name string) func() int {
 	tb.Helper()
-	fd, err := listener(port{name: name, index: byName(tb, name).Attrs().Index}, unix.ETH_P_ALL)
+	fd, err := listener(port{name: name, index: byName(tb, name).Attrs().Index}, unix.ETH_P_ALL, claims, allNodesMAC)
 	must(tb, err)
 	tb.Cleanup(func() { unix.Close(fd) })
 	return func() int {

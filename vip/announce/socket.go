@@ -101,35 +101,36 @@ func bigEndian(v uint16) uint16 {
 	return *(*uint16)(unsafe.Pointer(&b))
 }
 
-// listener opens a socket that hears who claims addresses on the device. The
-// filter is attached before the socket is bound, so that nothing else ever
-// gets in.
-func listener(p port, protocol uint16) (int, error) {
+// listener opens a socket that hears on the device what the filter passes, and
+// what is sent to the Ethernet groups. The filter is attached before the socket
+// is bound, so that nothing else ever gets in. Each group costs a wait for the
+// lock of all network configuration (RTNL); nothing else here does.
+func listener(p port, protocol uint16, filter []unix.SockFilter, groups ...MAC) (int, error) {
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return -1, fmt.Errorf("open packet socket: %w", err)
 	}
-	if err := prepare(fd, p, protocol); err != nil {
+	if err := prepare(fd, p, protocol, filter, groups); err != nil {
 		unix.Close(fd)
 		return -1, err
 	}
 	return fd, nil
 }
 
-func prepare(fd int, p port, protocol uint16) error {
-	program := unix.SockFprog{Len: uint16(len(claims)), Filter: &claims[0]}
+func prepare(fd int, p port, protocol uint16, filter []unix.SockFilter, groups []MAC) error {
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program); err != nil {
 		return fmt.Errorf("attach filter on %s: %w", p.name, err)
 	}
 	// Saves the kernel a copy of each frame we send; since 4.20, and the filter
 	// says the same.
 	_ = unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1)
-	// Answers to a solicitation from no address go to all nodes, which a device
-	// without IPv6 of its own would not receive.
-	member := unix.PacketMreq{Ifindex: int32(p.index), Type: unix.PACKET_MR_MULTICAST, Alen: 6}
-	copy(member.Address[:], allNodesMAC[:])
-	if err := unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &member); err != nil {
-		return fmt.Errorf("join all nodes on %s: %w", p.name, err)
+	for _, group := range groups {
+		member := unix.PacketMreq{Ifindex: int32(p.index), Type: unix.PACKET_MR_MULTICAST, Alen: 6}
+		copy(member.Address[:], group[:])
+		if err := unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &member); err != nil {
+			return fmt.Errorf("join group %s on %s: %w", group, p.name, err)
+		}
 	}
 	to := unix.SockaddrLinklayer{Protocol: bigEndian(protocol), Ifindex: p.index}
 	if err := unix.Bind(fd, &to); err != nil {
@@ -138,8 +139,13 @@ func prepare(fd int, p port, protocol uint16) error {
 	return nil
 }
 
-// claims is the filter: ARP and neighbour advertisements that came in.
-var claims = func() []unix.SockFilter {
+var (
+	claims = filter(advertisement, advertisement) // ARP and neighbour advertisements that came in
+	rivals = filter(solicitation, advertisement)  // and neighbour solicitations, too
+)
+
+// filter passes ARP and the two types of neighbour discovery, if they came in.
+func filter(one, other uint32) []unix.SockFilter {
 	const (
 		loadHalf = unix.BPF_LD | unix.BPF_H | unix.BPF_ABS
 		loadByte = unix.BPF_LD | unix.BPF_B | unix.BPF_ABS
@@ -150,20 +156,21 @@ var claims = func() []unix.SockFilter {
 	)
 	return []unix.SockFilter{
 		{Code: loadHalf, K: 12},
-		{Code: equal, Jt: 5, K: etherARP},
-		{Code: equal, Jf: 7, K: etherIPv6},
+		{Code: equal, Jt: 6, K: etherARP},
+		{Code: equal, Jf: 8, K: etherIPv6},
 		{Code: loadByte, K: ipv6At + 6},
-		{Code: equal, Jf: 5, K: icmpv6},
+		{Code: equal, Jf: 6, K: icmpv6},
 		{Code: loadByte, K: icmpAt},
-		{Code: equal, Jf: 3, K: advertisement},
+		{Code: equal, Jt: 1, K: one},
+		{Code: equal, Jf: 3, K: other},
 		{Code: loadByte, K: packetType},
 		{Code: equal, Jt: 1, K: unix.PACKET_OUTGOING},
 		{Code: verdict, K: frameBuffer},
 		{Code: verdict, K: 0},
 	}
-}()
+}
 
-// frameBuffer holds the largest frame of interest: an advertisement with a few
+// frameBuffer holds the largest frame of interest: a message with a few
 // options. Longer ones are cut and then claim nothing.
 const frameBuffer = 256
 

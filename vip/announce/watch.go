@@ -36,8 +36,9 @@ type Foreign struct {
 // a hardware address that is not of this node claims one of the addresses, at
 // most once a second for each address and sixteen times a second in all. It
 // only listens: on each device to ARP, and to IPv6 only where there is an IPv6
-// address to watch. Unlike Probe it hears what the ingress filter lets through,
-// so that the rest of a router's traffic costs nothing. It returns nil when ctx ends. report is called by one
+// address to watch. A probe is no claim and is not reported. Unlike Probe it
+// hears what the ingress filter lets through, so that the rest of a router's
+// traffic costs nothing. It returns nil when ctx ends. report is called by one
 // goroutine at a time. On the standby the owner's own frames are what is
 // reported; who owns is the caller's knowledge.
 func (a *Announcer) Watch(ctx context.Context, addrs []vip.Address, report func(Foreign)) error {
@@ -101,7 +102,11 @@ func (w *watcher) device(ctx context.Context, name string, protocol uint16, ips 
 
 // listen hears until ctx ends or the socket fails.
 func (w *watcher) listen(ctx context.Context, p port, protocol uint16, ips map[netip.Addr]bool) {
-	fd, err := listener(p, protocol)
+	var groups []MAC
+	if protocol == unix.ETH_P_IPV6 {
+		groups = append(groups, allNodesMAC) // the device may have no IPv6 of its own
+	}
+	fd, err := listener(p, protocol, claims, groups...)
 	if err != nil {
 		return
 	}

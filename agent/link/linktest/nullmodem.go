@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/twinbeat/twinbeat/agent/link"
 )
 
 const (
@@ -168,7 +170,8 @@ type end struct {
 
 	mu      sync.Mutex
 	changed sync.Cond
-	master  *os.File // nil while vanished
+	in      *link.Input // of the master; nil while vanished
+	master  int
 	slave   int
 	closed  bool
 }
@@ -176,19 +179,23 @@ type end struct {
 func (e *end) appear() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.master != nil || e.closed {
+	if e.in != nil || e.closed {
 		return nil
 	}
 	master, slave, path, err := openPTY()
 	if err != nil {
 		return err
 	}
-	if err := os.Symlink(path, e.link); err != nil {
-		_ = master.Close()
+	in, err := link.NewInput(master)
+	if err == nil {
+		err = os.Symlink(path, e.link)
+	}
+	if err != nil {
+		_ = unix.Close(master)
 		_ = unix.Close(slave)
 		return err
 	}
-	e.master, e.slave = master, slave
+	e.in, e.master, e.slave = in, master, slave
 	e.changed.Broadcast()
 	return nil
 }
@@ -196,13 +203,14 @@ func (e *end) appear() error {
 func (e *end) vanish() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.master == nil {
+	if e.in == nil {
 		return
 	}
 	_ = os.Remove(e.link)
-	_ = e.master.Close()
+	_ = unix.Close(e.master)
 	_ = unix.Close(e.slave)
-	e.master = nil
+	e.in.Interrupt() // its reader closes it, and with it the pty
+	e.in = nil
 }
 
 func (e *end) close() {
@@ -214,13 +222,20 @@ func (e *end) close() {
 }
 
 // wait returns the master, when there is one; nil means that the end is closed.
-func (e *end) wait() *os.File {
+func (e *end) wait() *link.Input {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for e.master == nil && !e.closed {
+	for e.in == nil && !e.closed {
 		e.changed.Wait()
 	}
-	return e.master
+	return e.in
+}
+
+// has says whether in still belongs to this end.
+func (e *end) has(in *link.Input) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.in == in
 }
 
 // write puts bytes into the tty's input without waiting, and returns how many
@@ -228,27 +243,21 @@ func (e *end) wait() *os.File {
 func (e *end) write(b []byte) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.master == nil {
+	if e.in == nil {
 		return 0
 	}
-	taken := 0
-	raw, err := e.master.SyscallConn()
+	n, err := unix.Write(e.master, b)
 	if err != nil {
 		return 0
 	}
-	_ = raw.Control(func(fd uintptr) {
-		if n, err := unix.Write(int(fd), b); err == nil {
-			taken = n
-		}
-	})
-	return taken
+	return n
 }
 
 // openPTY makes a pty with a raw slave; both descriptors are open.
-func openPTY() (master *os.File, slave int, path string, err error) {
+func openPTY() (master, slave int, path string, err error) {
 	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, -1, "", fmt.Errorf("open /dev/ptmx: %w", err)
+		return -1, -1, "", fmt.Errorf("open /dev/ptmx: %w", err)
 	}
 	defer func() {
 		if err != nil {
@@ -256,22 +265,22 @@ func openPTY() (master *os.File, slave int, path string, err error) {
 		}
 	}()
 	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
-		return nil, -1, "", fmt.Errorf("unlock pty: %w", err)
+		return -1, -1, "", fmt.Errorf("unlock pty: %w", err)
 	}
 	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
 	if err != nil {
-		return nil, -1, "", fmt.Errorf("number pty: %w", err)
+		return -1, -1, "", fmt.Errorf("number pty: %w", err)
 	}
 	path = fmt.Sprintf("/dev/pts/%d", number)
 	slave, err = unix.Open(path, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, -1, "", fmt.Errorf("open %s: %w", path, err)
+		return -1, -1, "", fmt.Errorf("open %s: %w", path, err)
 	}
 	if err = makeRaw(slave); err != nil {
 		_ = unix.Close(slave)
-		return nil, -1, "", fmt.Errorf("set %s raw: %w", path, err)
+		return -1, -1, "", fmt.Errorf("set %s raw: %w", path, err)
 	}
-	return os.NewFile(uintptr(fd), path), slave, path, nil
+	return fd, slave, path, nil
 }
 
 // makeRaw is cfmakeraw of termios(3).
@@ -331,7 +340,10 @@ func (l *lane) run() {
 		}
 		n, err := master.Read(buf[:chunk(baud)])
 		if err != nil {
-			time.Sleep(rest) // vanished, or about to be
+			time.Sleep(rest) // vanished, or nobody has the slave open
+			if !l.from.has(master) {
+				master.Close()
+			}
 			continue
 		}
 		if baud, ok = l.settings(); !ok { // it may have been stalled meanwhile

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"time"
 
@@ -40,11 +39,9 @@ func (p *Port) read(dev *device, receive func([]byte)) error {
 	eye := p.newEye(dev)
 	for {
 		if eye.look(time.Now()) {
-			if err := dev.file.SetReadDeadline(eye.deadline()); err != nil {
-				return p.readError(err)
-			}
+			dev.in.SetDeadline(eye.deadline())
 		}
-		n, err := dev.file.Read(buf)
+		n, err := dev.in.Read(buf)
 		if n > 0 {
 			in.take(buf[:n], emit)
 		}
@@ -57,10 +54,6 @@ func (p *Port) read(dev *device, receive func([]byte)) error {
 }
 
 func (p *Port) readError(err error) error {
-	var in *fs.PathError
-	if errors.As(err, &in) {
-		err = in.Err // the path is named below
-	}
 	if errors.Is(err, io.EOF) {
 		err = errHungUp // a hung-up tty reads as empty
 	}

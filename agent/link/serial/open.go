@@ -4,13 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"sync"
 	"syscall"
 	"time"
 
 	serialport "go.bug.st/serial"
 	"golang.org/x/sys/unix"
+
+	"github.com/twinbeat/twinbeat/agent/link"
 )
 
 const (
@@ -38,13 +39,12 @@ const (
 // device number of the tty. A second opening of the path would not do, because
 // O_NONBLOCK belongs to the opening and not to the tty.
 //
-// Reads go through a duplicate that the Go poller watches. The library's own
-// Read would hold a thread in select(2), and its Close frees the descriptor
-// before it tells the reader, which may then read from a stranger's file.
+// Reads go through a duplicate: the library's Close frees its descriptor before
+// it tells the reader, which may then read from a stranger's file.
 type device struct {
 	port serialport.Port
-	fd   int      // of port; belongs to it
-	file *os.File // duplicate, for reads
+	fd   int         // of port; belongs to it
+	in   *link.Input // a duplicate, for reads
 
 	users sync.RWMutex // held for writing while the port is closed
 	gone  chan struct{}
@@ -151,21 +151,19 @@ func (d *device) prepare(path string, baud int) error {
 	if err := d.port.ResetInputBuffer(); err != nil {
 		return fmt.Errorf("flush input: %w", err)
 	}
-	dup, err := unix.FcntlInt(uintptr(d.fd), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("duplicate descriptor: %w", err)
+	if d.in, err = link.NewInput(d.fd); err != nil {
+		return err
 	}
-	d.file = os.NewFile(uintptr(dup), path)
 	return nil
 }
 
 // fail ends the use of the device and remembers the first cause. The reader
-// wakes because its file is closed, the writer because gone is.
+// wakes because it is interrupted, the writer because gone is closed.
 func (d *device) fail(err error) {
 	d.once.Do(func() {
 		d.err = err
 		close(d.gone)
-		_ = d.file.Close()
+		d.in.Interrupt()
 	})
 }
 
@@ -198,6 +196,7 @@ func (d *device) close() {
 		time.Sleep(closeWait / 30) // 5 ms: a few characters at 9600 baud
 	}
 	_ = d.port.Close()
+	d.in.Close()
 }
 
 // isGone says whether err means that the tty is no longer there, as opposed to

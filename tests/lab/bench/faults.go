@@ -142,7 +142,7 @@ type cutter struct {
 
 var (
 	cutSerial = cutter{
-		"serial cut", 5 * time.Second,
+		"serial cut", 3 * time.Second,
 		func(l *lab.Lab, _ *lab.Node) error { l.CutSerial(); return nil },
 		func(l *lab.Lab, _ *lab.Node) error { l.HealSerial(); return nil },
 	}
@@ -152,17 +152,17 @@ var (
 		func(l *lab.Lab, _ *lab.Node) error { return l.HealEthernetSilently() },
 	}
 	cutCarrier = cutter{
-		"Ethernet cut, carrier lost", 5 * time.Second,
+		"Ethernet cut, carrier lost", 3 * time.Second,
 		func(l *lab.Lab, _ *lab.Node) error { return l.CutEthernet() },
 		func(l *lab.Lab, _ *lab.Node) error { return l.HealEthernet() },
 	}
 	cutBoth = cutter{
-		"all links cut, LAN whole", 5 * time.Second,
+		"all links cut, LAN whole", 3 * time.Second,
 		func(l *lab.Lab, _ *lab.Node) error { l.CutSerial(); return l.CutEthernetSilently() },
 		func(l *lab.Lab, _ *lab.Node) error { l.HealSerial(); return l.HealEthernetSilently() },
 	}
 	cutLAN = cutter{
-		"owner's LAN cut", 5 * time.Second,
+		"owner's LAN cut", 3 * time.Second,
 		func(_ *lab.Lab, n *lab.Node) error { return n.CutLAN() },
 		func(_ *lab.Lab, n *lab.Node) error { return n.HealLAN() },
 	}

@@ -54,7 +54,7 @@ func main() { os.Exit(run()) }
 
 func run() int {
 	b := &bench{}
-	flag.IntVar(&b.runs, "runs", 20, "runs of each fault")
+	flag.IntVar(&b.runs, "runs", 20, "runs of each fault; of those that last long, half as many")
 	flag.BoolVar(&b.quick, "quick", false, "few and short runs: for development, not for figures")
 	only := flag.String("only", "", "measure only rows whose name matches this regular expression")
 	list := flag.Bool("list", false, "print the rows and how long each should take")
@@ -114,6 +114,7 @@ func (b *bench) inside() int {
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(memoryMost)
 	runtime.GOMAXPROCS(runtime.NumCPU() + 8)
+	defer lab.StayOutside()()
 
 	rows := b.rows()
 	b.result.Machine = machine()

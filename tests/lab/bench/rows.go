@@ -32,25 +32,27 @@ const failMost = 3
 // the shipped settings: the faults of a bench come faster than in life.
 const restless = "failback = \"auto\"\nflap_max = 0"
 
-func twins2(name, short, profile string, baud int, group, timing string) maker {
-	return twinbeat(name, short, lab.Options{Profile: profile, Baud: baud, Group: group, Timing: timing})
+func twinsOf(name, short, profile string, baud int, group string) maker {
+	return twinbeat(name, short, lab.Options{Profile: profile, Baud: baud, Group: group})
 }
 
 var (
-	tbDefault     = twins2("twinbeat default", "default", "default", 115200, "flap_max = 0", "")
-	tbFast        = twins2("twinbeat fast", "fast", "fast", 230400, "flap_max = 0", "")
-	tbDefaultBack = twins2("twinbeat default", "default", "default", 115200, restless, "")
-	tbFastBack    = twins2("twinbeat fast", "fast", "fast", 230400, restless, "")
+	tbDefault     = twinsOf("twinbeat default", "default", "default", 115200, "flap_max = 0")
+	tbFast        = twinsOf("twinbeat fast", "fast", "fast", 230400, "flap_max = 0")
+	tbDefaultBack = twinsOf("twinbeat default", "default", "default", 115200, restless)
+	tbFastBack    = twinsOf("twinbeat fast", "fast", "fast", 230400, restless)
 	// What the profile default is at half its rate.
-	tb100 = twins2("twinbeat, beats 100 ms", "beat100", "default", 115200, "flap_max = 0",
-		"beat = \"100ms\"\ndead = \"500ms\"\nlease = \"600ms\"\nwindow = \"50ms\"\ntakeover = \"800ms\"")
+	tb100 = twinbeat("twinbeat, beats 100 ms", "beat100", lab.Options{
+		Group: "flap_max = 0", BootWait: time.Second,
+		Timing: "beat = \"100ms\"\ndead = \"500ms\"\nlease = \"600ms\"\nwindow = \"50ms\"\ntakeover = \"800ms\"",
+	})
 	ka1000 = keepalived("keepalived 1 s", "ka1s", time.Second)
 	ka100  = keepalived("keepalived 100 ms", "ka100ms", 100*time.Millisecond)
 	ka10   = keepalived("keepalived 10 ms", "ka10ms", 10*time.Millisecond)
 )
 
 // setUp is about what a lab and a boot take.
-const setUp = 3 * time.Second
+const setUp = 2 * time.Second
 
 // rows lists what is measured, in the order of the tables.
 func (b *bench) rows() []row {
@@ -66,38 +68,39 @@ func (b *bench) rows() []row {
 		r.takes = setUp + time.Duration(rounds)*each
 		rows = append(rows, r)
 	}
+	const second = time.Second
 	for _, vips := range []int{1, 100, 1000} {
-		more := time.Duration(vips) * time.Millisecond // for a boot with more addresses
-		for _, m := range []maker{tbDefaultBack, tbFastBack} {
-			add("power-off", m, vips, n, 1, powerOff, 3300*time.Millisecond+more)
-		}
+		more := time.Duration(vips) * 200 * time.Microsecond // for a boot with more addresses
+		add("power-off", tbDefaultBack, vips, n, 1, powerOff, 2400*time.Millisecond+more)
+		add("power-off", tbFastBack, vips, n, 1, powerOff, 1700*time.Millisecond+more)
+		add("SIGKILL", tbDefault, vips, n, 2, kill, 1500*time.Millisecond+more)
+		add("SIGKILL", tbFast, vips, n, 1, kill, 1100*time.Millisecond+more)
 		for _, m := range []maker{tbDefault, tbFast} {
-			add("SIGKILL", m, vips, n, 1, kill, 2300*time.Millisecond+more/2)
-			add("handover", m, vips, n, 1, handover, 700*time.Millisecond+more/4)
+			add("handover", m, vips, n, 1, handover, 750*time.Millisecond+more/3)
 		}
 	}
-	hold := b.scale(30 * time.Second)
+	hold, shortCut, longCut := b.scale(30*second), b.scale(cutSerial.hold), b.scale(cutEthernet.hold)
 	for _, m := range []maker{tbDefault, tbFast} {
-		add("frozen", m, 1, n, 5, frozen(30*time.Second), hold+4*time.Second)
-		add("frozen", m, 1000, few/2+1, 1, frozen(3*time.Second), 8*time.Second)
-		add("cuts", m, 1, n, 5, cuts(cutSerial, cutEthernet, cutCarrier), b.scale(20*time.Second)+2*b.scale(5*time.Second)+9*time.Second)
-		add("heals", m, 1, few, 5, cuts(cutBoth, cutLAN), 2*b.scale(5*time.Second)+6*time.Second)
+		add("frozen", m, 1, few, 5, frozen(30*second), hold+3*second)
+		add("frozen", m, 1000, 3, 1, frozen(2*second), 6*second)
+		add("cuts", m, 1, few, 5, cuts(cutSerial, cutEthernet, cutCarrier), longCut+2*shortCut+7*second)
+		add("heals", m, 1, few, 5, cuts(cutBoth, cutLAN), 2*b.scale(cutBoth.hold)+5*second)
 	}
-	for _, m := range []maker{ka1000, ka100, ka10} {
-		slow := 2 * time.Second
-		if m.short == ka1000.short {
-			slow = 8 * time.Second
-		}
-		add("power-off", m, 1, n, 2, powerOff, slow+time.Second)
-		add("handover", m, 1, n, 2, handover, slow-time.Second)
-		add("frozen", m, 1, few, 5, frozen(30*time.Second), hold+6*time.Second)
-		add("cuts", m, 1, few, 5, cuts(cutEthernet, cutCarrier), b.scale(20*time.Second)+b.scale(5*time.Second)+9*time.Second+b.scale(20*time.Second))
-		add("power-off", m, 1000, max(1, few/2), 1, powerOff, slow+3*time.Second)
+	add("power-off", ka1000, 1, n, 5, powerOff, 7*second)
+	add("handover", ka1000, 1, n, 5, handover, 4*second)
+	add("power-off", ka1000, 1000, 2, 1, powerOff, 9*second)
+	add("frozen", ka1000, 1, few, 5, frozen(30*second), hold+7*second)
+	add("cuts", ka1000, 1, few, 5, cuts(cutEthernet, cutCarrier), longCut+shortCut+15*second)
+	for _, m := range []maker{ka100, ka10} {
+		add("power-off", m, 1, n, 2, powerOff, 2*second)
+		add("handover", m, 1, n, 2, handover, 1500*time.Millisecond)
+		add("power-off", m, 1000, 3, 1, powerOff, 3*second)
+		add("frozen", m, 1, few/2+few%2, 5, frozen(30*second), hold+3*second)
+		add("cuts", m, 1, few/2+few%2, 5, cuts(cutEthernet), longCut+5*second)
 	}
-	rows = append(rows,
-		row{id: "cost", measure: costs, takes: setUp*2 + b.scale(time.Minute)})
-	for _, m := range []maker{tbDefault, tbFast, ka100, ka10} {
-		rows = append(rows, row{id: "busy/" + m.short, maker: m, vips: 1, measure: busy, takes: setUp + 2*time.Second + b.scale(time.Minute)})
+	rows = append(rows, row{id: "cost", measure: costs, takes: setUp*2 + b.scale(time.Minute)})
+	for _, m := range []maker{tbDefault, tbFast, ka10} {
+		rows = append(rows, row{id: "busy/" + m.short, maker: m, vips: 1, measure: busy, takes: setUp + 2*second + b.scale(time.Minute)})
 	}
 	return b.chosen(rows)
 }

@@ -10,15 +10,15 @@ import (
 
 // How a run is watched.
 const (
-	grain    = time.Millisecond       // between two probes
-	spaced   = 10 * time.Millisecond  // of the second prober, for "no probe lost at 10 ms"
-	warmup   = 250 * time.Millisecond // of the probers, before the fault
-	answered = 30 * time.Millisecond  // a probe younger than that may still be on its way
-	sharp    = 2 * time.Millisecond   // a prober that is not later than that is on time
-	prompt   = 10 * time.Millisecond  // an answer that takes longer counts as none
-	after    = 200 * time.Millisecond // watched on, when the fault is over
-	healed   = 2 * time.Second        // watched after a heal
-	healMost = 45 * time.Second       // longest wait for a client that is still cut off after a heal
+	grain    = time.Millisecond        // between two probes
+	spaced   = 10 * time.Millisecond   // of the second prober, for "no probe lost at 10 ms"
+	warmup   = 200 * time.Millisecond  // of the probers, before the fault
+	answered = 30 * time.Millisecond   // a probe younger than that may still be on its way
+	sharp    = 2 * time.Millisecond    // a prober that is not later than that is on time
+	prompt   = 10 * time.Millisecond   // an answer that takes longer counts as none
+	after    = 150 * time.Millisecond  // watched on, when the fault is over
+	healed   = 1500 * time.Millisecond // watched after a heal
+	healMost = 45 * time.Second        // longest wait for a client that is still cut off after a heal
 )
 
 // A shot is what was seen of one fault. Times are in milliseconds, from the

@@ -42,7 +42,9 @@ func twinbeat(name, short string, o lab.Options) maker {
 	return maker{name, short, func(b *bench, vips int) (system, error) {
 		o := o
 		o.Binary, o.VIPs, o.LogLevel = b.binary, vips, "info"
-		o.BootWait = 500 * time.Millisecond
+		if o.BootWait == 0 {
+			o.BootWait = 500 * time.Millisecond // the shortest that both profiles allow, rounded
+		}
 		l, err := lab.New(o)
 		if err != nil {
 			return nil, err
@@ -205,12 +207,21 @@ func (v *vrrp) takeovers() (int, error) {
 func awaitWhole(s system) (owner int, err error) {
 	ok := lab.Until(settleTime, func() (ok bool) {
 		owner, ok = s.whole()
-		return ok
+		return ok || gone(s)
 	})
+	if ok && gone(s) {
+		return 0, errors.New("wait for the pair: a daemon has ended")
+	}
 	if !ok {
 		return 0, fmt.Errorf("wait for the pair: not whole within %s", settleTime)
 	}
 	return owner, nil
+}
+
+// gone says that a daemon that should run does not.
+func gone(s system) bool {
+	nodes := s.pair().Nodes
+	return nodes[0].Pid() == 0 || nodes[1].Pid() == 0
 }
 
 // freeze stops every process of a node's daemon, thaw lets them go on.

@@ -287,7 +287,7 @@ func (r *result) printCosts(w io.Writer) {
 	if len(r.Costs) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n## Cost of an idle pair, 1 VIP\n\nAll pairs in the same minute, nobody probes. CPU: the scheduler's count over all threads; bytes as sent.\n")
+	fmt.Fprintf(w, "\n## Cost of an idle pair, 1 VIP\n\nAll pairs in the same minute, nobody probes. Pss: as on a box of its own (the\nboxes of the lab share the program's file, so the kernel's Pss would be too small). CPU: the scheduler's count over all\nthreads. Bytes as sent.\n")
 	fmt.Fprintf(w, "*x ka*: in times of what keepalived at 100 ms uses on the same kind of node (Pss, CPU).\n\n")
 	fmt.Fprintf(w, "| system | node | processes | Pss MB | CPU ms/min | context switches/min | heartbeat Ethernet B/s | serial B/s | LAN B/s | x ka |\n")
 	fmt.Fprintf(w, "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|\n")
@@ -309,7 +309,7 @@ func (r *result) printBusy(w io.Writer) {
 	if len(r.Busy) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n## A busy loop on every core\n\nThe probers, the null modem and the switches live on the same busy cores: the outage is theirs as well.\n\n")
+	fmt.Fprintf(w, "\n## A busy loop on every core\n\nThe client and the null modem are programs on the same cores, of realtime priority; the kernel's own worker threads, which every tty needs, are not.\n\n")
 	fmt.Fprintf(w, "| system | seconds | role changes | both active ms | outage ms | prober late ms | probes lost |\n|---|--:|--:|--:|--:|--:|--:|\n")
 	for _, b := range r.Busy {
 		fmt.Fprintf(w, "| %s | %.0f | %d | %s | %s | %s | %d |\n", b.System, b.Seconds, b.Moves, num(b.Both), num(b.Outage), num(b.Late), b.Lost)

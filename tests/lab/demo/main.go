@@ -33,6 +33,10 @@ const (
 // binaryEnv tells the inner process where the program under test is.
 const binaryEnv = "TWINBEAT_DEMO_BINARY"
 
+// maxTemp is the longest TMPDIR in which the agents' control sockets have a
+// path that fits into 108 bytes (unix(7)), below the demo's and the lab's own.
+const maxTemp = 32
+
 // bootTime bounds the pair's first start, on a machine that has better to do.
 const bootTime = 20 * time.Second
 
@@ -55,7 +59,11 @@ func run(tour bool, profile string) int {
 		}
 		return inside(tour, profile)
 	}
-	dir, err := os.MkdirTemp("", "twinbeat-demo-")
+	parent := os.TempDir()
+	if len(parent) > maxTemp {
+		parent = "/tmp"
+	}
+	dir, err := os.MkdirTemp(parent, "twinbeat-demo-")
 	if err != nil {
 		return failed(err)
 	}
@@ -120,7 +128,7 @@ func moduleRoot() (string, error) {
 // without what it cannot have.
 func install(ctx context.Context, root string, missing []string) {
 	if os.Geteuid() != 0 {
-		fmt.Printf("missing: %s; going on without (as root on Debian this is installed)\n", strings.Join(missing, ", "))
+		fmt.Printf("missing: %s; going on without (root on Debian installs it)\n", strings.Join(missing, ", "))
 		return
 	}
 	fmt.Printf("installing %s ...\n", strings.Join(missing, ", "))

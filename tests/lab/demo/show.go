@@ -47,7 +47,7 @@ func interactive(ctx context.Context, w *world) int {
 	})
 	s.screen.close()
 	both, asked := w.bothActive()
-	fmt.Printf("two boxes answered for the address in %s ms of %d questions\n", ms(both), asked)
+	fmt.Printf("%d times it was asked who has the address; two boxes answered in %s ms of it all\n", asked, ms(both))
 	if both > 0 {
 		return exitFailed
 	}

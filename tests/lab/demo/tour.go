@@ -108,43 +108,49 @@ func (w *world) finish(ctx context.Context, to io.Writer, steps []step) int {
 	fmt.Fprintf(to, "in %s ms of that time. Lost and both-active are in milliseconds, as the client\n", ms(both))
 	fmt.Fprintln(to, "saw them: pings every ms, a page (with its name) every 25 ms.")
 	late := time.Duration(0)
-	broken := 0
 	for _, s := range steps {
 		late = max(late, s.client.Late)
-		if s.lacks != "" {
-			broken++
-		}
 	}
 	fmt.Fprintf(to, "The prober itself paused for %s ms at most.\n", ms(late))
 	if late > busyPause {
 		fmt.Fprintln(to, "This machine was too busy to be two boxes: the figures are its, not the pair's.")
 	}
-	switch {
-	case both > 0:
-		fmt.Fprintln(to, "FAILED: both boxes were active.")
-		return exitFailed
-	case ctx.Err() != nil || len(steps) < len(tourFaults()):
-		fmt.Fprintln(to, "The tour was interrupted.")
-		return exitInterrupted
-	case broken > 0:
-		fmt.Fprintf(to, "FAILED: after %d of the faults the pair was not whole again within %s.\n", broken, settleTime)
-		w.explain(to)
-		return exitFailed
+	code, words := verdict(both, ctx.Err() != nil || len(steps) < len(tourFaults()), steps)
+	fmt.Fprint(to, words)
+	return code
+}
+
+// verdict is the exit code of a tour, and why.
+func verdict(both time.Duration, interrupted bool, steps []step) (code int, words string) {
+	if both > 0 {
+		code, words = exitFailed, "FAILED: both boxes were active.\n"
 	}
-	return exitWell
+	for _, s := range steps {
+		if s.lacks != "" {
+			code = exitFailed
+			words += fmt.Sprintf("FAILED: %s after %q was healed: %s\n", settleTime, s.name, s.lacks)
+		}
+	}
+	if interrupted && code == exitWell {
+		return exitInterrupted, "The tour was interrupted.\n"
+	}
+	return code, words
 }
 
 func (w *world) table(to io.Writer, steps []step) {
-	const row = "%-27s  %-12s  %9s  %9s  %6s  %s\n"
+	if len(steps) == 0 {
+		return
+	}
+	const row = "%-27s  %-12s  %9s  %9s  %4s  %s\n"
 	fmt.Fprintf(to, row, "fault", "took over", "ping lost", "page lost", "both", "evidence")
-	fmt.Fprintf(to, row, strings.Repeat("-", 27), strings.Repeat("-", 12), "---------", "---------", "------", "--------")
+	fmt.Fprintf(to, row, strings.Repeat("-", 27), strings.Repeat("-", 12), "---------", "---------", "----", "--------")
 	for _, s := range steps {
 		proof := s.proof
 		if proof == "" {
 			proof = "-"
 		}
 		if s.lacks != "" {
-			proof += " NOT WHOLE"
+			proof += " !"
 		}
 		name, _, _ := strings.Cut(s.name, " (")
 		fmt.Fprintf(to, row, name, w.moved(s.result), ms(s.lost), pageText(s.result), ms(s.both), proof)

@@ -62,7 +62,7 @@ func (w *world) result() (r result, ok bool) {
 	r.lost = w.probe.LongestLoss(t.probe, w.probe.Now()-settleProbe)
 	r.client = w.probe.Report(t.probe, w.probe.Now()-settleProbe)
 	r.both, r.asked = w.observe.BothActive(t.observed, w.observe.Now()-settleProbe)
-	r.page, r.pages = w.user.outage(t.began)
+	r.page, r.pages = w.user.outage(t.began.Add(-trialLead))
 	if after >= 0 && after != t.before {
 		if s, fresh := w.state[after].latest(); fresh && len(s.Groups) > 0 {
 			r.proof = s.Groups[0].Evidence
@@ -79,7 +79,7 @@ func (w *world) name(i int) string {
 	return w.lab.Nodes[i].Name
 }
 
-// served says in a few words who did before and after.
+// moved says in a few words who served before and after.
 func (w *world) moved(r result) string {
 	if r.before == r.after {
 		return w.name(r.after) + " stayed"

@@ -32,6 +32,7 @@ type watcher struct {
 	mu     sync.Mutex
 	snap   report.Snapshot
 	at     time.Time // of snap
+	err    error     // of the newest question
 	events []report.Event
 	pid    int    // whose events they are
 	seq    uint64 // the newest of them
@@ -57,10 +58,12 @@ func (n *watcher) ask() {
 	}
 	began := time.Now()
 	s, err := n.node.Status()
+	n.mu.Lock()
+	n.err = err
 	if err != nil || time.Since(began) > freshFor {
+		n.mu.Unlock()
 		return
 	}
-	n.mu.Lock()
 	n.snap, n.at = s, time.Now()
 	if n.pid != pid {
 		n.pid, n.seq = pid, 0 // a new agent numbers anew
@@ -96,6 +99,13 @@ func (n *watcher) silent() time.Duration {
 	return time.Since(n.at)
 }
 
+// failure returns why the newest question was not answered.
+func (n *watcher) failure() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.err
+}
+
 func (n *watcher) history() []report.Event {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -104,7 +114,8 @@ func (n *watcher) history() []report.Event {
 
 // A visit is the client's attempt to resolve the name and fetch the page.
 type visit struct {
-	at, done   time.Time
+	at         time.Time
+	done       bool // else it is under way
 	err        string
 	by         string // the box that wrote the page
 	name, page time.Duration
@@ -117,7 +128,7 @@ type visitor struct {
 	dns, page bool // what there is to use
 
 	mu     sync.Mutex
-	visits []visit
+	visits []*visit // by the time they began
 
 	left  sync.RWMutex // read while the namespace is used
 	ended bool
@@ -131,20 +142,30 @@ func newVisitor(from *lab.Space, vip netip.Addr) *visitor {
 	return v
 }
 
+// run visits at fixed times, whatever became of the visit before.
 func (v *visitor) run(ctx context.Context) {
 	if !v.dns && !v.page {
 		return
 	}
 	tick := time.NewTicker(visitEvery)
 	defer tick.Stop()
+	var under sync.WaitGroup
+	defer under.Wait()
 	for {
-		one := v.visit(ctx)
+		one := &visit{at: time.Now()}
 		v.mu.Lock()
 		v.visits = append(v.visits, one)
 		if len(v.visits) > visitsKept {
-			v.visits = append([]visit(nil), v.visits[visitsKept/2:]...)
+			v.visits = append([]*visit(nil), v.visits[visitsKept/2:]...)
 		}
 		v.mu.Unlock()
+		under.Go(func() { // at most visitTime/visitEvery at once
+			done := v.visit(ctx)
+			v.mu.Lock()
+			defer v.mu.Unlock()
+			done.at, done.done = one.at, true
+			*one = done
+		})
 		select {
 		case <-ctx.Done():
 			return
@@ -156,19 +177,17 @@ func (v *visitor) run(ctx context.Context) {
 func (v *visitor) visit(ctx context.Context) (one visit) {
 	ctx, cancel := context.WithTimeout(ctx, visitTime)
 	defer cancel()
-	one.at = time.Now()
-	defer func() { one.done = time.Now() }()
-	addr := v.vip
+	began, addr := time.Now(), v.vip
 	if v.dns {
 		found, err := v.resolve(ctx)
 		if err != nil {
 			one.err = "resolve " + siteName + ": " + brief(err)
 			return one
 		}
-		addr, one.name = found, time.Since(one.at)
+		addr, one.name = found, time.Since(began)
 	}
 	if v.page {
-		began := time.Now()
+		began = time.Now()
 		by, err := v.fetch(ctx, addr)
 		if err != nil {
 			one.err = "fetch the page: " + brief(err)
@@ -251,14 +270,16 @@ func (v *visitor) dial(ctx context.Context, network string, to netip.AddrPort) (
 	return c, err
 }
 
-// last returns the newest visit.
+// last returns the newest visit that came to an end.
 func (v *visitor) last() (visit, bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if len(v.visits) == 0 {
-		return visit{}, false
+	for i := len(v.visits) - 1; i >= 0; i-- {
+		if v.visits[i].done {
+			return *v.visits[i], true
+		}
 	}
-	return v.visits[len(v.visits)-1], true
+	return visit{}, false
 }
 
 // trouble says what was wrong with the newest visit; empty if nothing was.
@@ -267,31 +288,29 @@ func (v *visitor) trouble() string {
 	return one.err
 }
 
-// outage returns the longest time without a good visit since from: from the
-// end of one to the end of the next, less what lies between two anyway. ok is
-// false if there is nothing to visit.
+// outage returns the longest run of visits that went wrong since from: from
+// the beginning of the first to that of the next good one. ok is false if there
+// is nothing to visit.
 func (v *visitor) outage(from time.Time) (longest time.Duration, ok bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	good := from // end of the newest good one
-	for _, one := range v.visits {
-		if one.err != "" {
-			continue
-		}
-		if one.done.After(from) {
-			longest = max(longest, one.done.Sub(good)-2*visitEvery)
-		}
-		good = one.done
-	}
-	if time.Since(good) > visitTime { // still out
-		longest = max(longest, time.Since(maxTime(good, from)))
-	}
-	return longest, v.dns || v.page
+	return longestRun(v.visits, from, time.Now()), v.dns || v.page
 }
 
-func maxTime(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
+func longestRun(visits []*visit, from, now time.Time) time.Duration {
+	longest := time.Duration(0)
+	var since time.Time // the first of a bad run
+	for _, one := range visits {
+		switch {
+		case !one.done || one.at.Before(from):
+		case one.err != "" && since.IsZero():
+			since = one.at
+		case one.err == "" && !since.IsZero():
+			longest, since = max(longest, one.at.Sub(since)), time.Time{}
+		}
 	}
-	return b
+	if !since.IsZero() { // still bad
+		longest = max(longest, now.Sub(since))
+	}
+	return longest
 }

@@ -22,6 +22,7 @@ const (
 	restartAfter = 3 * time.Second // an init that is slow enough to see a takeover
 	bitErrors    = 0.02            // of the bits; at this rate hardly a frame gets through whole
 	noiseSeed    = 7
+	fastBaud     = 230400 // the serial rate that profile fast is made for
 )
 
 // Bounds of one prober's memory: it and its observer are replaced when they
@@ -68,7 +69,11 @@ type nodeState struct {
 }
 
 func newWorld(binary, profile string) (*world, error) {
-	l, err := lab.New(lab.Options{Binary: binary, Profile: profile, Group: serviceLines()})
+	o := lab.Options{Binary: binary, Profile: profile, Group: serviceLines()}
+	if profile == "fast" {
+		o.Baud = fastBaud
+	}
+	l, err := lab.New(o)
 	if err != nil {
 		return nil, err
 	}
@@ -287,7 +292,7 @@ func (w *world) answering() int {
 func (w *world) explain(to io.Writer) {
 	for i, n := range w.lab.Nodes {
 		s, fresh := w.state[i].latest()
-		state := "does not answer"
+		state := fmt.Sprintf("does not answer: %v", w.state[i].failure())
 		if fresh && len(s.Groups) > 0 {
 			state = s.Groups[0].State
 		}
