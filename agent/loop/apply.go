@@ -242,8 +242,8 @@ func (l *Loop) watchLinks(now pair.Instant) {
 		if changed {
 			p.state, p.stateAt = s, now
 		}
-		if bad := l.bad(now, p); bad != p.bad || bad && changed {
-			p.bad = bad
+		if bad := l.bad(now, p); bad != p.bad || bad && (changed || why != p.why) {
+			p.bad, p.why = bad, why
 			l.alarm("link/"+p.Name, bad, l.linkSeen(now, p, open, why))
 		}
 	}

@@ -10,8 +10,9 @@
 //
 //  1. the kernel is told that a turn begins; this mark lives [Options.Window]
 //  2. all queued facts are drained and stepped, then a tick
-//  3. gates are closed and opened, as the machines asked
-//  4. heartbeats are sent
+//  3. gates are closed and opened, as the machines asked; before one is opened
+//     a heartbeat is sent, from which the peer counts
+//  4. heartbeats are sent, if they are due
 //  5. leases are renewed, which the kernel grants only while the mark of (1)
 //     and the lease itself are unexpired
 //

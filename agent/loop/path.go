@@ -42,6 +42,7 @@ type path struct {
 	rtt     time.Duration
 	hears   bool // the peer says that it hears us here
 	lines   pair.LineState
+	why     string // the driver's word at the last alarm
 	state   string
 	stateAt pair.Instant // since when
 	bad     bool         // an alarm says so
@@ -52,7 +53,7 @@ func (p *path) heard(at pair.Instant, m *wire.Message, sent *echoRing) {
 	if p.session != m.Session {
 		*p = path{
 			Link: p.Link, id: p.id, session: m.Session, firstAt: at, started: m.Counter,
-			lines: p.lines, state: p.state, stateAt: p.stateAt, bad: p.bad,
+			lines: p.lines, why: p.why, state: p.state, stateAt: p.stateAt, bad: p.bad,
 		}
 	}
 	if at.Since(p.heardAt) > p.Dead {

@@ -173,6 +173,9 @@ func (n *Node) Run() error {
 			return err
 		}
 	}
+	if err := n.lab.FreeSerial(n.Index); err != nil {
+		return err
+	}
 	script := fmt.Sprintf("mount --bind %[1]s/state %[2]s/state && mount --bind %[1]s/run /run && exec %[3]s run --config %[1]s/twinbeat.toml --node %[4]s --log-level %[5]s",
 		n.dir, n.lab.Dir, n.lab.Binary, n.Name, n.lab.LogLevel)
 	cmd := exec.Command("/bin/sh", "-c", script)

@@ -22,13 +22,19 @@ const (
 	// At line rate a batch takes well under a millisecond.
 	maxBatch = 64
 	// Within the allowance a batch goes out every so often, which spreads 1,000
-	// addresses over some 30 ms: a receiver's queue takes 1,000 frames by
-	// default (net.core.netdev_max_backlog) and shares them with the traffic.
-	burstGap = 2 * time.Millisecond
+	// addresses over 16 ms: a receiver's queue takes 1,000 frames by default
+	// (net.core.netdev_max_backlog) and shares them with the traffic. A switch
+	// that limits broadcasts counts over 200 ms or more: to it, this is 1,000
+	// frames, and all that follows keeps the pace.
+	burstGap = time.Millisecond
+	// On a busy machine a batch is late, and those after it catch up, by so much
+	// at most: 576 frames may then leave at once.
+	burstLate = 8 * time.Millisecond
 	// The allowance: so many frames may go ahead of the pace.
 	burst = 1024
-	// A full device queue is tried again after burstGap, so often.
+	// A full device queue is tried again after retryGap, so often.
 	maxRetries = 5
+	retryGap   = 2 * time.Millisecond
 	// Pace where the plan has none, in frames a second.
 	defaultPace = 4000
 	maxErrors   = 8 // that one call collects
@@ -51,6 +57,9 @@ type Plan struct {
 type Announcer struct {
 	fd      int
 	closing sync.WaitGroup // sockets that are being closed
+
+	mu     sync.Mutex
+	joined map[membership]bool // by fd
 }
 
 // New opens the sending socket in the network namespace of the calling thread.
@@ -59,7 +68,7 @@ func New() (*Announcer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Announcer{fd: fd}, nil
+	return &Announcer{fd: fd, joined: map[membership]bool{}}, nil
 }
 
 // Close closes the sending socket. No other method may be running.
@@ -201,7 +210,7 @@ func (a *Announcer) sendRetrying(ctx context.Context, p port, frame []byte, owne
 		if !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, unix.EAGAIN) {
 			return err
 		}
-		if err := sleep(ctx, burstGap); err != nil {
+		if err := sleep(ctx, retryGap); err != nil {
 			return err
 		}
 		if !owner() {
@@ -216,7 +225,7 @@ type bucket struct {
 	pace, depth float64
 	tokens      float64 // frames that may go now
 	filled      time.Time
-	used        bool
+	due         time.Time // of the next batch within the allowance; zero: nothing was sent yet
 }
 
 func newBucket(plan Plan) *bucket {
@@ -241,16 +250,13 @@ func (b *bucket) wait(ctx context.Context, n int) error {
 	now := time.Now()
 	b.tokens = min(b.tokens+now.Sub(b.filled).Seconds()*b.pace, b.depth)
 	b.filled = now
-	first := !b.used
-	b.used = true
 	pause := time.Duration(-b.tokens / b.pace * float64(time.Second)) // until what went before is paid
 	b.tokens -= float64(n)
-	switch {
-	case first:
-		return ctx.Err()
-	case pause <= 0 && n == maxBatch:
-		pause = burstGap
+	if b.due.IsZero() {
+		b.due, pause = now, 0
 	}
+	pause = max(pause, b.due.Sub(now))
+	b.due = later(b.due, now.Add(max(pause, 0)-burstLate)).Add(burstGap * time.Duration(n) / maxBatch)
 	return sleep(ctx, pause)
 }
 

@@ -179,7 +179,10 @@ func (p *probe) open(e ear) {
 	}
 	// All protocols: such sockets hear a frame before any filter at the
 	// device's ingress, so that the closed gate of this node hides nothing.
-	if e.fd, err = listener(port, unix.ETH_P_ALL, rivals, e.groups()...); err != nil {
+	if err = p.a.join(port, e.groups(), false); err == nil {
+		e.fd, err = listener(port, unix.ETH_P_ALL, rivals)
+	}
+	if err != nil {
 		p.errs = append(p.errs, err)
 		return
 	}

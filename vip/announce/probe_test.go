@@ -96,7 +96,7 @@ func TestAnAnswerFromOurselvesIsNone(t *testing.T) {
 // hearAnswers counts the claims that come in on a device.
 func hearAnswers(tb testing.TB, name string) func() int {
 	tb.Helper()
-	fd, err := listener(port{name: name, index: byName(tb, name).Attrs().Index}, unix.ETH_P_ALL, claims, allNodesMAC)
+	fd, err := listener(port{name: name, index: byName(tb, name).Attrs().Index}, unix.ETH_P_ALL, claims)
 	must(tb, err)
 	tb.Cleanup(func() { unix.Close(fd) })
 	return func() int {

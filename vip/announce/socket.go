@@ -101,23 +101,57 @@ func bigEndian(v uint16) uint16 {
 	return *(*uint16)(unsafe.Pointer(&b))
 }
 
-// listener opens a socket that hears on the device what the filter passes, and
-// what is sent to the Ethernet groups. The filter is attached before the socket
-// is bound, so that nothing else ever gets in. Each group costs a wait for the
-// lock of all network configuration (RTNL); nothing else here does.
-func listener(p port, protocol uint16, filter []unix.SockFilter, groups ...MAC) (int, error) {
+// join makes the device receive what is sent to the Ethernet groups, for as
+// long as the Announcer lives: each costs a wait for the lock of all network
+// configuration (RTNL), which a probe should not have to wait for. Once is
+// enough while the device stays; again joins whatever was joined before.
+func (a *Announcer) join(p port, groups []MAC, again bool) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, group := range groups {
+		key := membership{p.index, group}
+		if a.joined[key] && !again {
+			continue
+		}
+		member := unix.PacketMreq{Ifindex: int32(p.index), Type: unix.PACKET_MR_MULTICAST, Alen: 6}
+		copy(member.Address[:], group[:])
+		if err := unix.SetsockoptPacketMreq(a.fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &member); err != nil {
+			return fmt.Errorf("join group %s on %s: %w", group, p.name, err)
+		}
+		if len(a.joined) >= maxMemberships {
+			clear(a.joined) // to join twice does no harm
+		}
+		a.joined[key] = true
+	}
+	return nil
+}
+
+// A membership is an Ethernet group on a device.
+type membership struct {
+	index int
+	group MAC
+}
+
+// maxMemberships are remembered: of three addresses in each of eight groups,
+// on devices that came and went ten times.
+const maxMemberships = 256
+
+// listener opens a socket that hears on the device what the filter passes. The
+// filter is attached before the socket is bound, so that nothing else ever
+// gets in.
+func listener(p port, protocol uint16, filter []unix.SockFilter) (int, error) {
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return -1, fmt.Errorf("open packet socket: %w", err)
 	}
-	if err := prepare(fd, p, protocol, filter, groups); err != nil {
+	if err := prepare(fd, p, protocol, filter); err != nil {
 		unix.Close(fd)
 		return -1, err
 	}
 	return fd, nil
 }
 
-func prepare(fd int, p port, protocol uint16, filter []unix.SockFilter, groups []MAC) error {
+func prepare(fd int, p port, protocol uint16, filter []unix.SockFilter) error {
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program); err != nil {
 		return fmt.Errorf("attach filter on %s: %w", p.name, err)
@@ -125,13 +159,6 @@ func prepare(fd int, p port, protocol uint16, filter []unix.SockFilter, groups [
 	// Saves the kernel a copy of each frame we send; since 4.20, and the filter
 	// says the same.
 	_ = unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1)
-	for _, group := range groups {
-		member := unix.PacketMreq{Ifindex: int32(p.index), Type: unix.PACKET_MR_MULTICAST, Alen: 6}
-		copy(member.Address[:], group[:])
-		if err := unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &member); err != nil {
-			return fmt.Errorf("join group %s on %s: %w", group, p.name, err)
-		}
-	}
 	to := unix.SockaddrLinklayer{Protocol: bigEndian(protocol), Ifindex: p.index}
 	if err := unix.Bind(fd, &to); err != nil {
 		return fmt.Errorf("listen on %s: %w", p.name, err)

@@ -42,7 +42,10 @@ type Foreign struct {
 // goroutine at a time. On the standby the owner's own frames are what is
 // reported; who owns is the caller's knowledge.
 func (a *Announcer) Watch(ctx context.Context, addrs []vip.Address, report func(Foreign)) error {
-	w := &watcher{a: a, report: report, last: map[netip.Addr]time.Time{}}
+	w := &watcher{a: a, report: report, last: map[netip.Addr]time.Time{}, groups: map[string][]MAC{}}
+	for _, e := range earsFor(Samples(addrs)) {
+		w.groups[e.device] = e.groups()
+	}
 	var all sync.WaitGroup
 	for name, list := range perDevice(addrs) {
 		ips := map[uint16]map[netip.Addr]bool{}
@@ -76,6 +79,7 @@ func perDevice(addrs []vip.Address) map[string][]netip.Addr {
 type watcher struct {
 	a      *Announcer
 	report func(Foreign)
+	groups map[string][]MAC // to join, by device
 
 	mu      sync.Mutex
 	own     map[MAC]bool
@@ -102,11 +106,14 @@ func (w *watcher) device(ctx context.Context, name string, protocol uint16, ips 
 
 // listen hears until ctx ends or the socket fails.
 func (w *watcher) listen(ctx context.Context, p port, protocol uint16, ips map[netip.Addr]bool) {
-	var groups []MAC
-	if protocol == unix.ETH_P_IPV6 {
-		groups = append(groups, allNodesMAC) // the device may have no IPv6 of its own
+	groups := w.groups[p.name] // for the probes
+	if protocol == unix.ETH_P_IPV6 && groups == nil {
+		groups = []MAC{allNodesMAC} // the device may have no IPv6 of its own
 	}
-	fd, err := listener(p, protocol, claims, groups...)
+	if err := w.a.join(p, groups, true); err != nil {
+		return
+	}
+	fd, err := listener(p, protocol, claims)
 	if err != nil {
 		return
 	}

@@ -309,7 +309,7 @@ func (r *result) printBusy(w io.Writer) {
 	if len(r.Busy) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n## A busy loop on every core\n\nThe client and the null modem are programs on the same cores, of realtime priority; the kernel's own worker threads, which every tty needs, are not.\n\n")
+	fmt.Fprintf(w, "\n## A busy loop on every core\n\nThe client, the null modem and the kernel's worker threads, which every tty needs, share the same busy cores.\n\n")
 	fmt.Fprintf(w, "| system | seconds | role changes | both active ms | outage ms | prober late ms | probes lost |\n|---|--:|--:|--:|--:|--:|--:|\n")
 	for _, b := range r.Busy {
 		fmt.Fprintf(w, "| %s | %.0f | %d | %s | %s | %s | %d |\n", b.System, b.Seconds, b.Moves, num(b.Both), num(b.Outage), num(b.Late), b.Lost)

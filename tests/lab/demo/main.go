@@ -38,7 +38,7 @@ const binaryEnv = "TWINBEAT_DEMO_BINARY"
 const maxTemp = 32
 
 // bootTime bounds the pair's first start, on a machine that has better to do.
-const bootTime = 20 * time.Second
+const bootTime = 40 * time.Second
 
 func main() {
 	tour := flag.Bool("tour", yes(os.Getenv("TOUR")), "play every fault by itself and print what was measured")
