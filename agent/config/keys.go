@@ -73,7 +73,7 @@ var pairKeys = []key{
 	{path: "state_dir", kind: text, def: `"/var/lib/twinbeat"`, doc: "Where the journal is kept that must survive a reboot."},
 	{path: "control_socket", kind: text, def: `"/run/twinbeat.sock"`, doc: "Unix socket of the command line."},
 	{path: "control_group", kind: text, def: `""`, doc: "Unix group that may connect to it, apart from root."},
-	{path: "realtime", kind: boolean, def: "false", doc: "Run with SCHED_FIFO and locked memory. With profile fast the default is true."},
+	{path: "realtime", kind: boolean, def: "false", doc: "Keep the agent in memory, and raise an alarm if it cannot have the highest ordinary priority. With profile fast the default is true."},
 	{path: "node", kind: sections, required: true, doc: "The two nodes, in the same order on both. A node finds itself by its host name.", more: "[[node]]\nname = \"fw2\""},
 	{path: "node.name", kind: text, required: true, show: `"fw1"`, doc: "Host name."},
 }

@@ -63,9 +63,6 @@ func launch(path string, argv []string) {
 func ordinary() {
 	_ = unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}, 0)
 	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, 0)
-	// The agent bounds its own real-time use; a daemon with a priority of its
-	// own must not inherit the bound.
-	_ = unix.Setrlimit(unix.RLIMIT_RTTIME, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
 	const adj = "/proc/self/oom_score_adj"
 	if b, err := os.ReadFile(adj); err == nil && strings.HasPrefix(string(b), "-") {
 		_ = os.WriteFile(adj, []byte("0"), 0)
