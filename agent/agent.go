@@ -30,8 +30,9 @@ type Options struct {
 	Version    string
 }
 
-// stopGrace bounds the orderly end: services may take their stop timeouts.
-const stopGrace = 90 * time.Second
+// stopGrace is what the orderly end may take beyond the stop timeouts of the
+// services of the slowest group.
+const stopGrace = 30 * time.Second
 
 // softVersion is what heartbeats say of the software: major and minor of the
 // protocol's meaning, not of the release. Nodes whose major differs do not
@@ -58,6 +59,7 @@ type agent struct {
 	hands   *hands
 	paths   []*path
 	loop    *loop.Loop
+	timer   *timer
 	log     *slog.Logger
 	group   sync.WaitGroup
 }
@@ -70,6 +72,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	hurry()
+	oneProcessor()
 	// Before anything is touched: a second agent must find out here.
 	var err error
 	if a.server, err = control.Listen(control.Config{Path: a.cfg.ControlSocket, Group: a.cfg.ControlGroup}); err != nil {
@@ -93,6 +96,7 @@ func (a *agent) serve(ctx, inner context.Context) error {
 	for i, p := range a.paths {
 		a.group.Go(func() { p.run(inner, uint8(i), a.loop.Offer) })
 	}
+	a.group.Go(func() { a.timer.run(inner) })
 	a.watch(inner)
 	a.group.Go(func() {
 		if err := a.server.Serve(inner, handler{a}); err != nil {
@@ -100,11 +104,16 @@ func (a *agent) serve(ctx, inner context.Context) error {
 		}
 	})
 	if a.cfg.Realtime {
-		a.group.Go(func() { a.realtime(inner) })
+		a.realtime()
 	}
-	err := a.loop.Run(ctx, stopGrace)
+	grace := stopGrace
+	for _, g := range a.cfg.Groups {
+		d := deadlines(g)
+		grace = max(grace, stopGrace+d.Stop+d.Drop)
+	}
+	err := a.loop.Run(ctx, grace)
 	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("stop: groups were not released within %s; their leases run out by themselves", stopGrace)
+		return fmt.Errorf("stop: groups were not released within %s; their leases run out by themselves", grace)
 	}
 	if left := a.left(); left != "" {
 		// The gate stays: it keeps dark what could not be removed.
@@ -193,6 +202,9 @@ func (a *agent) open(ctx context.Context) error {
 		p.opener = a.wire.Opener(uint8(i))
 		a.paths = append(a.paths, p)
 	}
+	if a.timer, err = newTimer(); err != nil {
+		return err
+	}
 	a.loop = a.compose(ctx, how, lease)
 	a.hands.tell = a.loop.Tell
 	a.hands.insist = a.insist
@@ -224,7 +236,7 @@ func (a *agent) compose(ctx context.Context, how string, lease time.Duration) *l
 		Wire: a.wire, Gate: a.lease, Hands: a.hands,
 		Lanes: act.New(ctx, results), Results: results,
 		Board: a.board, Memory: a.memory, Saved: a.saved(), Boot: a.state.Boot,
-		Now: monotonic, Suspended: suspended, Wall: time.Now, Nonce: nonce, Log: a.log,
+		Timer: a.timer, Now: monotonic, Suspended: suspended, Wall: time.Now, Nonce: nonce, Log: a.log,
 	}
 	for i := range c.Groups {
 		o.Groups = append(o.Groups, a.composeGroup(i, t))
@@ -262,6 +274,7 @@ func (a *agent) composeGroup(i int, t config.Timing) loop.Group {
 			Term: a.state.Terms[g.Name], Token: a.state.Token,
 			Maintenance: a.state.Maintenance != nil,
 			Failed:      a.state.Unfit[g.Name] != "", LeaseHeld: held,
+			FencedLast: a.state.FencedBy != "",
 		},
 	}
 	for _, v := range g.VIP.Addresses {

@@ -1,13 +1,29 @@
 package agent
 
 import (
+	"context"
 	"crypto/rand"
+	"os"
+	"runtime"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/twinbeat/twinbeat/agent/link"
 	"github.com/twinbeat/twinbeat/agent/pair"
 )
+
+// oneProcessor lets one thread at a time run Go code, unless the environment
+// says otherwise. With more, Go wakes a second thread for each frame to look
+// for work that is not there, and its monitor spins for a millisecond each time
+// a thread waits in the kernel: four times the sleeps and wakeups. Threads that
+// wait in the kernel, as lanes do, are not counted.
+func oneProcessor() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(1)
+	}
+}
 
 // epoch makes the instant zero lie before every reading: zero means never.
 var epoch = time.Now().Add(-time.Hour)
@@ -18,11 +34,53 @@ func monotonic() pair.Instant { return pair.Instant(time.Since(epoch)) }
 // suspended returns how long the machine was suspended since it booted:
 // CLOCK_BOOTTIME counts it, CLOCK_MONOTONIC does not (clock_gettime(2)).
 func suspended() time.Duration {
-	var boot, mono unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot) != nil || unix.ClockGettime(unix.CLOCK_MONOTONIC, &mono) != nil {
+	boot, ok := clock(unix.CLOCK_BOOTTIME)
+	mono, ok2 := clock(unix.CLOCK_MONOTONIC)
+	if !ok || !ok2 {
 		return 0
 	}
-	return time.Duration(boot.Nano() - mono.Nano())
+	return boot - mono
+}
+
+// clock reads a clock without telling Go's scheduler, which would wake its
+// monitor thread at each beat for it.
+func clock(id uintptr) (time.Duration, bool) {
+	var t unix.Timespec
+	_, _, errno := unix.RawSyscall(unix.SYS_CLOCK_GETTIME, id, uintptr(unsafe.Pointer(&t)), 0)
+	return time.Duration(t.Nano()), errno == 0
+}
+
+// timer is the loop's.
+type timer struct {
+	*link.Timer
+	c chan time.Time
+}
+
+func newTimer() (*timer, error) {
+	t, err := link.NewTimer()
+	return &timer{t, make(chan time.Time, 1)}, err
+}
+
+// Expired delivers when the timer went off.
+func (t *timer) Expired() <-chan time.Time { return t.c }
+
+// Reset makes it go off once after d. A timer that cannot be set would end the
+// heartbeats without a word.
+func (t *timer) Reset(d time.Duration) {
+	if err := t.Set(d); err != nil {
+		panic("agent: " + err.Error())
+	}
+}
+
+// run hands expiries to the loop until ctx ends.
+func (t *timer) run(ctx context.Context) {
+	defer context.AfterFunc(ctx, t.Close)()
+	for t.Wait() == nil {
+		select {
+		case t.c <- time.Time{}:
+		default:
+		}
+	}
 }
 
 // nonce returns fresh randomness for a handshake.

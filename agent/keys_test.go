@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -140,8 +141,13 @@ func TestKeyFileIsTakenUpOnceItIsGood(t *testing.T) {
 
 func TestWatcherThatDiesAtOnceDoesNotFlap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
 		var told []loop.AlarmChanged
-		h := &hands{insist: func(f loop.Fact) { told = append(told, f.(loop.AlarmChanged)) }}
+		h := &hands{insist: func(f loop.Fact) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, f.(loop.AlarmChanged))
+		}}
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
 		tries := 0
@@ -152,6 +158,8 @@ func TestWatcherThatDiesAtOnceDoesNotFlap(t *testing.T) {
 			<-ctx.Done()
 			return nil
 		})
+		mu.Lock()
+		defer mu.Unlock()
 		for i, f := range told[:len(told)-1] {
 			if !f.On {
 				t.Errorf("cleared after %d failures", i)

@@ -71,7 +71,11 @@ func TestLifetimeLeaseRunsWhileItIsRenewedAndThenEnds(t *testing.T) {
 	for range 30 {
 		time.Sleep(100 * time.Millisecond)
 		_ = l.Turn()
-		if err := l.Renew(0); err != nil {
+		err := l.Renew(0)
+		if time.Since(l.turn) > l.window {
+			continue // this machine stood still: refused or not, both are right
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

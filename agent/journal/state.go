@@ -31,6 +31,7 @@ type State struct {
 	Unfit       map[string]string // by group: why its services failed here for good
 	Maintenance *Maintenance      // nil: in service
 	LastFence   *Fence            // the newest fence operation of this node
+	FencedBy    string            // who said last that it switches this node off; empty since contact
 	Clean       bool              // the agent said that it ended in order
 }
 

@@ -20,6 +20,8 @@ import (
 type Input struct {
 	tty, wake int
 	deadline  time.Time // zero: none
+	resting   bool
+	timer     *Timer // ends a rest
 }
 
 // NewInput reads from a duplicate of fd, which is non-blocking.
@@ -33,12 +35,27 @@ func NewInput(fd int) (*Input, error) {
 		unix.Close(tty)
 		return nil, fmt.Errorf("make event: %w", err)
 	}
-	return &Input{tty: tty, wake: wake}, nil
+	timer, err := NewTimer()
+	if err != nil {
+		unix.Close(tty)
+		unix.Close(wake)
+		return nil, err
+	}
+	return &Input{tty: tty, wake: wake, timer: timer}, nil
 }
 
 // Read waits for bytes until the deadline, which is os.ErrDeadlineExceeded, or
 // until Interrupt is called, which is fs.ErrClosed.
 func (in *Input) Read(buf []byte) (int, error) {
+	if in.resting {
+		if in.resting = false; in.timer.Wait() != nil {
+			return 0, fs.ErrClosed
+		}
+		// Only if there is something: to find nothing takes the worker, too.
+		if n, err := QuickGetInt(uintptr(in.tty), unix.TIOCINQ); err == nil && n > 0 {
+			return QuickRead(uintptr(in.tty), buf)
+		}
+	}
 	fds := [...]unix.PollFd{{Fd: int32(in.tty), Events: unix.POLLIN}, {Fd: int32(in.wake), Events: unix.POLLIN}}
 	for {
 		n, err := unix.Poll(fds[:], in.patience())
@@ -52,7 +69,7 @@ func (in *Input) Read(buf []byte) (int, error) {
 		case n == 0:
 			return 0, os.ErrDeadlineExceeded
 		}
-		n, err = unix.Read(in.tty, buf)
+		n, err = in.take(fds[0].Revents, buf)
 		switch {
 		case err == unix.EAGAIN, err == unix.EINTR:
 			continue
@@ -64,6 +81,19 @@ func (in *Input) Read(buf []byte) (int, error) {
 		return n, nil
 	}
 }
+
+// take reads after a poll. Bytes that are there come at once; to learn that
+// there are none, or no device, may take the kernel's worker.
+func (in *Input) take(events int16, buf []byte) (int, error) {
+	if events == unix.POLLIN {
+		return QuickRead(uintptr(in.tty), buf)
+	}
+	return unix.Read(in.tty, buf)
+}
+
+// Rest makes the next Read let bytes gather for d. The reader alone may call
+// it.
+func (in *Input) Rest(d time.Duration) { in.resting = in.timer.Set(d) == nil }
 
 // patience is the time to the deadline in milliseconds, rounded up: a wait that
 // ends early would spin.
@@ -79,6 +109,7 @@ func (in *Input) patience() int {
 // it until Close.
 func (in *Input) Interrupt() {
 	_, _ = unix.Write(in.wake, []byte{1, 0, 0, 0, 0, 0, 0, 1})
+	in.timer.Close()
 }
 
 // SetDeadline sets when Read gives up; the zero time means never. The reader

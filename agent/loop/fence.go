@@ -50,6 +50,7 @@ func (l *Loop) fencePeer(now pair.Instant, g *group, a pair.FencePeer) {
 func (l *Loop) startFence(now pair.Instant) {
 	f := &l.fence
 	f.running, f.dropped, f.began = true, false, now
+	l.o.Lanes.Cancel("fence status") // many devices serve one at a time
 	hands, memory, owed := l.o.Hands, l.o.Memory, &f.owed
 	l.lane("fence", l.o.FenceTime, func(ctx context.Context) Fact {
 		if owed.Load() {

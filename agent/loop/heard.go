@@ -18,13 +18,12 @@ type Frame struct {
 
 // peer is what the frames told of the other node.
 type peer struct {
-	heardAt  pair.Instant // newest frame of the session, on any link
-	ackAt    pair.Instant // when this node sent the newest counter the peer echoed
-	session  uint32
-	counter  uint32
-	echoLink uint8
-	m        wire.Message // the newest, by counter
-	known    bool
+	heardAt pair.Instant // newest frame of the session, on any link
+	ackAt   pair.Instant // when this node sent the newest counter the peer echoed
+	session uint32
+	counter uint32
+	m       wire.Message // the newest, by counter
+	known   bool
 }
 
 // heard takes one authentic frame.
@@ -58,8 +57,21 @@ func (l *Loop) heard(now pair.Instant, f *Frame) {
 	if !newest && m.Kind == wire.Beat {
 		return // an old heartbeat that only the slow link delivered says nothing new
 	}
+	if m.Kind == wire.FenceNotice {
+		l.noticed(now)
+	}
 	for _, g := range l.groups {
 		l.step(now, g, l.translate(m, g.index))
+	}
+}
+
+// noticed keeps the peer's word that it switches this node off: if that happens,
+// the next boot is passive until contact.
+func (l *Loop) noticed(now pair.Instant) {
+	l.noticedAt = now
+	if l.saved.FencedBy == "" {
+		l.saved.FencedBy = l.o.Peer.Name
+		l.save()
 	}
 }
 

@@ -72,6 +72,10 @@ func (l *Loop) housekeep(now pair.Instant) {
 	}
 	l.askFence(now)
 	l.judgeWiring(now)
+	if l.saved.FencedBy != "" && l.twoWay(now) && now.Since(l.noticedAt) > l.o.FenceTime {
+		l.saved.FencedBy = "" // in contact, and no fence came of it any more
+		l.save()
+	}
 	if l.peer.ackAt != 0 && now.Since(l.peer.ackAt) < l.o.Dead && !l.contact {
 		l.contact = true
 		l.fence.owed.Store(false) // who was in contact may fence without a token

@@ -66,6 +66,20 @@ type Memory interface {
 	Append(report.Event)  // does not wait
 }
 
+// A Timer wakes the loop.
+type Timer interface {
+	// Reset makes Expired deliver once after d, instead of what was set
+	// before; a delivery of before may still come.
+	Reset(d time.Duration)
+	Expired() <-chan time.Time
+}
+
+// plainTimer is Go's own.
+type plainTimer struct{ t *time.Timer }
+
+func (p plainTimer) Reset(d time.Duration)     { p.t.Reset(d) }
+func (p plainTimer) Expired() <-chan time.Time { return p.t.C }
+
 // A Board shows events to whoever asks; see agent/control.
 type Board interface {
 	// Add numbers an event and keeps it.
@@ -135,6 +149,7 @@ type Options struct {
 	Saved   Saved
 	Boot    uint32
 
+	Timer     Timer               // nil: Go's own
 	Now       func() pair.Instant // monotonic, never zero
 	Suspended func() time.Duration
 	Wall      func() time.Time
@@ -150,6 +165,7 @@ type Loop struct {
 	sent      echoRing
 	fed       counterWindow
 	peer      peer
+	noticedAt pair.Instant // when the peer last said that it switches this node off
 	aliveFrom pair.Instant // since when the peer is alive; zero if it is not
 	session   uint32
 	worn      bool // a new handshake was asked for, since the counter nears its end
@@ -232,8 +248,11 @@ func New(o Options) *Loop {
 func (l *Loop) Run(ctx context.Context, grace time.Duration) error {
 	defer close(l.ended)
 	l.start()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	timer := l.o.Timer
+	if timer == nil {
+		timer = plainTimer{time.NewTimer(0)}
+	}
+	timer.Reset(0)
 	done := ctx.Done()
 	var giveUp <-chan time.Time
 	for {
@@ -247,7 +266,7 @@ func (l *Loop) Run(ctx context.Context, grace time.Duration) error {
 			fact = l.finished(r)
 		case o := <-l.orders:
 			fact = o
-		case <-timer.C:
+		case <-timer.Expired():
 		case <-done:
 			done = nil
 			giveUp = time.After(grace)

@@ -40,7 +40,6 @@ type path struct {
 	started uint32 // counter of the first frame here
 	got     [LossWindow / 64]uint64
 	rtt     time.Duration
-	hears   bool // the peer says that it hears us here
 	lines   pair.LineState
 	why     string // the driver's word at the last alarm
 	state   string

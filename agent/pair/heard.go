@@ -290,7 +290,7 @@ func (m *Machine) released(in Heard, fresh bool) {
 	} else if m.now < m.hold.until {
 		return // this node promised the same: neither may act on it
 	}
-	if !fresh || !m.mayEnter() || in.State.Owns() || in.Term < m.term || !m.current(in, 0) {
+	if !fresh || !in.Accept || !m.mayEnter() || in.State.Owns() || in.Term < m.term || !m.current(in, 0) {
 		return
 	}
 	if ev == EvidenceReleased {

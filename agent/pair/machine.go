@@ -19,6 +19,8 @@ const (
 	// unsentProbes is how many probes in a row may fail to leave this node
 	// before the takeover goes on without one.
 	unsentProbes = 3
+	// foreignLasts is how long the alarm of a foreign MAC stays without another.
+	foreignLasts = time.Minute
 	// gateTries is how often in a row the kernel may refuse the grant (a turn
 	// that took too long) before the addresses count as failed.
 	gateTries = 40
@@ -159,6 +161,7 @@ func (m *Machine) dispatchOwn(in Input) {
 	case ServiceFailed:
 		m.serviceFailed(in)
 	case ForeignMAC:
+		m.own.foreignAt = m.now
 		m.alarm(alarmForeign, m.state.Owns(), fmt.Sprintf("%s answers for %s", in.MAC, in.Address))
 	default:
 		panic(fmt.Sprintf("pair: unknown input %T", in))
@@ -169,6 +172,9 @@ func (m *Machine) dispatchOwn(in Input) {
 func (m *Machine) tick() {
 	m.judgeContact()
 	m.tickRelease()
+	if !m.state.Owns() || m.now.Since(m.own.foreignAt) > foreignLasts {
+		m.alarm(alarmForeign, false, "")
+	}
 	switch m.state {
 	case Active, Solo, Releasing:
 		m.tickOwner()

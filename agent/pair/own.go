@@ -49,6 +49,7 @@ type own struct {
 	stopping    bool // the agent is leaving
 	stopped     bool
 	fenceMe     bool
+	foreignAt   Instant // when a foreign MAC last spoke for an address of this owner
 	doubtAt     Instant // a CLAIM was heard and the peer has not yet said that it hears this node; zero: none
 	ableFrom    Instant // since when this node is not passive
 }

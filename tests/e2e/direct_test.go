@@ -30,6 +30,9 @@ const (
 // still in between and the address moved meanwhile.
 const asks = 3
 
+// An answer says which turns of a question were answered, by kind.
+type answer [kinds][asks]bool
+
 // A direct asks both boxes at once, past all address resolution: frames for
 // the virtual address, and frames to be routed, go to each box's own MAC,
 // whatever the caches of the LAN believe.
@@ -41,7 +44,8 @@ type direct struct {
 
 	mu      sync.Mutex
 	macs    [2]net.HardwareAddr
-	answers [][kinds][asks]bool
+	kinds   int // how many of the kinds are asked for
+	answers []answer
 }
 
 // The direct's own address, and one that is routed back to it. Both nodes get
@@ -51,10 +55,14 @@ var (
 	transitIP = [4]byte{10, 99, 0, 1}
 )
 
-// direct starts to ask both boxes.
+// direct starts to ask both boxes. With more than one group each node may
+// route for its own by the same device, so nothing is asked about that.
 func (r *rig) direct() *direct {
 	r.Helper()
-	d := &direct{stop: make(chan struct{})}
+	d := &direct{stop: make(chan struct{}), kinds: kinds}
+	if r.Groups > 1 {
+		d.kinds = transit
+	}
 	dev, err := r.clientDevice()
 	r.try(err)
 	d.index = dev.Index
@@ -90,6 +98,26 @@ func (d *direct) aim(r *rig, n *lab.Node) {
 	d.macs[n.Index] = n.MAC
 }
 
+// localOnly ends the questions about transit: both boxes may route from now on.
+func (d *direct) localOnly() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.kinds = transit
+}
+
+// works says whether every kind of question was answered at least once.
+func (d *direct) works() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var seen [kinds]bool
+	for _, a := range d.answers {
+		for kind, by := range a {
+			seen[kind] = seen[kind] || by != [asks]bool{}
+		}
+	}
+	return seen[local] && (seen[transit] || d.kinds == transit)
+}
+
 func (d *direct) ask() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -108,8 +136,8 @@ func (d *direct) ask() {
 		}
 		next = next.Add(directEvery)
 		d.mu.Lock()
-		macs := d.macs
-		d.answers = append(d.answers, [kinds][asks]bool{})
+		macs, kinds := d.macs, d.kinds
+		d.answers = append(d.answers, answer{})
 		d.mu.Unlock()
 		for kind := range kinds {
 			for turn := range asks {

@@ -87,9 +87,10 @@ func (s *stranger) harmless(what func(), counted ...string) {
 	})
 	s.outage(seen, 20*time.Millisecond)
 	s.unmoved(since)
+	stalled := s.slow.now() > stallMost // frames were late by that, not by the stranger
 	for i := range s.Nodes {
 		for _, e := range s.events(i, since[i]) {
-			if e.Kind == "alarm" || e.Kind == "link" || e.Kind == "role" {
+			if !stalled && (e.Kind == "alarm" || e.Kind == "link" || e.Kind == "role") {
 				s.Errorf("fw%d took notice: %+v", i+1, e)
 			}
 		}

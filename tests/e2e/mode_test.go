@@ -149,7 +149,7 @@ func TestConfigurationsThatDifferAreAnAlarmAndNoTakeover(t *testing.T) {
 	file := r.Nodes[1].ConfigPath()
 	good, err := os.ReadFile(file)
 	r.try(err)
-	r.try(r.Nodes[1].Stop(soon))
+	r.halt(1)
 	other := strings.Replace(string(good), `"10.77.1.1/16@eth0",`, `"10.77.1.1/16@eth0", "10.77.1.2/16@eth0",`, 1)
 	r.try(os.WriteFile(file, []byte(other), 0o600))
 	r.start(1)
@@ -161,7 +161,7 @@ func TestConfigurationsThatDifferAreAnAlarmAndNoTakeover(t *testing.T) {
 	if err != nil || s.Peer.DigestOK || s.Groups[0].CanTakeOver {
 		t.Errorf("fw2 says config_agrees %v, can_take_over %v, %v", s.Peer.DigestOK, s.Groups[0].CanTakeOver, err)
 	}
-	r.try(r.Nodes[1].Stop(soon))
+	r.halt(1)
 	r.try(os.WriteFile(file, good, 0o600))
 	r.start(1)
 	r.await("the alarm is over", soon, func() bool {

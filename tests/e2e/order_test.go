@@ -42,7 +42,7 @@ func TestHandoverIsTheOwnersToGive(t *testing.T) {
 
 func TestStoppedAgentHandsOver(t *testing.T) {
 	r := boot(t, lab.Options{})
-	seen := r.during(func() { r.try(r.Nodes[0].Stop(soon)) }, func() { r.moved(1) })
+	seen := r.during(func() { r.halt(0) }, func() { r.moved(1) })
 	r.outage(seen, 200*time.Millisecond)
 	if r.holds(0, 0) {
 		t.Error("fw1 still has the address")
@@ -58,7 +58,7 @@ func TestStoppedStandbyLeavesTheOwnerAlone(t *testing.T) {
 	r := boot(t, lab.Options{})
 	since := r.mark()
 	seen := r.during(func() {
-		r.try(r.Nodes[1].Stop(soon))
+		r.halt(1)
 		time.Sleep(time.Second)
 	})
 	r.outage(seen, 20*time.Millisecond)
@@ -86,7 +86,7 @@ func TestMaintenanceHandsOverAndLasts(t *testing.T) {
 	}, func() { r.moved(1) })
 	r.outage(seen, 200*time.Millisecond)
 	r.await("fw1 is in maintenance", soon, func() bool { return r.in(0, 0, "MAINTENANCE") })
-	r.try(r.Nodes[0].Stop(soon))
+	r.halt(0)
 	r.start(0)
 	r.await("maintenance outlives a restart", soon, func() bool { return r.in(0, 0, "MAINTENANCE") })
 	s, err := r.Nodes[0].Status()

@@ -8,6 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// stallMost is the longest stall by which no frame comes too late for its
+// link's patience.
+const stallMost = 100 * time.Millisecond
+
 // stallEvery is how often the watch looks at the clock.
 const stallEvery = 2 * time.Millisecond
 
@@ -45,8 +49,11 @@ func (w *stallWatch) run() {
 	}
 }
 
+// now returns the longest stall so far.
+func (w *stallWatch) now() time.Duration { return time.Duration(w.longest.Load()) }
+
 // end returns the longest stall.
 func (w *stallWatch) end() time.Duration {
 	close(w.stop)
-	return time.Duration(w.longest.Load())
+	return w.now()
 }

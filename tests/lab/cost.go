@@ -50,42 +50,52 @@ func (n *Node) Usage() (Usage, error) {
 // share of it. A file's unchanged pages count once, as much as the process has
 // that uses most of them; all else counts by its Pss.
 func memory(pids []int) (int64, error) {
-	files := map[string]int64{} // by mapping: clean bytes
-	var sum int64
+	m := mappings{clean: map[string]int64{}}
 	for _, pid := range pids {
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps", pid))
 		if err != nil {
 			return 0, err
 		}
-		name, rss := "", int64(0)
 		for s := bufio.NewScanner(bytes.NewReader(b)); s.Scan(); {
-			f := strings.Fields(s.Text())
-			if len(f) < 2 {
-				continue
-			}
-			if !strings.HasSuffix(f[0], ":") { // a mapping: range perms offset dev inode name
-				name = ""
-				if len(f) >= 6 && f[4] != "0" {
-					name = f[2] + " " + f[3] + " " + f[4]
-				}
-				continue
-			}
-			kb, _ := strconv.ParseInt(f[1], 10, 64)
-			switch {
-			case f[0] == "Rss:":
-				rss = kb << 10
-			case f[0] == "Pss:" && name == "":
-				sum += kb << 10
-			case f[0] == "Private_Dirty:" && name != "":
-				sum += kb << 10
-				files[name] = max(files[name], rss-kb<<10)
-			}
+			m.line(strings.Fields(s.Text()))
 		}
 	}
-	for _, clean := range files {
-		sum += clean
+	for _, most := range m.clean {
+		m.sum += most
 	}
-	return sum, nil
+	return m.sum, nil
+}
+
+// mappings adds up the lines of smaps.
+type mappings struct {
+	sum   int64
+	clean map[string]int64 // by part of a file: unchanged bytes
+	file  string           // the mapping whose lines come; empty if it is of no file
+	rss   int64
+}
+
+func (m *mappings) line(f []string) {
+	if len(f) < 2 {
+		return
+	}
+	if !strings.HasSuffix(f[0], ":") { // range perms offset dev inode name
+		m.file = ""
+		if len(f) >= 6 && f[4] != "0" {
+			m.file = f[2] + " " + f[3] + " " + f[4]
+		}
+		return
+	}
+	kb, _ := strconv.ParseInt(f[1], 10, 64)
+	n := kb << 10
+	switch {
+	case f[0] == "Rss:":
+		m.rss = n
+	case f[0] == "Pss:" && m.file == "":
+		m.sum += n
+	case f[0] == "Private_Dirty:" && m.file != "":
+		m.sum += n
+		m.clean[m.file] = max(m.clean[m.file], m.rss-n)
+	}
 }
 
 // addThread reads one thread; one that has just ended counts nothing.
@@ -135,6 +145,7 @@ func Burn(cores int, limit time.Duration) (*Burner, error) {
 			b.Stop()
 			return nil, fmt.Errorf("start busy loop: %w", err)
 		}
+		ordinary(cmd.Process.Pid)
 		b.loops = append(b.loops, cmd)
 		var set unix.CPUSet
 		set.Set(core)

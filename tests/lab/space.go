@@ -78,7 +78,11 @@ func (s *Space) Start(cmd *exec.Cmd) error {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	return s.Do(cmd.Start)
+	if err := s.Do(cmd.Start); err != nil {
+		return err
+	}
+	ordinary(cmd.Process.Pid)
+	return nil
 }
 
 // Run runs a program inside the namespace and returns what it printed.

@@ -1,7 +1,9 @@
 package lab
 
 import (
+	"os"
 	"runtime"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,6 +20,21 @@ func steady() {
 	runtime.LockOSThread() // the thread ends with the goroutine
 	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, -20)
 }
+
+// StayOutside lets all threads of this process go before others: the client,
+// the null modem and the switches are not on the boxes. Call it before there is
+// much to do; later threads inherit it. What is started in a space does not.
+func StayOutside() {
+	tasks, _ := os.ReadDir("/proc/self/task")
+	for _, t := range tasks {
+		if tid, err := strconv.Atoi(t.Name()); err == nil {
+			_ = unix.Setpriority(unix.PRIO_PROCESS, tid, -20)
+		}
+	}
+}
+
+// ordinary undoes for a child what it inherited. It is one thread still.
+func ordinary(pid int) { _ = unix.Setpriority(unix.PRIO_PROCESS, pid, 0) }
 
 // nap sleeps by the kernel's timer and not by the Go scheduler's, whose other
 // threads do not go before others.

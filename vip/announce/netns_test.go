@@ -85,6 +85,9 @@ func (s *space) wire(name, there string) {
 	addLink(s.tb, link)
 	must(s.tb, s.h.LinkSetUp(s.link(there)))
 	carrier(s.tb, name)
+	within(s.tb, 3*time.Second, there+" has carrier", func() bool {
+		return s.link(there).Attrs().RawFlags&unix.IFF_RUNNING != 0
+	})
 }
 
 // carrier waits until the device can send: the kernel tells it a moment late.

@@ -1,6 +1,7 @@
 package announce
 
 import (
+	"context"
 	"fmt"
 	"os/exec"
 	"testing"
@@ -142,5 +143,32 @@ func TestAProbeForAStrangersAddressIsNoRival(t *testing.T) {
 	second := pair[1].probe(parse(t, "192.0.2.2@eth0", "2001:db8::2@eth0"), slowly*10*time.Millisecond)
 	if a, b := <-first, <-second; !a.Sent || !b.Sent || a.Foreign || b.Foreign {
 		t.Errorf("%+v %+v", a, b)
+	}
+}
+
+func TestWatchReportsNoRivalsProbe(t *testing.T) {
+	dev, client := newSpace(t)
+	a := newAnnouncer(t)
+	watching, cancel := context.WithCancel(ctx)
+	defer cancel()
+	reports := make(chan Foreign, 100)
+	go func() {
+		_ = a.Watch(watching, parse(t, "192.0.2.1@"+dev, "2001:db8::1@"+dev), func(f Foreign) { reports <- f })
+	}()
+	var r rival
+	client.do(func() { r.a, _ = New() })
+	defer r.a.Close()
+	r.space = client
+	<-r.probe(parse(t, "192.0.2.1@eth0", "2001:db8::1@eth0"), 0)
+	// That it listens at all: a claim after the probes is the first thing heard.
+	for _, ip := range []string{"192.0.2.1", "2001:db8::1"} {
+		within(t, 5*time.Second, "a claim of "+ip+" is heard", func() bool {
+			must(t, r.a.Announce(ctx, parse(t, ip+"@eth0"), Plan{Count: 1}))
+			time.Sleep(5 * time.Millisecond)
+			return len(reports) > 0
+		})
+		if f := <-reports; f.Address != ip {
+			t.Errorf("%s was reported before it was claimed", f.Address)
+		}
 	}
 }

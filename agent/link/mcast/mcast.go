@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,11 @@ const (
 	// flushMax bounds how many datagrams one Flush throws away; the receive
 	// buffer holds far fewer.
 	flushMax = 256
+
+	// yieldAfter is how many datagrams in a row are read before others have
+	// their turn: the quick calls hide a flood from Go's scheduler, which
+	// would not end the reader's time slice.
+	yieldAfter = 16
 )
 
 // Config describes a path. Either Group or Local and Remote must be set.
@@ -50,7 +56,7 @@ type Path struct {
 	name  string
 	meter link.Meter
 	sock  atomic.Pointer[socket] // nil while closed
-	mu    sync.Mutex             // held by Send, which fills in the socket's outgoing fields
+	mu    sync.Mutex             // held by whoever uses the socket beside its reader
 }
 
 var (
@@ -194,8 +200,11 @@ func (p *Path) serve(ctx context.Context, s *socket, receive func([]byte)) error
 	stop := context.AfterFunc(ctx, func() { s.fail(ctx.Err()) })
 	defer stop()
 	err := p.read(s, receive)
-	p.sock.Store(nil)
 	s.fail(err)
+	p.sock.Store(nil)
+	p.mu.Lock() // a Send may be under way
+	s.close()
+	p.mu.Unlock()
 	return s.cause()
 }
 
@@ -203,19 +212,26 @@ func (p *Path) serve(ctx context.Context, s *socket, receive func([]byte)) error
 // the kernel report the membership, which a switch may have forgotten.
 var errCarrier = errors.New("interface came up")
 
-// read delivers payloads, and looks at the interface once every checkEvery.
+// read delivers payloads, and looks at the interface once every checkEvery: when
+// a datagram has come, so that a talking peer costs no wakeups of their own, or
+// a little later by a deadline.
 func (p *Path) read(s *socket, receive func([]byte)) error {
 	buf := make([]byte, p.cfg.MaxFrame+1) // one more, to notice what is too long
 	if err := p.watch(s, true); err != nil {
 		return err
 	}
-	for {
-		n, err := s.receive(buf)
-		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded):
+	for turn := 1; ; turn++ {
+		if turn%yieldAfter == 0 {
+			runtime.Gosched()
+		}
+		if time.Since(s.looked) >= checkEvery {
 			if err := p.watch(s, false); err != nil {
 				return err
 			}
+		}
+		n, err := s.receive(buf)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
 		case errors.Is(err, errForeign):
 			p.meter.Read(n)
 			p.meter.Refused(1)
@@ -237,7 +253,7 @@ func (p *Path) read(s *socket, receive func([]byte)) error {
 
 // watch looks at the interface and sets the time of the next look.
 func (p *Path) watch(s *socket, first bool) error {
-	index, up, err := s.state(p.cfg.Interface)
+	index, up, err := interfaceState(s.fd, p.cfg.Interface)
 	switch {
 	case err != nil:
 		return fmt.Errorf("find interface %s: %w", p.cfg.Interface, err)
@@ -250,8 +266,8 @@ func (p *Path) watch(s *socket, first bool) error {
 	default:
 		p.meter.Down(fmt.Errorf("interface %s is down or has no carrier", p.cfg.Interface))
 	}
-	s.up = up
-	return s.conn.SetReadDeadline(time.Now().Add(checkEvery))
+	s.up, s.looked = up, time.Now()
+	return s.ear.Deadline(s.looked.Add(checkEvery + checkEvery/4))
 }
 
 // Flush drops the datagrams that the kernel has received and nobody has read.
@@ -260,7 +276,9 @@ func (p *Path) Flush() error {
 	if s == nil {
 		return fmt.Errorf("flush %s: %w", p.name, link.ErrDown)
 	}
+	p.mu.Lock()
 	n, err := s.discard(flushMax)
+	p.mu.Unlock()
 	p.meter.Refused(uint64(n))
 	if err != nil {
 		return fmt.Errorf("flush %s: %w", p.name, err)

@@ -300,18 +300,18 @@ func TestFramesLeaveWithTheClassOfNetworkControl(t *testing.T) {
 				t.Errorf("%s: %v", kind, err)
 				return
 			}
-			defer s.fail(nil)
-			_ = s.raw.Control(func(fd uintptr) {
+			defer s.close()
+			func(fd int) {
 				level, option := unix.IPPROTO_IPV6, unix.IPV6_TCLASS
 				if cfg[0].target().Is4() {
 					level, option = unix.IPPROTO_IP, unix.IP_TOS
 				}
-				class, err1 := unix.GetsockoptInt(int(fd), level, option)
-				prio, err2 := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PRIORITY)
+				class, err1 := unix.GetsockoptInt(fd, level, option)
+				prio, err2 := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PRIORITY)
 				if err1 != nil || err2 != nil || class != 0xc0 || prio != 6 {
 					t.Errorf("%s: class %#x, priority %d, %v, %v", kind, class, prio, err1, err2)
 				}
-			})
+			}(s.fd)
 		})
 	}
 }
@@ -396,7 +396,7 @@ func BenchmarkReceive(b *testing.B) {
 			w.inside(1, func() {
 				s, err := openSocket(&cfg[1])
 				w.must(err)
-				defer s.fail(nil)
+				defer s.close()
 				payload, buf := make([]byte, 53), make([]byte, 300)
 				b.ReportAllocs()
 				for b.Loop() {

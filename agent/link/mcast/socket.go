@@ -4,13 +4,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"sync"
-	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/twinbeat/twinbeat/agent/link"
 )
 
 const (
@@ -40,22 +41,26 @@ var errForeign = errors.New("datagram from elsewhere")
 
 // A socket is one opening of a path.
 type socket struct {
-	conn   *net.UDPConn
-	raw    syscall.RawConn
-	index  int  // of the interface when the socket was opened
-	up     bool // interface was up with carrier at the last look
-	bound  bool // the kernel delivers only what came over the interface
+	fd     int // -1 once closed
+	ear    *link.Ear
+	index  int       // of the interface when the socket was opened
+	looked time.Time // at the interface
+	up     bool      // interface was up with carrier at the last look
+	bound  bool      // the kernel delivers only what came over the interface
 	minTTL int
-	oob    [ancillary]byte
 
-	// One send at a time: the fields and the function avoid an allocation.
-	to      unix.Sockaddr // nil if connected
-	payload []byte
-	sendErr error
-	sendTo  func(fd uintptr) bool
+	to []byte // where to, in the form of the kernel; empty if connected
+
+	// One receive at a time: the fields and the function avoid allocations.
+	oob        [ancillary]byte
+	vector     unix.Iovec
+	header     unix.Msghdr
+	received   int
+	receiveErr error
+	receiveOn  func(uintptr) bool
 
 	once sync.Once
-	err  error // why the socket was closed
+	err  error // why gone was closed
 	gone chan struct{}
 }
 
@@ -70,7 +75,7 @@ func openSocket(cfg *Config) (*socket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make socket: %w", err)
 	}
-	s := &socket{minTTL: int(cfg.MinTTL), gone: make(chan struct{})}
+	s := &socket{fd: fd, minTTL: int(cfg.MinTTL), gone: make(chan struct{})}
 	if s.index, _, err = interfaceState(fd, cfg.Interface); err != nil {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("find interface %s: %w", cfg.Interface, err)
@@ -79,7 +84,15 @@ func openSocket(cfg *Config) (*socket, error) {
 		_ = unix.Close(fd)
 		return nil, err
 	}
-	return s, s.adopt(fd)
+	if s.ear, err = link.NewEar(fd); err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	s.receiveOn = func(uintptr) bool {
+		s.received, s.receiveErr = link.QuickReceive(uintptr(s.fd), &s.header)
+		return !errors.Is(s.receiveErr, unix.EAGAIN)
+	}
+	return s, nil
 }
 
 // prepare sets every option, binds the socket and joins or connects it.
@@ -108,7 +121,7 @@ func (s *socket) prepare(fd int, cfg *Config) error {
 		if err := unix.Bind(fd, target); err != nil {
 			return fmt.Errorf("bind to %s: %w", cfg.Group, err)
 		}
-		s.to = target
+		s.to = rawAddress(target)
 		return nil
 	}
 	if err := unix.Bind(fd, sockaddr(cfg.Local, cfg.Port, s.index)); err != nil {
@@ -200,64 +213,56 @@ func sockaddr(a netip.Addr, port uint16, index int) unix.Sockaddr {
 	return sa
 }
 
-// adopt hands the descriptor to the Go poller.
-func (s *socket) adopt(fd int) error {
-	file := os.NewFile(uintptr(fd), "udp")
-	conn, err := net.FilePacketConn(file) // duplicates the descriptor
-	_ = file.Close()
-	if err != nil {
-		return fmt.Errorf("adopt socket: %w", err)
+// rawAddress returns the address as the kernel reads it (ip(7), ipv6(7)).
+func rawAddress(a unix.Sockaddr) []byte {
+	b := binary.NativeEndian.AppendUint16
+	port := binary.BigEndian.AppendUint16
+	switch a := a.(type) {
+	case *unix.SockaddrInet4:
+		raw := append(port(b(nil, unix.AF_INET), uint16(a.Port)), a.Addr[:]...)
+		return append(raw, make([]byte, unix.SizeofSockaddrInet4-len(raw))...)
+	case *unix.SockaddrInet6:
+		raw := append(port(b(nil, unix.AF_INET6), uint16(a.Port)), 0, 0, 0, 0)
+		return binary.NativeEndian.AppendUint32(append(raw, a.Addr[:]...), a.ZoneId)
 	}
-	udp, ok := conn.(*net.UDPConn)
-	if !ok {
-		_ = conn.Close()
-		return fmt.Errorf("adopt socket: not UDP but %T", conn)
-	}
-	s.conn = udp
-	s.raw, err = udp.SyscallConn()
-	if err != nil {
-		_ = udp.Close()
-		return fmt.Errorf("adopt socket: %w", err)
-	}
-	s.sendTo = func(fd uintptr) bool {
-		if s.to != nil {
-			s.sendErr = unix.Sendto(int(fd), s.payload, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, s.to)
-		} else {
-			_, s.sendErr = unix.Write(int(fd), s.payload) // the socket is non-blocking
-		}
-		return true // never wait for room
-	}
-	return nil
+	panic(fmt.Sprintf("mcast: no raw form of %T", a))
 }
 
-// send sends one datagram. The caller makes sure that no two run at once.
-func (s *socket) send(payload []byte) error {
-	s.payload = payload
-	defer func() { s.payload = nil }()
+// send sends one datagram without waiting for room. The caller makes sure that
+// no two run at once, and none while the socket is closed.
+func (s *socket) send(payload []byte) (err error) {
+	if s.fd < 0 {
+		return os.ErrClosed
+	}
 	// Twice, because the kernel may use the first call to report what became
 	// of an earlier unicast frame (ECONNREFUSED, udp(7)) instead of sending.
 	for range 2 {
-		if err := s.raw.Write(s.sendTo); err != nil {
-			return os.ErrClosed
-		}
-		if !errors.Is(s.sendErr, unix.ECONNREFUSED) {
+		if err = link.QuickSend(uintptr(s.fd), payload, s.to); !errors.Is(err, unix.ECONNREFUSED) {
 			break
 		}
 	}
-	return s.sendErr
+	return err
 }
 
-// receive reads one datagram and checks the way it came.
+// receive waits for one datagram and checks the way it came. The caller makes
+// sure that no two run at once, and hands in a buffer that is not empty.
 func (s *socket) receive(buf []byte) (int, error) {
-	n, oobn, _, _, err := s.conn.ReadMsgUDPAddrPort(buf, s.oob[:])
-	if err != nil {
+	s.vector.Base = &buf[0]
+	s.vector.SetLen(len(buf))
+	s.header = unix.Msghdr{Iov: &s.vector, Control: &s.oob[0]}
+	s.header.SetIovlen(1)
+	s.header.SetControllen(len(s.oob))
+	if err := s.ear.Listen(s.receiveOn); err != nil {
 		return 0, err
 	}
-	ttl, index := way(s.oob[:oobn])
-	if ttl < s.minTTL || (!s.bound && index != s.index) {
-		return n, errForeign
+	if s.receiveErr != nil {
+		return 0, s.receiveErr
 	}
-	return n, nil
+	ttl, index := way(s.oob[:s.header.Controllen])
+	if ttl < s.minTTL || (!s.bound && index != s.index) {
+		return s.received, errForeign
+	}
+	return s.received, nil
 }
 
 // way returns the TTL and the interface index in the control messages of a
@@ -283,26 +288,20 @@ func way(oob []byte) (ttl, index int) {
 	return ttl, index
 }
 
-// discard reads and drops at most limit datagrams.
-func (s *socket) discard(limit int) (int, error) {
-	dropped := 0
+// discard reads and drops at most limit datagrams, under the same condition as
+// send.
+func (s *socket) discard(limit int) (dropped int, err error) {
+	if s.fd < 0 {
+		return 0, os.ErrClosed
+	}
 	var one [1]byte
-	err := s.raw.Control(func(fd uintptr) {
-		for dropped < limit {
-			if _, _, err := unix.Recvfrom(int(fd), one[:], unix.MSG_DONTWAIT|unix.MSG_TRUNC); err != nil {
-				return
-			}
-			dropped++
+	for dropped < limit {
+		if _, _, err := unix.Recvfrom(s.fd, one[:], unix.MSG_DONTWAIT|unix.MSG_TRUNC); err != nil {
+			break
 		}
-	})
-	return dropped, err
-}
-
-// state returns the index of the interface that has the name now, and whether
-// it is up and has carrier.
-func (s *socket) state(name string) (index int, up bool, err error) {
-	ctl := s.raw.Control(func(fd uintptr) { index, up, err = interfaceState(int(fd), name) })
-	return index, up, errors.Join(err, ctl)
+		dropped++
+	}
+	return dropped, nil
 }
 
 // interfaceState asks by ioctl: a netlink dump would cost a hundred times more
@@ -323,16 +322,24 @@ func interfaceState(fd int, name string) (index int, up bool, err error) {
 	return index, req.Uint16()&both == both, nil
 }
 
-// fail closes the socket and remembers the first cause; the reader wakes.
+// fail ends the use of the socket and remembers the first cause; the reader
+// wakes.
 func (s *socket) fail(err error) {
 	s.once.Do(func() {
 		s.err = err
 		close(s.gone)
-		_ = s.conn.Close()
+		s.ear.Close()
 	})
 }
 
-// cause returns why the socket was closed.
+// close closes the socket. The reader has ended, and nobody sends.
+func (s *socket) close() {
+	s.fail(os.ErrClosed)
+	_ = unix.Close(s.fd)
+	s.fd = -1
+}
+
+// cause returns why the use of the socket ended.
 func (s *socket) cause() error {
 	<-s.gone
 	return s.err

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/twinbeat/twinbeat/agent/link"
 )
 
 const (
@@ -21,6 +23,9 @@ const (
 	drainMax   = 60 * time.Millisecond // one frame at 9600 baud
 	drainMin   = time.Millisecond      // the grain of Go's timers
 
+	// restMin is the shortest rest that saves more than its timer costs.
+	restMin = 500 * time.Microsecond
+
 	bitsPerByte = 10 // 8N1: a start bit, eight data bits, a stop bit
 )
 
@@ -29,14 +34,14 @@ var errHungUp = errors.New("device has vanished")
 
 // read delivers payloads until the device fails. It also reads the modem
 // lines, in wakeups that the peer's frames cause, and by a deadline only when
-// there are none. It reads what is there at once: a UART hands a frame on in
-// pieces, but the four more wakeups of a frame at 115200 baud were measured to
-// cost about what one timer costs, and a timer to gather them would be late.
+// there are none. A UART hands a frame on in pieces: after the first the reader
+// rests for as long as the line needs for what is missing of the shortest
+// frame, and so is not late for the end of any.
 func (p *Port) read(dev *device, receive func([]byte)) error {
-	buf := make([]byte, readSize)
 	in := intake{port: p, receive: receive, fresh: p.fresh.Load(), deframer: p.cfg.NewDeframer()}
 	emit := in.emit // made once: a method value allocates
 	eye := p.newEye(dev)
+	buf := make([]byte, readSize)
 	for {
 		if eye.look(time.Now()) {
 			dev.in.SetDeadline(eye.deadline())
@@ -44,6 +49,9 @@ func (p *Port) read(dev *device, receive func([]byte)) error {
 		n, err := dev.in.Read(buf)
 		if n > 0 {
 			in.take(buf[:n], emit)
+			if d := in.missing(); d >= restMin {
+				dev.in.Rest(d)
+			}
 		}
 		switch {
 		case err == nil, errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, unix.EINTR):
@@ -67,17 +75,42 @@ type intake struct {
 	deframer Deframer
 	fresh    uint64 // flushes seen
 	errors   uint64 // errors of this deframer that are already counted
+	frame    []byte // scratch
+	begun    int    // bytes read after the last frame
+	shortest int    // length of the shortest frame so far; 0: none came yet
+}
+
+// missing returns how long the line needs for the rest of a frame that has
+// begun, if it is one of the shortest.
+func (in *intake) missing() time.Duration {
+	if in.begun == 0 || in.begun >= in.shortest {
+		return 0
+	}
+	return time.Duration(in.shortest-in.begun) * bitsPerByte * time.Second / time.Duration(in.port.cfg.Baud)
+}
+
+// count takes note of a frame's end. How long it was on the line follows from
+// its payload.
+func (in *intake) count(payload []byte) {
+	in.frame = in.port.cfg.Frame(in.frame[:0], payload)
+	n := len(in.frame)
+	in.begun = max(0, in.begun-n)
+	if in.shortest == 0 || n < in.shortest {
+		in.shortest = n
+	}
 }
 
 func (in *intake) take(b []byte, emit func([]byte)) {
 	if now := in.port.fresh.Load(); now != in.fresh {
-		in.fresh, in.errors = now, 0
+		in.fresh, in.errors, in.begun = now, 0, 0
 		in.deframer = in.port.cfg.NewDeframer()
 	}
 	in.port.meter.Read(len(b))
+	in.begun += len(b)
 	in.deframer.Write(b, emit)
 	if c, ok := in.deframer.(interface{ Errors() uint64 }); ok {
 		if now := c.Errors(); now != in.errors {
+			in.begun = 0 // it began within a frame, or lost a part of one
 			in.port.meter.Refused(now - in.errors)
 			in.errors = now
 		}
@@ -89,14 +122,14 @@ func (in *intake) emit(payload []byte) {
 		in.port.meter.Refused(1)
 		return
 	}
+	in.count(payload)
 	in.port.meter.Received()
 	in.receive(payload)
 }
 
 // write sends queued frames until the device fails, and what is queued then
 // once more: a goodbye is worth the try.
-func (p *Port) write(dev *device) {
-	out := outlet{port: p, dev: dev, frame: make([]byte, 0, 2*p.cfg.MaxFrame+16)}
+func (p *Port) write(dev *device, out *outlet) {
 	for {
 		select {
 		case <-p.wake:
@@ -113,12 +146,14 @@ func (p *Port) write(dev *device) {
 	}
 }
 
-// An outlet puts frames on the line. A frame that the tty took only in part is
+// An outlet puts frames on the line. It belongs to the writer while busy, and
+// to Send while not; see [Port.take]. A frame that the tty took only in part is
 // finished before the next one, so that the peer can find its end.
 type outlet struct {
 	port  *Port
 	dev   *device
 	frame []byte
+	busy  bool   // the writer has it
 	tail  []byte // rest of a frame that the tty took only in part
 	whole int    // length of that frame
 }
@@ -136,6 +171,11 @@ func (o *outlet) empty() error {
 		}
 	}
 	return nil
+}
+
+// free says whether a frame of n bytes may go out without any wait.
+func (o *outlet) free(n int) bool {
+	return !o.busy && len(o.tail) == 0 && o.dev.queued() <= n
 }
 
 // put sends one frame or drops it; an error means that the device is gone.
@@ -187,7 +227,7 @@ func (o *outlet) room(n int) bool {
 
 // write writes to the tty without blocking. A tty that is full takes nothing.
 func (o *outlet) write(b []byte) (int, error) {
-	n, err := o.dev.port.Write(b)
+	n, err := link.QuickWrite(uintptr(o.dev.fd), b)
 	if err == nil || errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
 		return n, nil
 	}

@@ -176,7 +176,7 @@ func (d *device) cause() error {
 // queued returns how many bytes the tty has not sent yet. A device that cannot
 // tell counts as empty; its writes are non-blocking all the same.
 func (d *device) queued() int {
-	n, err := unix.IoctlGetInt(d.fd, unix.TIOCOUTQ)
+	n, err := link.QuickGetInt(uintptr(d.fd), unix.TIOCOUTQ)
 	if err != nil {
 		return 0
 	}

@@ -65,6 +65,7 @@ type Port struct {
 
 	mu    sync.Mutex
 	dev   *device // nil while closed
+	out   *outlet // of the newest device
 	queue [queueDepth][]byte
 	head  int // oldest frame in queue
 	count int // frames in queue
@@ -110,16 +111,17 @@ func (p *Port) Name() string { return "serial " + p.cfg.Device }
 // they are on the line, with their framing.
 func (p *Port) Stats() link.Stats { return p.meter.Stats() }
 
-// Send frames payload and hands it to the writer. It never blocks: if the
-// writer is more than a few frames behind, the oldest frame is dropped.
+// Send frames payload and writes it at once if the line has room and nothing
+// waits; otherwise it hands it to the writer. It never blocks: if the writer
+// is more than a few frames behind, the oldest frame is dropped.
 func (p *Port) Send(payload []byte) error {
 	if len(payload) > p.cfg.MaxFrame {
 		p.meter.Dropped()
 		return link.ErrTooLong
 	}
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.dev == nil {
-		p.mu.Unlock()
 		p.meter.Dropped()
 		return link.ErrDown
 	}
@@ -130,8 +132,14 @@ func (p *Port) Send(payload []byte) error {
 	}
 	slot := &p.queue[(p.head+p.count)%queueDepth]
 	*slot = p.cfg.Frame((*slot)[:0], payload)
+	if p.count == 0 && p.out.free(len(*slot)) {
+		if err := p.out.put(*slot); err != nil {
+			p.dev.fail(err)
+			return link.ErrDown
+		}
+		return nil
+	}
 	p.count++
-	p.mu.Unlock()
 	select {
 	case p.wake <- struct{}{}:
 	default: // the writer has not yet seen the last call
@@ -139,10 +147,12 @@ func (p *Port) Send(payload []byte) error {
 	return nil
 }
 
-// take appends the oldest queued frame to dst.
+// take appends the oldest queued frame to dst. The outlet belongs to the
+// writer from then on, until it finds the queue empty.
 func (p *Port) take(dst []byte) ([]byte, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.out.busy = p.count > 0
 	if p.count == 0 {
 		return dst, false
 	}
@@ -178,12 +188,12 @@ func (p *Port) serve(ctx context.Context, dev *device, receive func([]byte)) err
 	p.cable.reset()
 	p.meter.Opened()
 	p.meter.Up()
-	p.attach(dev)
+	out := p.attach(dev)
 	stop := context.AfterFunc(ctx, func() { dev.fail(ctx.Err()) })
 	defer stop()
 
 	var writer sync.WaitGroup
-	writer.Go(func() { p.write(dev) })
+	writer.Go(func() { p.write(dev, out) })
 	dev.fail(p.read(dev, receive)) // also sends the writer home
 	p.attach(nil)
 	writer.Wait()
@@ -193,13 +203,15 @@ func (p *Port) serve(ctx context.Context, dev *device, receive func([]byte)) err
 }
 
 // attach makes dev the device that Send may queue for; nil stops that.
-func (p *Port) attach(dev *device) {
+func (p *Port) attach(dev *device) *outlet {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.dev = dev
 	if dev != nil {
 		p.head, p.count = 0, 0
+		p.out = &outlet{port: p, dev: dev, frame: make([]byte, 0, 2*p.cfg.MaxFrame+16)}
 	}
+	return p.out
 }
 
 // Flush drops what the kernel has received and nobody has read yet, and the

@@ -489,7 +489,7 @@ func TestTheOldestFrameIsDroppedWhenTheWriterIsBehind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.attach(&device{}) // open, but nobody writes
+	p.attach(&device{}).busy = true // open, and the writer stands still
 	for i := range queueDepth + 3 {
 		if err := p.Send([]byte{byte(i)}); err != nil {
 			t.Fatal(err)

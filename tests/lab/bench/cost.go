@@ -47,12 +47,12 @@ func costs(ctx context.Context, b *bench, r row) {
 
 // A meter is what was counted of a node so far.
 type meter struct {
-	usage             lab.Usage
-	ha, lan, serialTx uint64
-	at                time.Time
+	usage   lab.Usage
+	ha, lan uint64
+	at      time.Time
 }
 
-func read(s system, n *lab.Node) (meter, error) {
+func read(n *lab.Node) (meter, error) {
 	var m meter
 	var err error
 	if m.usage, err = n.Usage(); err != nil {
@@ -98,17 +98,20 @@ func costOf(ctx context.Context, b *bench, m maker, s system) error {
 	pause(ctx, time.Second)
 	var first [2]meter
 	for i, n := range nodes {
-		if first[i], err = read(s, n); err != nil {
+		if first[i], err = read(n); err != nil {
 			return err
 		}
 	}
 	pause(ctx, b.scale(time.Minute))
 	for i, n := range nodes {
-		last, err := read(s, n)
+		last, err := read(n)
 		if err != nil {
 			return err
 		}
 		secs := last.at.Sub(first[i].at).Seconds()
+		if err := stood(secs, b.scale(time.Minute)); err != nil {
+			return err
+		}
 		c := cost{
 			System: m.name, Node: []string{"owner", "standby"}[i], Processes: last.usage.Processes,
 			PssMB:    float64(last.usage.Pss) / (1 << 20),
@@ -121,6 +124,15 @@ func costOf(ctx context.Context, b *bench, m maker, s system) error {
 		if ctx.Err() == nil {
 			b.result.addCost(c)
 		}
+	}
+	return nil
+}
+
+// stood tells a machine that stood still from one that was measured: what was
+// to last so long took much longer.
+func stood(secs float64, planned time.Duration) error {
+	if secs > planned.Seconds()*1.1+1 {
+		return fmt.Errorf("measure for %s: it took %.1f s, the machine stood still", planned, secs)
 	}
 	return nil
 }
@@ -172,6 +184,9 @@ func busyOf(ctx context.Context, b *bench, r row) error {
 	pause(ctx, during)
 	loops.Stop()
 	out := busyness{System: r.maker.name, Seconds: time.Since(v.at).Seconds()}
+	if err := stood(out.Seconds, during); err != nil {
+		return err
+	}
 	report := v.probe.ServedWithin(prompt, v.t0, v.probe.Now()-answered)
 	both, _ := v.who.BothActive(v.o0, v.who.Now())
 	out.Both, out.Outage, out.Late, out.Lost = ms(both), ms(report.Outage), ms(report.Late), report.Lost

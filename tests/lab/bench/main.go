@@ -114,6 +114,7 @@ func (b *bench) inside() int {
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(memoryMost)
 	runtime.GOMAXPROCS(runtime.NumCPU() + 8)
+	lab.StayOutside()
 
 	rows := b.rows()
 	b.result.Machine = machine()

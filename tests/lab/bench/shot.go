@@ -15,7 +15,7 @@ const (
 	warmup   = 200 * time.Millisecond  // of the probers, before the fault
 	answered = 30 * time.Millisecond   // a probe younger than that may still be on its way
 	sharp    = 2 * time.Millisecond    // a prober that is not later than that is on time
-	prompt   = 10 * time.Millisecond   // an answer that takes longer counts as none
+	prompt   = 3 * time.Millisecond    // an answer that takes longer counts as none
 	after    = 150 * time.Millisecond  // watched on, when the fault is over
 	healed   = 1500 * time.Millisecond // watched after a heal
 	healMost = 45 * time.Second        // longest wait for a client that is still cut off after a heal
@@ -30,7 +30,7 @@ type shot struct {
 	Unsure   bool    `json:"unsure,omitempty"` // the outage is not longer than the prober was late
 	Both     float64 `json:"both_active_ms"`   // two boxes answered the same question
 	AskLate  float64 `json:"asker_late_ms"`    // longest time in which two owners could have gone unseen
-	Missed   int     `json:"lost_or_late"`     // probes not answered within 10 ms
+	Missed   int     `json:"lost_or_late"`     // probes not answered promptly
 	Lost     int     `json:"lost"`             // probes that were never answered
 	Lost10   int     `json:"lost_at_10ms"`     // probes lost of those sent every 10 ms
 	Dark     float64 `json:"old_owner_dark_ms"`

@@ -185,7 +185,8 @@ func (r *result) print(w io.Writer) bool {
 
 const faultNotes = `
 All times in ms, median / max. *Outage*: the longest time in which a client that pings the first address every
-millisecond, through its own kernel's neighbour cache, was not served within 10 ms; 0: every probe was. *Both*: the sum of the
+millisecond, through its own kernel's neighbour cache, was not served within 3 ms; 0: every probe was (a
+later answer counts as none: an old owner that forwards holds packets until the new one answers its ARP). *Both*: the sum of the
 milliseconds in which two boxes answered the same ARP question (one a millisecond). *Old dark*: the last answer of the old
 owner; *new serves*: the first of the new one; both from the moment of the fault. *Last VIP*: when the new owner had
 answered an ARP request for the last of all addresses; the sweep asks for 10 not yet moved addresses a millisecond and at
