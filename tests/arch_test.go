@@ -104,7 +104,7 @@ var confined = map[string][]string{
 	"net/http":      {},
 	"text/template": {}, // these two look methods up by name, and
 	"html/template": {}, // with that the linker keeps every method of every type
-	"unsafe":        {"vip/gate", "vip/kernel", "vip/announce", "agent/link/serial", "agent/link/mcast", "agent/control", "agent"},
+	"unsafe":        {"vip/gate", "vip/kernel", "vip/announce", "agent/link", "agent/link/serial", "agent/link/mcast", "agent/control", "agent"},
 }
 
 // topLevel is everything that may stand beside main.go.
