@@ -123,38 +123,33 @@ func (l *Loop) translate(m *wire.Message, index int) pair.Heard {
 	return h
 }
 
+// kinds pairs what the machine says with its frame.
+var kinds = [...]struct {
+	machine pair.Kind
+	frame   wire.Kind
+}{
+	{pair.Claim, wire.Claim},
+	{pair.Grant, wire.Grant},
+	{pair.Release, wire.Release},
+	{pair.Released, wire.Released},
+	{pair.Goodbye, wire.Goodbye},
+	{pair.FenceNotice, wire.FenceNotice},
+}
+
 func kindFromWire(k wire.Kind) pair.Kind {
-	switch k {
-	case wire.Claim:
-		return pair.Claim
-	case wire.Grant:
-		return pair.Grant
-	case wire.Release:
-		return pair.Release
-	case wire.Released:
-		return pair.Released
-	case wire.Goodbye:
-		return pair.Goodbye
-	case wire.FenceNotice:
-		return pair.FenceNotice
+	for _, c := range kinds {
+		if c.frame == k {
+			return c.machine
+		}
 	}
 	return pair.Beat
 }
 
 func kindToWire(k pair.Kind) wire.Kind {
-	switch k {
-	case pair.Claim:
-		return wire.Claim
-	case pair.Grant:
-		return wire.Grant
-	case pair.Release:
-		return wire.Release
-	case pair.Released:
-		return wire.Released
-	case pair.Goodbye:
-		return wire.Goodbye
-	case pair.FenceNotice:
-		return wire.FenceNotice
+	for _, c := range kinds {
+		if c.machine == k {
+			return c.frame
+		}
 	}
 	return wire.Beat
 }

@@ -171,6 +171,7 @@ type end struct {
 	mu      sync.Mutex
 	changed sync.Cond
 	in      *link.Input // of the master; nil while vanished
+	held    *link.Input // the one that the relay reads
 	master  int
 	slave   int
 	closed  bool
@@ -209,7 +210,10 @@ func (e *end) vanish() {
 	_ = os.Remove(e.link)
 	_ = unix.Close(e.master)
 	_ = unix.Close(e.slave)
-	e.in.Interrupt() // its reader closes it, and with it the pty
+	e.in.Interrupt()
+	if e.held != e.in { // else its reader closes it, and with it the pty
+		e.in.Close()
+	}
 	e.in = nil
 }
 
@@ -222,20 +226,19 @@ func (e *end) close() {
 }
 
 // wait returns the master, when there is one; nil means that the end is closed.
-func (e *end) wait() *link.Input {
+// It closes the one that the caller had before, if that has vanished: only then
+// the pty hangs up.
+func (e *end) wait(had *link.Input) *link.Input {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if had != nil && had != e.in {
+		had.Close()
+	}
 	for e.in == nil && !e.closed {
 		e.changed.Wait()
 	}
+	e.held = e.in
 	return e.in
-}
-
-// has says whether in still belongs to this end.
-func (e *end) has(in *link.Input) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.in == in
 }
 
 // write puts bytes into the tty's input without waiting, and returns how many
@@ -332,18 +335,16 @@ func (l *lane) settings() (baud int, ok bool) {
 func (l *lane) run() {
 	var buf [unpaced]byte
 	var due time.Time // when the line is free
+	var master *link.Input
 	for {
 		baud, ok := l.settings()
-		master := l.from.wait()
+		master = l.from.wait(master)
 		if !ok || master == nil {
 			return
 		}
 		n, err := master.Read(buf[:chunk(baud)])
 		if err != nil {
 			time.Sleep(rest) // vanished, or nobody has the slave open
-			if !l.from.has(master) {
-				master.Close()
-			}
 			continue
 		}
 		if baud, ok = l.settings(); !ok { // it may have been stalled meanwhile
