@@ -33,6 +33,8 @@ func (s *space) capture() (stop func() [][]byte) {
 		index := s.link("eth0").Attrs().Index
 		fd, _ = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, int(bigEndian(unix.ETH_P_ALL)))
 		if fd >= 0 {
+			// Thousands of frames may come before a busy machine reads one.
+			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 16<<20)
 			_ = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_ALL), Ifindex: index})
 		}
 	})
