@@ -25,8 +25,9 @@ lint:
 	$(GO) vet -tags lite ./...
 	$(STATICCHECK) ./...
 
+# One package at a time: many of them measure the kernel's clocks.
 unit:
-	$(GO) test -count=1 . ./agent/... ./fence/... ./vip/...
+	$(GO) test -count=1 -p 1 . ./agent/... ./fence/... ./vip/...
 
 # The race detector needs cgo, and so a C compiler.
 race:
@@ -37,7 +38,7 @@ fuzz:
 
 # House rules, and both nodes on one machine.
 world:
-	$(GO) test -count=1 -timeout 30m ./tests/...
+	$(GO) test -count=1 -p 1 -timeout 30m ./tests/...
 
 # Every architecture, full and lite, within its budget.
 cross:

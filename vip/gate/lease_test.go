@@ -51,17 +51,18 @@ func eachHook(t *testing.T, f func(t *testing.T, old bool)) {
 func TestALeaseEndsByItselfAndAStaleRenewalCannotReviveIt(t *testing.T) {
 	eachHook(t, func(t *testing.T, old bool) {
 		alone(t)
-		cfg := loConfig(10*Tick(), time.Minute)
+		// Long against what a busy machine adds to a sleep.
+		cfg := loConfig(100*Tick(), time.Minute)
 		cfg.old = old
 		g := open(t, cfg)
 		held(t, g, 0, false)
 		grant(t, g, 0)
 		for range 4 { // past the end of the grant
-			time.Sleep(4 * Tick())
+			time.Sleep(30 * Tick())
 			must(t, g.Renew(0))
 		}
 		held(t, g, 0, true)
-		time.Sleep(12 * Tick())
+		time.Sleep(102 * Tick())
 		held(t, g, 0, false)
 		must(t, g.Turn())
 		refusal(t, g, g.Renew(0))
