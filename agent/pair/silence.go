@@ -29,12 +29,13 @@ type prober struct {
 
 // unarmedProbe is how long a probe lasts before a takeover of a node that is
 // not armed: the other one may be about to do the same. Two nodes that hear
-// each other on no link meet only on the LAN: each probe must see the other
-// one's gate, or the other one's probe (RFC 5227 section 2.1.1). Three probes
-// are sent in 40 ms and heard for 60. A probe that begins after the other one's
-// ended still sends its last at 100 ms of the other: by then that gate is open,
-// or must not open any more. An armed node has no such rival, and its probe
-// lasts Config.Probe.
+// each other on no link meet only on the LAN: a probe must see the other one's
+// gate, or the other one's probe (RFC 5227 section 2.1.1). Three probes are sent
+// in 40 ms and heard for 60. Of two that overlap at least the first hears the
+// other and yields, for one that hears a rival sends no more. A probe that
+// begins after the other one's ended still sends its last at 100 ms of the
+// other: by then that gate is open, or must not open any more. An armed node
+// has no such rival, and its probe lasts Config.Probe.
 const unarmedProbe = 60 * time.Millisecond
 
 // probeGrace is how old a finished probe may be when the gate opens; the grant
