@@ -242,7 +242,9 @@ func (a *agent) compose(ctx context.Context, how string, lease time.Duration) *l
 		o.Groups = append(o.Groups, a.composeGroup(i, t))
 	}
 	for i, l := range c.Links {
-		o.Links = append(o.Links, loop.Link{Name: l.Name, Type: l.Type, Dead: l.Dead, Path: a.paths[i]})
+		o.Links = append(o.Links, loop.Link{
+			Name: l.Name, Type: l.Type, Dead: l.Dead, Path: a.paths[i], Lazy: a.paths[i].attend != nil,
+		})
 	}
 	return loop.New(o)
 }

@@ -19,6 +19,7 @@ import (
 // path joins a link's driver with the opener that authenticates what it brings.
 type path struct {
 	link.Link
+	attend func(closely bool) // nil: it is always read closely
 	opener *wire.Opener
 
 	mu   sync.Mutex
@@ -67,7 +68,18 @@ func newPath(l config.Link, t config.Timing) (*path, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make link %q: %w", l.Name, err)
 	}
-	return &path{Link: driver}, nil
+	p := &path{Link: driver}
+	if a, ok := driver.(link.Attender); ok {
+		p.attend = a.Attend
+	}
+	return p, nil
+}
+
+// Attend says whether the link's own reader is to wait for it.
+func (p *path) Attend(closely bool) {
+	if p.attend != nil {
+		p.attend(closely)
+	}
 }
 
 // deframer counts what it refused in the form that the driver asks for.
@@ -77,7 +89,8 @@ type deframer struct{ wire.Deframer }
 func (d *deframer) Errors() uint64 { return d.CRCErrors + d.Overlong }
 
 // run reads until ctx ends. Frames are authenticated here, in the link's own
-// goroutine, so that a flood of garbage costs the loop nothing.
+// goroutine, so that a flood of garbage costs the loop little: what it drains
+// itself is bounded.
 func (p *path) run(ctx context.Context, id uint8, offer func(loop.Frame) bool) {
 	heard, _ := p.Link.(interface{ Heard() })
 	var f loop.Frame

@@ -39,16 +39,27 @@ type Link interface {
 	// ends. A payload is valid only during the callback, which must not block.
 	Run(ctx context.Context, receive func(payload []byte)) error
 
+	// Drain delivers, to Run's receive but in the caller's goroutine, what has
+	// arrived and was not read yet, without waiting for anything: whoever is
+	// about to judge a silence calls it first. It does nothing while the
+	// path is closed or its reader is at work, and stops after [DrainMost]
+	// reads: a flood must not keep the caller.
+	Drain()
+
 	// Stats returns the state and the counters of the path.
 	Stats() Stats
 }
 
-// A Flusher is a link that can throw away what the kernel has queued for it.
-// A process that was stopped calls Flush before it judges the peer, because
-// the queues replay what the peer said before the pause.
-type Flusher interface {
-	// Flush drops unread input. It does not touch what waits to be sent.
-	Flush() error
+// DrainMost bounds the reads of one Drain: twice what two beats of three
+// groups' orders put into a queue.
+const DrainMost = 16
+
+// An Attender is a link whose reader costs a thread that wakes up for each
+// piece of a frame.
+type Attender interface {
+	// Attend says how the link is to be read from now on: closely, by that
+	// reader, or else only when Drain is called. At first it is closely.
+	Attend(closely bool)
 }
 
 // A Liner is a link that can see modem lines of its cable.

@@ -226,6 +226,7 @@ func (l *Loop) watchLinks(now pair.Instant) {
 		l.aliveFrom = now
 	}
 	for _, p := range l.paths {
+		l.attend(now, p)
 		if s := p.Path.Lines(); s != p.lines {
 			p.lines = s
 			for _, g := range l.groups {
@@ -234,7 +235,7 @@ func (l *Loop) watchLinks(now pair.Instant) {
 		}
 		open, why := p.Path.Open()
 		hears := alive && l.peer.m.HearsLinks&(1<<p.id) != 0
-		s := p.judge(now, open, hears)
+		s := p.settled(now, p.judge(now, open, hears))
 		changed := s != p.state
 		if changed && (p.state != "" || s == linkUp) {
 			l.event(now, report.Event{Kind: "link", Seen: l.linkSeen(now, p, open, why), From: p.state, To: s, Done: p.Name})

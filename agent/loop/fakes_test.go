@@ -211,6 +211,8 @@ func (p *fakePath) Open() (bool, string) {
 	defer p.out.Unlock()
 	return p.closed == "", p.closed
 }
+func (p *fakePath) Drain()                {}
+func (p *fakePath) Attend(bool)           {}
 func (p *fakePath) Lines() pair.LineState { return pair.LinesUnknown }
 func (p *fakePath) View() PathView        { return PathView{} }
 

@@ -29,6 +29,7 @@ type peer struct {
 // heard takes one authentic frame.
 func (l *Loop) heard(now pair.Instant, f *Frame) {
 	m := &f.Message
+	f.At = min(f.At, now) // it may have come since this turn began
 	if m.Kind == wire.Hello {
 		l.hello(now, m)
 		return

@@ -26,9 +26,33 @@ func TestDeadLinkIsAnAlarmWhileTheOtherCarries(t *testing.T) {
 		}
 		a.paths[0].setCut(false)
 		b.paths[0].setCut(false)
-		time.Sleep(time.Second)
+		time.Sleep(calm / 2) // a link that comes and goes is not up
+		if s, _ := a.link(0); s == linkUp || !a.alarmed("link/link0") {
+			t.Errorf("link0 is %s at once after healing", s)
+		}
+		time.Sleep(calm)
 		if s, _ := a.link(0); s != linkUp || a.alarmed("link/link0") {
 			t.Errorf("link0 is %s after healing", s)
+		}
+	})
+}
+
+func TestALinkThatComesAndGoesIsOneAlarm(t *testing.T) {
+	bubble(t, setup{}, func(r *rig, a, b *node) {
+		raised := 0
+		for range 20 {
+			for _, cut := range []bool{true, false} {
+				was := a.alarmed("link/link0")
+				a.paths[0].setCut(cut)
+				b.paths[0].setCut(cut)
+				time.Sleep(600 * time.Millisecond)
+				if !was && a.alarmed("link/link0") {
+					raised++
+				}
+			}
+		}
+		if raised != 1 {
+			t.Errorf("%d alarms, want 1", raised)
 		}
 	})
 }

@@ -39,6 +39,11 @@ type Gate interface {
 // A Path carries frames to the peer without ever blocking.
 type Path interface {
 	Send(payload []byte) error
+	// Drain offers what has arrived to the loop, in the caller's goroutine.
+	Drain()
+	// Attend says whether the path is to be read as soon as something comes;
+	// else it may wait for Drain. Only a Lazy link is told.
+	Attend(closely bool)
 	Open() (open bool, why string)
 	Lines() pair.LineState // the peer's modem lines; unknown but for a full cable
 	View() PathView
@@ -121,6 +126,7 @@ type Link struct {
 	Name, Type string
 	Dead       time.Duration
 	Path       Path
+	Lazy       bool // it can be left to Drain
 }
 
 // Options compose a Loop.
@@ -309,6 +315,9 @@ func (l *Loop) turn(frame *Frame, fact Fact) {
 		now = l.o.Now() // the kernel may have been slow: that is a stall, too
 	}
 	l.noticeStall(now)
+	if frame == nil {
+		l.collect(now)
+	}
 	l.drain(now, frame, fact)
 	for _, g := range l.groups {
 		l.step(now, g, pair.Tick{})
@@ -370,6 +379,18 @@ func (l *Loop) noticeStall(now pair.Instant) {
 // suspendGap is how far CLOCK_BOOTTIME may run ahead of CLOCK_MONOTONIC before
 // the difference counts as a pause: the two are read a moment apart.
 const suspendGap = 50 * time.Millisecond
+
+// collect takes what has arrived and no reader has read: from a path that is
+// left to it, and from all when the peer is late, since a machine may be about
+// to judge its silence.
+func (l *Loop) collect(now pair.Instant) {
+	late := now.Since(l.peer.heardAt) > l.o.Beat+l.o.Beat/2
+	for _, p := range l.paths {
+		if late || p.Lazy && !p.closely {
+			p.Path.Drain()
+		}
+	}
+}
 
 func (l *Loop) drain(now pair.Instant, frame *Frame, fact Fact) {
 	if frame != nil {

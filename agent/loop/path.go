@@ -45,6 +45,44 @@ type path struct {
 	state   string
 	stateAt pair.Instant // since when
 	bad     bool         // an alarm says so
+	whole   pair.Instant // since when it is, though not yet called so; zero: it is not
+	closely bool         // a lazy path is read as soon as something comes
+}
+
+// A lazy path's reader costs wakeups. While another path brings the peer's
+// frames in time, a look at each beat is enough: orders come by the other one,
+// and one that falls silent is noticed after attendAfter beats. Round trips are
+// true only where both ends read closely, so both do from time to time, in step
+// by the counters that both know.
+const (
+	attendAfter = 2
+	sampleEvery = 256
+	sampleLasts = 12
+	sampleFrom  = 4 // both have begun by then
+)
+
+func sampling(counter uint32) bool { return counter%sampleEvery < sampleLasts }
+
+// sampled says whether the peer read this node's frame closely.
+func sampled(counter uint32) bool { return sampling(counter) && counter%sampleEvery >= sampleFrom }
+
+// attend tells a lazy path how it is to be read.
+func (l *Loop) attend(now pair.Instant, p *path) {
+	if !p.Lazy {
+		return
+	}
+	p.closely = !l.brought(now) || sampling(l.sent.last) || sampling(l.peer.counter)
+	p.Path.Attend(p.closely)
+}
+
+// brought says whether a path that is not lazy brings the peer's frames.
+func (l *Loop) brought(now pair.Instant) bool {
+	for _, p := range l.paths {
+		if !p.Lazy && p.heardAt != 0 && p.session == l.session && now.Since(p.heardAt) <= attendAfter*l.o.Beat {
+			return true
+		}
+	}
+	return false
 }
 
 // heard takes the arrival of a frame on this path.
@@ -52,7 +90,7 @@ func (p *path) heard(at pair.Instant, m *wire.Message, sent *echoRing) {
 	if p.session != m.Session {
 		*p = path{
 			Link: p.Link, id: p.id, session: m.Session, firstAt: at, started: m.Counter,
-			lines: p.lines, why: p.why, state: p.state, stateAt: p.stateAt, bad: p.bad,
+			lines: p.lines, why: p.why, state: p.state, stateAt: p.stateAt, bad: p.bad, whole: p.whole, closely: p.closely,
 		}
 	}
 	if at.Since(p.heardAt) > p.Dead {
@@ -60,7 +98,7 @@ func (p *path) heard(at pair.Instant, m *wire.Message, sent *echoRing) {
 	}
 	p.heardAt = max(p.heardAt, at)
 	p.count(m.Counter)
-	if s := sent.at(m.LinkEcho); s != 0 {
+	if s := sent.at(m.LinkEcho); s != 0 && (!p.Lazy || p.closely && sampled(m.LinkEcho)) {
 		if trip := at.Since(s) - m.LinkEchoAge; trip > 0 {
 			p.smooth(trip)
 		}
@@ -124,6 +162,26 @@ func (p path) loss(now pair.Instant, newest uint32) float64 {
 // fresh says whether the peer was heard here within the link's patience.
 func (p *path) fresh(now pair.Instant) bool {
 	return p.heardAt != 0 && now.Since(p.heardAt) <= p.Dead
+}
+
+// calm is how long a path that had failed must be whole before it is called up
+// again: one that comes and goes is one trouble and not a hundred.
+const calm = time.Second
+
+// settled holds back the word that a path that had failed is up.
+func (p *path) settled(now pair.Instant, s string) string {
+	failed := p.state == linkDown || p.state == linkOneWayIn || p.state == linkOneWayOut
+	switch {
+	case s != linkUp || !failed || !p.bad:
+		p.whole = 0
+		return s
+	case p.whole == 0:
+		p.whole = now
+	}
+	if now.Since(p.whole) < calm {
+		return p.state
+	}
+	return s
 }
 
 // judge names the state of the path.

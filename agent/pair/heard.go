@@ -352,7 +352,9 @@ func (m *Machine) peerLine() string {
 func (m *Machine) judgeContact() {
 	p := &m.peer
 	silent := m.silence() > m.cfg.Dead
-	m.alarm(alarmSilent, silent && (p.known || m.silence() > m.cfg.Init), "nothing heard for "+ms(m.silence()))
+	if silent = silent && (p.known || m.silence() > m.cfg.Init); silent != m.alarmed(alarmSilent) { // no text for nothing, at each beat
+		m.alarm(alarmSilent, silent, "nothing heard for "+ms(m.silence()))
+	}
 	m.alarm(alarmOneWay, m.deafFor() > m.cfg.Dead, "the peer is heard but does not hear this node")
 	if !m.twoWay() {
 		p.idleFrom = 0

@@ -140,7 +140,7 @@ func Burn(cores int, limit time.Duration) (*Burner, error) {
 	b := &Burner{}
 	for core := range cores {
 		cmd := exec.Command("/bin/sh", "-c", fmt.Sprintf("ulimit -t %d; while :; do :; done", int(limit.Seconds())+1))
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // a program of the box, not of the lab
 		if err := cmd.Start(); err != nil {
 			b.Stop()
 			return nil, fmt.Errorf("start busy loop: %w", err)

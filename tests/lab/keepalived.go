@@ -58,7 +58,7 @@ func (n *Node) RunKeepalived(k Keepalived) error {
 	}
 	cmd := exec.Command("/bin/sh", "-c", fmt.Sprintf("rm -f %[1]s/run/*.pid; mount --bind %[1]s/run /run && exec keepalived -n -l -f %[2]s", n.dir, conf))
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Setsid: true}
 	if err := n.Space.Start(cmd); err != nil {
 		return fmt.Errorf("start keepalived of %s: %w", n.Name, err)
 	}

@@ -180,7 +180,7 @@ func (n *Node) Run() error {
 		n.dir, n.lab.Dir, n.lab.Binary, n.Name, n.lab.LogLevel)
 	cmd := exec.Command("/bin/sh", "-c", script)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Setsid: true} // as an init does
 	if err := n.Space.Start(cmd); err != nil {
 		return fmt.Errorf("start agent of %s: %w", n.Name, err)
 	}

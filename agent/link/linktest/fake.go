@@ -22,23 +22,25 @@ type Fake struct {
 	peer  *Fake
 	wake  chan struct{} // something for Run to do
 
-	mu     sync.Mutex
-	queue  [][]byte // frames for this end
-	ready  int      // frames of queue that Run may deliver now
-	hold   bool     // frames for this end wait for Deliver
-	cut    bool     // frames for this end are lost
-	drop   func(n uint64, payload []byte) bool
-	seen   uint64 // frames offered to drop
-	fail   error  // of Send
-	state  link.LineState
-	class  link.CableClass
-	heards uint64
+	in sync.Mutex // held by whoever delivers
+
+	mu      sync.Mutex
+	receive func([]byte)
+	queue   [][]byte // frames for this end
+	ready   int      // frames of queue that Run may deliver now
+	hold    bool     // frames for this end wait for Deliver
+	cut     bool     // frames for this end are lost
+	drop    func(n uint64, payload []byte) bool
+	seen    uint64 // frames offered to drop
+	fail    error  // of Send
+	state   link.LineState
+	class   link.CableClass
+	heards  uint64
 }
 
 var (
-	_ link.Link    = (*Fake)(nil)
-	_ link.Flusher = (*Fake)(nil)
-	_ link.Liner   = (*Fake)(nil)
+	_ link.Link  = (*Fake)(nil)
+	_ link.Liner = (*Fake)(nil)
 )
 
 // NewPair returns the two ends of a link in memory. It works inside a synctest
@@ -107,16 +109,14 @@ func (f *Fake) Run(ctx context.Context, receive func(payload []byte)) error {
 	f.meter.Started()
 	f.meter.Opened()
 	f.mu.Lock()
+	f.receive = receive
 	if f.fail == nil {
 		f.meter.Up()
 	}
 	f.mu.Unlock()
 	defer f.meter.Down(nil)
 	for {
-		for payload := f.next(); payload != nil; payload = f.next() {
-			f.meter.Read(len(payload))
-			f.meter.Received()
-			receive(payload)
+		for f.deliver(receive) {
 			if ctx.Err() != nil {
 				return nil
 			}
@@ -125,6 +125,32 @@ func (f *Fake) Run(ctx context.Context, receive func(payload []byte)) error {
 		case <-f.wake:
 		case <-ctx.Done():
 			return nil
+		}
+	}
+}
+
+// deliver hands on one frame.
+func (f *Fake) deliver(receive func([]byte)) bool {
+	f.in.Lock()
+	defer f.in.Unlock()
+	payload := f.next()
+	if payload == nil {
+		return false
+	}
+	f.meter.Read(len(payload))
+	f.meter.Received()
+	receive(payload)
+	return true
+}
+
+// Drain delivers in the caller's goroutine what Run would.
+func (f *Fake) Drain() {
+	f.mu.Lock()
+	receive := f.receive
+	f.mu.Unlock()
+	for range link.DrainMost {
+		if receive == nil || !f.deliver(receive) {
+			return
 		}
 	}
 }
@@ -226,15 +252,6 @@ func (f *Fake) SetError(err error) {
 		return
 	}
 	f.meter.Up()
-}
-
-// Flush drops the frames that wait for this end.
-func (f *Fake) Flush() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.meter.Refused(uint64(len(f.queue)))
-	f.queue, f.ready = nil, 0
-	return nil
 }
 
 // SetLines sets what Lines returns.

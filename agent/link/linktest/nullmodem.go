@@ -342,7 +342,14 @@ func (l *lane) run() {
 		if !ok || master == nil {
 			return
 		}
-		n, err := master.Read(buf[:chunk(baud)])
+		events, err := master.Wait(time.Time{})
+		n := 0
+		if err == nil {
+			n, err = master.Take(buf[:chunk(baud)], events)
+		}
+		if n == 0 && err == nil {
+			continue
+		}
 		if err != nil {
 			time.Sleep(rest) // vanished, or nobody has the slave open
 			continue

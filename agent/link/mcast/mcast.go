@@ -29,10 +29,6 @@ const (
 	// the one that the socket is bound to, and whether it has carrier.
 	checkEvery = time.Second
 
-	// flushMax bounds how many datagrams one Flush throws away; the receive
-	// buffer holds far fewer.
-	flushMax = 256
-
 	// yieldAfter is how many datagrams in a row are read before others have
 	// their turn: the quick calls hide a flood from Go's scheduler, which
 	// would not end the reader's time slice.
@@ -56,13 +52,14 @@ type Path struct {
 	name  string
 	meter link.Meter
 	sock  atomic.Pointer[socket] // nil while closed
-	mu    sync.Mutex             // held by whoever uses the socket beside its reader
+	mu    sync.Mutex             // held by whoever sends
+
+	in      sync.Mutex // held by whoever reads
+	buf     []byte     // one byte more than a frame, to notice what is too long
+	receive func([]byte)
 }
 
-var (
-	_ link.Link    = (*Path)(nil)
-	_ link.Flusher = (*Path)(nil)
-)
+var _ link.Link = (*Path)(nil)
 
 // New checks cfg and returns a path that opens its socket when Run is called.
 func New(cfg Config) (*Path, error) {
@@ -73,7 +70,7 @@ func New(cfg Config) (*Path, error) {
 		cfg.MaxFrame = link.MaxPayload
 	}
 	cfg.Group, cfg.Local, cfg.Remote = cfg.Group.Unmap().WithZone(""), cfg.Local.Unmap().WithZone(""), cfg.Remote.Unmap().WithZone("")
-	p := &Path{cfg: cfg}
+	p := &Path{cfg: cfg, buf: make([]byte, cfg.MaxFrame+1)}
 	to := netip.AddrPortFrom(cfg.target(), cfg.Port)
 	if cfg.Group.IsValid() {
 		p.name = fmt.Sprintf("multicast %s %s", cfg.Interface, to)
@@ -173,12 +170,13 @@ func isStale(err error) bool {
 // only when ctx ends.
 func (p *Path) Run(ctx context.Context, receive func(payload []byte)) error {
 	p.meter.Started()
+	p.receive = receive
 	var backoff link.Backoff
 	for ctx.Err() == nil {
 		s, err := openSocket(&p.cfg)
 		if err == nil {
 			opened := time.Now()
-			err = p.serve(ctx, s, receive)
+			err = p.serve(ctx, s)
 			backoff.Lasted(time.Since(opened))
 		}
 		p.meter.Down(err)
@@ -194,16 +192,18 @@ func (p *Path) Run(ctx context.Context, receive func(payload []byte)) error {
 }
 
 // serve receives from an open socket until it is stale or ctx ends.
-func (p *Path) serve(ctx context.Context, s *socket, receive func([]byte)) error {
+func (p *Path) serve(ctx context.Context, s *socket) error {
 	p.meter.Opened()
 	p.sock.Store(s)
 	stop := context.AfterFunc(ctx, func() { s.fail(ctx.Err()) })
 	defer stop()
-	err := p.read(s, receive)
+	err := p.read(s)
 	s.fail(err)
 	p.sock.Store(nil)
-	p.mu.Lock() // a Send may be under way
+	p.mu.Lock() // a Send may be under way, or a Drain
+	p.in.Lock()
 	s.close()
+	p.in.Unlock()
 	p.mu.Unlock()
 	return s.cause()
 }
@@ -215,10 +215,16 @@ var errCarrier = errors.New("interface came up")
 // read delivers payloads, and looks at the interface once every checkEvery: when
 // a datagram has come, so that a talking peer costs no wakeups of their own, or
 // a little later by a deadline.
-func (p *Path) read(s *socket, receive func([]byte)) error {
-	buf := make([]byte, p.cfg.MaxFrame+1) // one more, to notice what is too long
+func (p *Path) read(s *socket) error {
 	if err := p.watch(s, true); err != nil {
 		return err
+	}
+	var failed error
+	listen := func(uintptr) bool {
+		p.in.Lock()
+		defer p.in.Unlock()
+		failed = p.take(s)
+		return !errors.Is(failed, unix.EAGAIN)
 	}
 	for turn := 1; ; turn++ {
 		if turn%yieldAfter == 0 {
@@ -229,24 +235,53 @@ func (p *Path) read(s *socket, receive func([]byte)) error {
 				return err
 			}
 		}
-		n, err := s.receive(buf)
-		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded):
-		case errors.Is(err, errForeign):
-			p.meter.Read(n)
-			p.meter.Refused(1)
-		case errors.Is(err, unix.ECONNREFUSED):
-			// Unicast: the peer's kernel lives, its agent does not listen.
-		case err != nil:
+		err := s.ear.Listen(listen)
+		if err == nil {
+			err = failed
+		}
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			return fmt.Errorf("receive: %w", err)
-		default:
-			p.meter.Read(n)
-			if n > p.cfg.MaxFrame {
-				p.meter.Refused(1)
-				continue
-			}
-			p.meter.Received()
-			receive(buf[:n])
+		}
+	}
+}
+
+// take reads one datagram, if there is one, and delivers its payload. An error
+// is EAGAIN or the end of the socket. The caller holds in.
+func (p *Path) take(s *socket) error {
+	n, err := s.receive(p.buf)
+	switch {
+	case errors.Is(err, errForeign):
+		p.meter.Read(n)
+		p.meter.Refused(1)
+	case errors.Is(err, unix.ECONNREFUSED):
+		// Unicast: the peer's kernel lives, its agent does not listen.
+	case err != nil:
+		return err
+	case n > p.cfg.MaxFrame:
+		p.meter.Read(n)
+		p.meter.Refused(1)
+	default:
+		p.meter.Read(n)
+		p.meter.Received()
+		p.receive(p.buf[:n])
+	}
+	return nil
+}
+
+// Drain delivers the datagrams that the kernel has received and nobody has
+// read.
+func (p *Path) Drain() {
+	if !p.in.TryLock() {
+		return
+	}
+	defer p.in.Unlock()
+	s := p.sock.Load()
+	if s == nil || s.fd < 0 {
+		return
+	}
+	for range link.DrainMost {
+		if p.take(s) != nil {
+			return // what is more than EAGAIN the reader finds, too
 		}
 	}
 }
@@ -268,20 +303,4 @@ func (p *Path) watch(s *socket, first bool) error {
 	}
 	s.up, s.looked = up, time.Now()
 	return s.ear.Deadline(s.looked.Add(checkEvery + checkEvery/4))
-}
-
-// Flush drops the datagrams that the kernel has received and nobody has read.
-func (p *Path) Flush() error {
-	s := p.sock.Load()
-	if s == nil {
-		return fmt.Errorf("flush %s: %w", p.name, link.ErrDown)
-	}
-	p.mu.Lock()
-	n, err := s.discard(flushMax)
-	p.mu.Unlock()
-	p.meter.Refused(uint64(n))
-	if err != nil {
-		return fmt.Errorf("flush %s: %w", p.name, err)
-	}
-	return nil
 }

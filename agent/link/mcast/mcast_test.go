@@ -1,7 +1,6 @@
 package mcast
 
 import (
-	"context"
 	"errors"
 	"net/netip"
 	"strings"
@@ -245,7 +244,9 @@ func TestSendDoesNotBlockWhenTheDeviceTakesNothing(t *testing.T) {
 	}
 }
 
-func TestFlushDropsWhatTheKernelHasQueued(t *testing.T) {
+// A loop that was stopped must hear what waits before it judges a silence, and
+// cannot wait for a reader that has not run since either.
+func TestDrainDeliversWhatWaitsInTheCallersGoroutine(t *testing.T) {
 	w := newWorld(t)
 	w.plug(device)
 	w.addresses(device)
@@ -253,39 +254,36 @@ func TestFlushDropsWhatTheKernelHasQueued(t *testing.T) {
 	a := w.start(0, cfg[0])
 	p, err := New(cfg[1])
 	w.must(err)
-	blocked, release := make(chan struct{}), make(chan struct{})
-	got := make(chan string, 1000)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		w.inside(1, func() {
-			first := true
-			_ = p.Run(ctx, func(b []byte) {
-				if first { // stands for a process that was stopped here
-					first = false
-					close(blocked)
-					<-release
-				}
-				got <- string(b)
-			})
-		})
-	}()
-	defer func() { cancel(); <-done }()
-	eventually(t, "both up", func() bool { return p.Stats().Up && a.Stats().Up })
-	w.must(a.Send([]byte("first")))
-	<-blocked
-	for range 1000 {
-		_ = a.Send([]byte("stale")) // more than the buffer holds
+	p.Drain() // closed: nothing
+	s := make(chan *socket)
+	w.inside(1, func() {
+		opened, err := openSocket(&p.cfg)
+		w.must(err)
+		go func() { s <- opened }()
+	})
+	sock := <-s
+	defer sock.close()
+	var got []string
+	p.receive = func(b []byte) { got = append(got, string(b)) }
+	p.sock.Store(sock) // an open path whose reader never runs
+	eventually(t, "up", func() bool { return a.Stats().Up })
+	for i := range link.DrainMost + 3 {
+		w.must(a.Send([]byte{byte('a' + i)}))
 	}
-	w.must(p.Flush())
-	if n := p.Stats().RxErrors; n == 0 || n > flushMax/2 {
-		t.Errorf("the kernel had queued %d datagrams", n)
+	p.Drain()
+	if len(got) != link.DrainMost || got[0] != "a" {
+		t.Fatalf("drained %q, want the %d oldest", got, link.DrainMost)
 	}
-	close(release)
-	w.must(a.Send([]byte("fresh")))
-	if one, two := <-got, <-got; one != "first" || two != "fresh" {
-		t.Errorf("received %q, %q", one, two)
+	p.in.Lock()
+	p.Drain() // the reader is at work
+	p.in.Unlock()
+	if len(got) != link.DrainMost {
+		t.Error("two read at once")
+	}
+	p.Drain()
+	p.Drain()
+	if len(got) != link.DrainMost+3 {
+		t.Errorf("drained %d, want all %d", len(got), link.DrainMost+3)
 	}
 }
 

@@ -51,13 +51,10 @@ type socket struct {
 
 	to []byte // where to, in the form of the kernel; empty if connected
 
-	// One receive at a time: the fields and the function avoid allocations.
-	oob        [ancillary]byte
-	vector     unix.Iovec
-	header     unix.Msghdr
-	received   int
-	receiveErr error
-	receiveOn  func(uintptr) bool
+	// One receive at a time: the fields avoid allocations.
+	oob    [ancillary]byte
+	vector unix.Iovec
+	header unix.Msghdr
 
 	once sync.Once
 	err  error // why gone was closed
@@ -87,10 +84,6 @@ func openSocket(cfg *Config) (*socket, error) {
 	if s.ear, err = link.NewEar(fd); err != nil {
 		_ = unix.Close(fd)
 		return nil, err
-	}
-	s.receiveOn = func(uintptr) bool {
-		s.received, s.receiveErr = link.QuickReceive(uintptr(s.fd), &s.header)
-		return !errors.Is(s.receiveErr, unix.EAGAIN)
 	}
 	return s, nil
 }
@@ -244,25 +237,24 @@ func (s *socket) send(payload []byte) (err error) {
 	return err
 }
 
-// receive waits for one datagram and checks the way it came. The caller makes
-// sure that no two run at once, and hands in a buffer that is not empty.
+// receive takes one datagram, without waiting for it, and checks the way it
+// came. The caller makes sure that no two run at once, and hands in a buffer
+// that is not empty.
 func (s *socket) receive(buf []byte) (int, error) {
 	s.vector.Base = &buf[0]
 	s.vector.SetLen(len(buf))
 	s.header = unix.Msghdr{Iov: &s.vector, Control: &s.oob[0]}
 	s.header.SetIovlen(1)
 	s.header.SetControllen(len(s.oob))
-	if err := s.ear.Listen(s.receiveOn); err != nil {
+	n, err := link.QuickReceive(uintptr(s.fd), &s.header)
+	if err != nil {
 		return 0, err
-	}
-	if s.receiveErr != nil {
-		return 0, s.receiveErr
 	}
 	ttl, index := way(s.oob[:s.header.Controllen])
 	if ttl < s.minTTL || (!s.bound && index != s.index) {
-		return s.received, errForeign
+		return n, errForeign
 	}
-	return s.received, nil
+	return n, nil
 }
 
 // way returns the TTL and the interface index in the control messages of a
@@ -286,22 +278,6 @@ func way(oob []byte) (ttl, index int) {
 		}
 	}
 	return ttl, index
-}
-
-// discard reads and drops at most limit datagrams, under the same condition as
-// send.
-func (s *socket) discard(limit int) (dropped int, err error) {
-	if s.fd < 0 {
-		return 0, os.ErrClosed
-	}
-	var one [1]byte
-	for dropped < limit {
-		if _, _, err := unix.Recvfrom(s.fd, one[:], unix.MSG_DONTWAIT|unix.MSG_TRUNC); err != nil {
-			break
-		}
-		dropped++
-	}
-	return dropped, nil
 }
 
 // interfaceState asks by ioctl: a netlink dump would cost a hundred times more

@@ -225,10 +225,10 @@ func (p *Port) newEye(dev *device) *eye {
 	return &eye{port: p, modem: dev.port, every: p.cfg.LinesEvery, shut: p.cfg.IgnoreLines}
 }
 
-// look reads the lines if it is time, and says whether the deadline changed.
-func (e *eye) look(now time.Time) bool {
+// look reads the lines if it is time.
+func (e *eye) look(now time.Time) {
 	if e.shut || now.Before(e.next.Add(-e.every/8)) {
-		return false
+		return
 	}
 	e.next = now.Add(e.every)
 	bits, err := e.modem.GetModemStatusBits()
@@ -241,7 +241,6 @@ func (e *eye) look(now time.Time) bool {
 	default:
 		e.port.cable.unread()
 	}
-	return true
 }
 
 // deadline returns when look must be called if nothing comes in; the zero time

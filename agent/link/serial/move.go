@@ -32,31 +32,66 @@ const (
 // errHungUp is the end of the input of a tty whose device has vanished.
 var errHungUp = errors.New("device has vanished")
 
-// read delivers payloads until the device fails. It also reads the modem
-// lines, in wakeups that the peer's frames cause, and by a deadline only when
-// there are none. A UART hands a frame on in pieces: after the first the reader
-// rests for as long as the line needs for what is missing of the shortest
-// frame, and so is not late for the end of any.
+// read delivers payloads until the device fails. A UART hands a frame on in
+// pieces: after the first the reader rests for as long as the line needs for
+// what is missing of the shortest frame, and so is not late for the end of any.
 func (p *Port) read(dev *device, receive func([]byte)) error {
-	in := intake{port: p, receive: receive, fresh: p.fresh.Load(), deframer: p.cfg.NewDeframer()}
-	emit := in.emit // made once: a method value allocates
-	eye := p.newEye(dev)
-	buf := make([]byte, readSize)
+	in := p.newIntake(dev, receive)
+	p.in.Lock()
+	p.rx = in
+	p.in.Unlock()
+	defer func() {
+		p.in.Lock()
+		p.rx = nil
+		p.in.Unlock()
+	}()
+	var deadline time.Time
 	for {
-		if eye.look(time.Now()) {
-			dev.in.SetDeadline(eye.deadline())
-		}
-		n, err := dev.in.Read(buf)
-		if n > 0 {
-			in.take(buf[:n], emit)
-			if d := in.missing(); d >= restMin {
-				dev.in.Rest(d)
-			}
-		}
-		switch {
-		case err == nil, errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, unix.EINTR):
-		default:
+		events, err := dev.in.Wait(deadline)
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			return p.readError(err)
+		}
+		p.in.Lock()
+		got, err := in.once(events)
+		missing := in.missing()
+		deadline = in.eye.deadline()
+		p.in.Unlock()
+		if err != nil {
+			return p.readError(err)
+		}
+		if got && missing >= restMin {
+			dev.in.Rest(missing)
+		}
+	}
+}
+
+// Attend says how the port is read: closely, by a thread that waits for the
+// tty, or else only when Drain is called.
+func (p *Port) Attend(closely bool) {
+	p.mu.Lock()
+	dev := p.dev
+	p.mu.Unlock()
+	if dev != nil {
+		dev.in.Attend(closely)
+	}
+}
+
+// Drain delivers what the tty has received and nobody has read.
+func (p *Port) Drain() {
+	if !p.in.TryLock() {
+		return
+	}
+	defer p.in.Unlock()
+	if p.rx == nil {
+		return
+	}
+	for range link.DrainMost {
+		got, err := p.rx.once(0)
+		if err != nil {
+			p.rx.dev.fail(p.readError(err))
+		}
+		if !got || err != nil {
+			return
 		}
 	}
 }
@@ -68,16 +103,37 @@ func (p *Port) readError(err error) error {
 	return fmt.Errorf("read %s: %w", p.cfg.Device, err)
 }
 
-// An intake turns bytes into payloads and counts both.
+// An intake turns bytes into payloads and counts both. It also reads the modem
+// lines, in wakeups that the peer's frames or the drainer cause, and by a
+// deadline only when there are none. It belongs to whoever holds the port's in.
 type intake struct {
 	port     *Port
+	dev      *device
+	eye      *eye
+	buf      []byte
 	receive  func([]byte)
+	emit     func([]byte) // made once: a method value allocates
 	deframer Deframer
-	fresh    uint64 // flushes seen
-	errors   uint64 // errors of this deframer that are already counted
+	errors   uint64 // errors of the deframer that are already counted
 	frame    []byte // scratch
 	begun    int    // bytes read after the last frame
 	shortest int    // length of the shortest frame so far; 0: none came yet
+}
+
+func (p *Port) newIntake(dev *device, receive func([]byte)) *intake {
+	in := &intake{port: p, dev: dev, eye: p.newEye(dev), buf: make([]byte, readSize), receive: receive, deframer: p.cfg.NewDeframer()}
+	in.emit = in.one
+	return in
+}
+
+// once reads what there is, without waiting.
+func (in *intake) once(events int16) (got bool, err error) {
+	in.eye.look(time.Now())
+	n, err := in.dev.in.Take(in.buf, events)
+	if n > 0 {
+		in.take(in.buf[:n])
+	}
+	return n > 0, err
 }
 
 // missing returns how long the line needs for the rest of a frame that has
@@ -100,14 +156,10 @@ func (in *intake) count(payload []byte) {
 	}
 }
 
-func (in *intake) take(b []byte, emit func([]byte)) {
-	if now := in.port.fresh.Load(); now != in.fresh {
-		in.fresh, in.errors, in.begun = now, 0, 0
-		in.deframer = in.port.cfg.NewDeframer()
-	}
+func (in *intake) take(b []byte) {
 	in.port.meter.Read(len(b))
 	in.begun += len(b)
-	in.deframer.Write(b, emit)
+	in.deframer.Write(b, in.emit)
 	if c, ok := in.deframer.(interface{ Errors() uint64 }); ok {
 		if now := c.Errors(); now != in.errors {
 			in.begun = 0 // it began within a frame, or lost a part of one
@@ -117,7 +169,7 @@ func (in *intake) take(b []byte, emit func([]byte)) {
 	}
 }
 
-func (in *intake) emit(payload []byte) {
+func (in *intake) one(payload []byte) {
 	if len(payload) > in.port.cfg.MaxFrame {
 		in.port.meter.Refused(1)
 		return

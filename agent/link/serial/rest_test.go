@@ -10,10 +10,10 @@ func TestTheReaderRestsOnlyForWhatTheShortestFrameLacks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := intake{port: p, receive: func([]byte) {}, deframer: p.cfg.NewDeframer()}
+	in := p.newIntake(&device{}, func([]byte) {})
 	long, short := testFrame(nil, make([]byte, 60)), testFrame(nil, make([]byte, 40))
 	take := func(b []byte) time.Duration {
-		in.take(b, in.emit)
+		in.take(b)
 		return in.missing()
 	}
 	if d := take(long[:10]); d != 0 {

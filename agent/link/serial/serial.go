@@ -60,8 +60,10 @@ type Port struct {
 	meter link.Meter
 	wake  chan struct{} // a frame waits for the writer
 	cable cable
-	heard atomic.Bool   // the peer was heard since the lines were last read
-	fresh atomic.Uint64 // rises with each Flush
+	heard atomic.Bool // the peer was heard since the lines were last read
+
+	in sync.Mutex // held by whoever reads
+	rx *intake    // of the open device
 
 	mu    sync.Mutex
 	dev   *device // nil while closed
@@ -72,9 +74,9 @@ type Port struct {
 }
 
 var (
-	_ link.Link    = (*Port)(nil)
-	_ link.Flusher = (*Port)(nil)
-	_ link.Liner   = (*Port)(nil)
+	_ link.Link     = (*Port)(nil)
+	_ link.Attender = (*Port)(nil)
+	_ link.Liner    = (*Port)(nil)
 )
 
 // New checks cfg and returns a port that opens its device when Run is called.
@@ -212,21 +214,4 @@ func (p *Port) attach(dev *device) *outlet {
 		p.out = &outlet{port: p, dev: dev, frame: make([]byte, 0, 2*p.cfg.MaxFrame+16)}
 	}
 	return p.out
-}
-
-// Flush drops what the kernel has received and nobody has read yet, and the
-// frame that is half read.
-func (p *Port) Flush() error {
-	p.mu.Lock()
-	dev := p.dev
-	p.mu.Unlock()
-	if dev == nil || !dev.users.TryRLock() {
-		return fmt.Errorf("flush %s: %w", p.cfg.Device, link.ErrDown)
-	}
-	defer dev.users.RUnlock()
-	p.fresh.Add(1)
-	if err := dev.port.ResetInputBuffer(); err != nil {
-		return fmt.Errorf("flush %s: %w", p.cfg.Device, err)
-	}
-	return nil
 }

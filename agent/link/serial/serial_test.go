@@ -283,9 +283,7 @@ func TestADeviceThatVanishesIsOpenedAgainWhenItIsBack(t *testing.T) {
 		if err := a.Send(payload(0)); !errors.Is(err, link.ErrDown) {
 			t.Fatalf("send without a device: %v", err)
 		}
-		if err := a.Flush(); !errors.Is(err, link.ErrDown) {
-			t.Fatalf("flush without a device: %v", err)
-		}
+		a.Drain() // without a device: nothing
 		if err := n.Appear(0); err != nil {
 			t.Fatal(err)
 		}
@@ -404,61 +402,79 @@ func TestNoDescriptorLeaksIntoChildrenOrPilesUp(t *testing.T) {
 	}
 }
 
-func TestFlushDropsWhatWaitsAndTheHalfFrame(t *testing.T) {
+// The cable's frames are taken by whoever drains while nobody waits for the
+// tty, and by the reader again as soon as it is to attend.
+func TestAPortThatIsNotAttendedDeliversWhenDrained(t *testing.T) {
 	n := cableOf(t)
-	blocked, release := make(chan struct{}), make(chan struct{})
 	p, err := New(config(n.Device(0)))
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.Drain() // closed: nothing
+	p.Attend(false)
 	var mu sync.Mutex
 	var got []string
-	first := true
 	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
+	done := make(chan struct{})
 	go func() {
+		defer close(done)
 		_ = p.Run(ctx, func(b []byte) {
-			if first { // stands for a process that was stopped here
-				first = false
-				close(blocked)
-				<-release
-			}
 			mu.Lock()
 			defer mu.Unlock()
 			got = append(got, string(b))
 		})
 	}()
+	defer func() { cancel(); <-done }() // also a reader that is not attending ends
+	count := func() int { mu.Lock(); defer mu.Unlock(); return len(got) }
 	eventually(t, "up", func() bool { return p.Stats().Up })
-	// The first frame comes with the beginning of a second one.
-	half := testFrame(nil, []byte("stale half"))
-	if err := n.Inject(0, append(testFrame(nil, []byte("first")), half[:5]...)); err != nil {
-		t.Fatal(err)
-	}
-	<-blocked
-	if err := n.Inject(0, half[5:]); err != nil {
-		t.Fatal(err)
-	}
-	for range 20 {
-		if err := n.Inject(0, testFrame(nil, []byte("stale"))); err != nil {
+	inject := func(s string) {
+		t.Helper()
+		if err := n.Inject(0, testFrame(nil, []byte(s))); err != nil {
 			t.Fatal(err)
 		}
 	}
-	time.Sleep(20 * time.Millisecond) // the kernel moves input between its queues
-	if err := p.Flush(); err != nil {
+	p.Attend(false) // it is still waiting for the tty, once
+	inject("by the reader")
+	eventually(t, "the last frame by the reader", func() bool { return count() == 1 })
+	half := testFrame(nil, []byte("in two pieces"))
+	inject("waits")
+	if err := n.Inject(0, half[:5]); err != nil {
 		t.Fatal(err)
 	}
-	close(release)
-	eventually(t, "the fresh frame", func() bool {
-		_ = n.Inject(0, testFrame(nil, []byte("fresh")))
-		mu.Lock()
-		defer mu.Unlock()
-		return len(got) > 1
-	})
+	time.Sleep(20 * time.Millisecond) // the kernel moves input between its queues
+	if count() != 1 {
+		t.Fatalf("the reader took %q although nobody attends", got[1:])
+	}
+	eventually(t, "what waits", func() bool { p.Drain(); return count() == 2 })
+	if err := n.Inject(0, half[5:]); err != nil {
+		t.Fatal(err)
+	}
+	p.Attend(true)
+	eventually(t, "the reader again", func() bool { return count() == 3 })
 	mu.Lock()
 	defer mu.Unlock()
-	if got[0] != "first" || got[1] != "fresh" {
+	if got[1] != "waits" || got[2] != "in two pieces" {
 		t.Errorf("received %q", got)
 	}
+}
+
+func TestAPortThatIsNotAttendedNoticesThatItsDeviceVanished(t *testing.T) {
+	n, a, _ := pair(t)
+	a.Attend(false)
+	eventually(t, "the reader to sleep", func() bool {
+		_ = n.Inject(0, testFrame(nil, payload(1)))
+		time.Sleep(5 * time.Millisecond)
+		before := a.Stats().RxFrames
+		_ = n.Inject(0, testFrame(nil, payload(1)))
+		time.Sleep(20 * time.Millisecond)
+		return a.Stats().RxFrames == before
+	})
+	n.Vanish(0)
+	eventually(t, "loss of the device", func() bool { a.Drain(); return !a.Stats().Up && a.Stats().Err != "" })
+	if err := n.Appear(0); err != nil {
+		t.Fatal(err)
+	}
+	a.waitUp(t)
 }
 
 func TestTheLastFrameBeforeTheEndIsStillSent(t *testing.T) {
