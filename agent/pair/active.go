@@ -69,10 +69,12 @@ func (m *Machine) afterLoss() State {
 	return Isolated
 }
 
-// stalled handles a process that did not run: whatever it concludes from
-// silence before now is void.
+// stalled handles a process that did not run. What the peer sent meanwhile
+// waits in our buffers: for one beat no silence is judged, and a claim under
+// way begins anew. The silence before the stall still counts, or a node that
+// stands still again and again would never take over.
 func (m *Machine) stalled(in Stalled) {
-	m.peer.heardAt = max(m.peer.heardAt, m.now)
+	m.peer.listen = m.now.Add(m.cfg.Beat)
 	m.endBid()
 	m.prob.silent = false
 	seen := fmt.Sprintf("this process stood still for %s", ms(in.Gap))
@@ -85,7 +87,7 @@ func (m *Machine) stalled(in Stalled) {
 		m.cancelFence()
 		m.to(Standby, seen, "what the peer said is too old", "wait for contact")
 	default:
-		m.note(seen, "shorter than the lease", "hear what waited, judge silence from now")
+		m.note(seen, "shorter than the lease", "hear what waited, judge silence after a beat")
 	}
 }
 

@@ -32,8 +32,11 @@
 // gave the group away, and only for Config.Dead; whoever sends one takes
 // nothing for longer than that (the hold).
 //
-// A stall of this process ([Stalled]) restarts the silence clock: frames that
-// the peer sent meanwhile may wait in, or have fallen out of, our buffers. A
+// After a stall of this process ([Stalled]) no silence is judged for one beat,
+// and a claim begins anew: frames that the peer sent meanwhile may wait in our
+// buffers, and what still does so at the end of a CLAIM's time was never sent.
+// The silence clock itself runs on, or a box that stands still for half a lease
+// every few beats would never take over. A
 // stall shorter than the lease keeps the group: the peer cannot have taken it
 // by silence, and if the kernel lease did lapse the kernel refuses to revive
 // it and the driver reports [LeaseLost].

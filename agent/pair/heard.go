@@ -332,8 +332,15 @@ func (m *Machine) twoWay() bool {
 	return m.peer.ackAt != 0 && m.now.Since(m.peer.ackAt) <= m.cfg.Ack
 }
 
-// silence is how long the peer has been silent, at least.
-func (m *Machine) silence() time.Duration { return m.now.Since(m.peer.heardAt) }
+// silence is how long the peer has been silent, at least. While frames may
+// still wait from a stall it is no longer than Config.Dead.
+func (m *Machine) silence() time.Duration {
+	s := m.now.Since(m.peer.heardAt)
+	if m.now < m.peer.listen {
+		return min(s, m.cfg.Dead)
+	}
+	return s
+}
 
 // peerLine is what a record says of the peer.
 func (m *Machine) peerLine() string {

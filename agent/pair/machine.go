@@ -64,7 +64,8 @@ type peer struct {
 	session   uint32
 	sessionAt Instant // first frame of the session
 	counter   uint32  // newest
-	heardAt   Instant // latest moment at which its last frame can have been sent; restarted by a stall
+	heardAt   Instant // latest moment at which its last frame can have been sent
+	listen    Instant // until then frames that waited during a stall may still come: no silence is judged
 	ackAt     Instant // when this node sent what the peer newly echoed; zero: never
 	deafFrom  Instant // first of the frames since which it has not heard this node; zero: it hears
 	contact   bool    // two-way contact since the start

@@ -17,6 +17,7 @@ func (m *Machine) Next() Instant {
 			n = max(t, soonest)
 		}
 	}
+	at(p.listen)
 	at(p.heardAt.Add(c.Dead + 1))
 	at(p.heardAt.Add(c.Dead + c.Race + 1))
 	at(p.heardAt.Add(c.Init + 1))

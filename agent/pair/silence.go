@@ -73,9 +73,9 @@ func (m *Machine) takeAt() (at Instant, ok bool) {
 	case m.rank() == 0 || m.cfg.Mode == ModeFence || p.known && !p.said.Accept:
 		return 0, false
 	case m.state == Armed:
-		at = p.heardAt.Add(m.takeAfter())
+		at = m.heardOut(m.takeAfter())
 	case m.cfg.Mode == ModeSilence:
-		at = p.heardAt.Add(max(m.initWait, m.takeAfter()))
+		at = m.heardOut(max(m.initWait, m.takeAfter()))
 		if !m.cfg.Preferred && m.state != Armed {
 			at = at.Add(m.takeAfter()) // both may have booted apart: the other one's gate opens first and answers the probe
 		}
@@ -83,6 +83,12 @@ func (m *Machine) takeAt() (at Instant, ok bool) {
 		return 0, false
 	}
 	return max(at, m.hold.until), true
+}
+
+// heardOut is when the peer has been silent for d, and after a stall was
+// listened to and then had the time that a CLAIM gives it.
+func (m *Machine) heardOut(d time.Duration) Instant {
+	return max(m.peer.heardAt.Add(d), m.peer.listen.Add(m.takeAfter()-m.cfg.Dead))
 }
 
 // tickSilence bids for the group of a silent peer, and takes it.

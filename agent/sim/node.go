@@ -45,7 +45,8 @@ type process struct {
 	n        *node
 	session  uint32
 	machines []*pair.Machine
-	inbox    []any // frame or result
+	inbox    []any   // frame or result
+	unread   []frame // in the kernel's buffers, of a process that stands still
 	paused   bool
 	parked   []func()
 	busy     bool // a turn is under way
@@ -180,11 +181,23 @@ func (p *process) resume() {
 		p.then(p.n.w.chance(100*time.Microsecond), f)
 	}
 	p.parked = nil
+	for _, f := range p.unread { // the readers run when the scheduler lets them, maybe after the loop
+		p.then(p.n.w.chance(min(maxReaderLag, p.config().Beat)), func() { p.deliver(f) })
+	}
+	p.unread = nil
 }
+
+// maxReaderLag is how long after a resume the readers may still hand frames of
+// the stall to the loop.
+const maxReaderLag = 5 * time.Millisecond
 
 // deliver queues an input; the kernel keeps it for a process that stands still.
 func (p *process) deliver(in any) {
-	if p.n.proc != p || len(p.inbox) >= maxInbox {
+	if p.n.proc != p || len(p.inbox)+len(p.unread) >= maxInbox {
+		return
+	}
+	if f, ok := in.(frame); ok && p.paused {
+		p.unread = append(p.unread, f)
 		return
 	}
 	p.inbox = append(p.inbox, in)
@@ -223,7 +236,11 @@ func (p *process) turn() {
 // moment is the time between two parts of a turn: nearly always microseconds.
 func (p *process) moment() time.Duration {
 	w := p.n.w
-	if !w.cfg.Quiet && !w.slow && w.odds(2000) {
+	n := 2000
+	if len(p.gateWork) > 0 {
+		n = 100 // a stop beside the gate's work is where the order of a turn matters
+	}
+	if !w.cfg.Quiet && !w.slow && w.odds(n) {
 		return w.chance(p.config().Lease)
 	}
 	return w.chance(50 * time.Microsecond)
