@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/twinbeat/twinbeat/vip"
@@ -69,28 +70,28 @@ func scopeName(scope uint8) string {
 	return "global"
 }
 
-// parseAddress reads an RTM_NEWADDR or RTM_DELADDR.
-func parseAddress(body []byte) (entry, bool) {
-	if len(body) < addressHeader {
+// parseAddress reads an RTM_NEWADDR or RTM_DELADDR. The library's own Addr
+// leaves IFA_PROTO out.
+func parseAddress(m []byte) (entry, bool) {
+	if len(m) < unix.SizeofIfAddrmsg {
 		return entry{}, false
 	}
-	e := entry{
-		index: native.Uint32(body[4:]), flags: uint32(body[2]), scope: body[3], valid: forever,
-	}
+	header := nl.DeserializeIfAddrmsg(m)
+	e := entry{index: header.Index, flags: uint32(header.Flags), scope: header.Scope, valid: forever}
 	var local, peer netip.Addr
-	attributes(body[addressHeader:], func(kind uint16, value []byte) {
+	attributes(m[header.Len():], func(kind uint16, value []byte) {
 		switch kind {
 		case unix.IFA_LOCAL:
 			local = address(value)
 		case unix.IFA_ADDRESS:
 			peer = address(value)
 		case unix.IFA_LABEL:
-			e.label = text(value)
+			e.label = unix.ByteSliceToString(value)
 		case unix.IFA_FLAGS:
 			e.flags = number(value)
 		case unix.IFA_CACHEINFO:
-			if len(value) >= 8 {
-				e.valid = native.Uint32(value[4:])
+			if len(value) >= unix.SizeofIfaCacheinfo {
+				e.valid = nl.DeserializeIfaCacheInfo(value).Valid
 			}
 		case ifaProto:
 			if len(value) > 0 {
@@ -101,18 +102,12 @@ func parseAddress(body []byte) (entry, bool) {
 	if !local.IsValid() {
 		local = peer // IPv6 sends only IFA_ADDRESS unless there is a peer
 	}
-	e.prefix = netip.PrefixFrom(local, int(body[1]))
+	e.prefix = netip.PrefixFrom(local, int(header.Prefixlen))
 	return e, e.prefix.IsValid()
 }
 
 func (k *Kernel) listAddresses() ([]entry, error) {
-	var found []entry
-	body := [addressHeader]byte{}
-	err := k.s.dump(unix.RTM_GETADDR, body[:], func() { found = found[:0] }, func(m message) {
-		if e, ok := parseAddress(m.body); ok && m.kind == unix.RTM_NEWADDR {
-			found = append(found, e)
-		}
-	})
+	found, err := list(k.s, unix.RTM_GETADDR, parseAddress, nl.NewIfAddrmsg(unix.AF_UNSPEC))
 	if err != nil {
 		return nil, fmt.Errorf("list addresses: %w", err)
 	}
@@ -156,8 +151,17 @@ const (
 // multicast this fails with EINVAL before anything is added. New tests it.
 const onlyThere = unix.IFA_F_MCAUTOJOIN
 
-func buildAddress(w *builder, a vip.Address, index, seq, valid uint32, how uint16) {
+func setRequest(a vip.Address, index, valid uint32, how int) *nl.NetlinkRequest {
 	ip := a.Prefix.Addr()
+	life := nl.IfaCacheInfo{IfaCacheinfo: unix.IfaCacheinfo{Prefered: valid, Valid: valid}}
+	r := addressRequest(unix.RTM_NEWADDR, how, a.Prefix, index, scopes[a.EffectiveScope()],
+		nl.NewRtAttr(unix.IFA_CACHEINFO, life.Serialize()), nl.NewRtAttr(ifaProto, nl.Uint8Attr(Protocol)))
+	if brd := vip.Broadcast(a.Prefix); brd.IsValid() {
+		r.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, brd.AsSlice()))
+	}
+	if a.Label != "" && ip.Is4() {
+		r.AddData(nl.NewRtAttr(unix.IFA_LABEL, nl.ZeroTerminated(a.Label)))
+	}
 	var flags uint32
 	if ip.Is6() {
 		flags |= unix.IFA_F_NODAD
@@ -165,38 +169,19 @@ func buildAddress(w *builder, a vip.Address, index, seq, valid uint32, how uint1
 	if how == refresh {
 		flags |= onlyThere
 	}
-	w.begin(unix.RTM_NEWADDR, how, seq)
-	w.b = append(w.b, family(ip), uint8(a.Prefix.Bits()), uint8(flags), scopes[a.EffectiveScope()])
-	w.b = native.AppendUint32(w.b, index)
-	w.address(unix.IFA_LOCAL, ip)
-	w.address(unix.IFA_ADDRESS, ip)
-	if brd := vip.Broadcast(a.Prefix); brd.IsValid() {
-		w.address(unix.IFA_BROADCAST, brd)
-	}
-	if a.Label != "" && ip.Is4() {
-		w.text(unix.IFA_LABEL, a.Label)
-	}
 	if flags != 0 {
-		w.number(unix.IFA_FLAGS, flags)
+		r.AddData(nl.NewRtAttr(unix.IFA_FLAGS, nl.Uint32Attr(flags)))
 	}
-	at := w.open(unix.IFA_CACHEINFO)
-	w.b = native.AppendUint32(w.b, valid) // preferred
-	w.b = native.AppendUint32(w.b, valid)
-	w.b = append(w.b, make([]byte, 8)...) // stamps: the kernel's to fill
-	w.shut(at)
-	at = w.open(ifaProto)
-	w.b = append(w.b, Protocol)
-	w.shut(at)
-	w.end()
+	return r
 }
 
-func buildRemoval(w *builder, p netip.Prefix, index, seq uint32) {
-	w.begin(unix.RTM_DELADDR, 0, seq)
-	w.b = append(w.b, family(p.Addr()), uint8(p.Bits()), 0, 0)
-	w.b = native.AppendUint32(w.b, index)
-	w.address(unix.IFA_LOCAL, p.Addr())
-	w.address(unix.IFA_ADDRESS, p.Addr())
-	w.end()
+func addressRequest(kind, how int, p netip.Prefix, index uint32, scope uint8, more ...nl.NetlinkRequestData) *nl.NetlinkRequest {
+	header := nl.NewIfAddrmsg(family(p.Addr()))
+	header.Prefixlen, header.Index, header.Scope = uint8(p.Bits()), index, scope
+	ip := p.Addr().AsSlice()
+	r := request(kind, how, header, nl.NewRtAttr(unix.IFA_LOCAL, ip), nl.NewRtAttr(unix.IFA_ADDRESS, ip))
+	r.Data = append(r.Data, more...)
+	return r
 }
 
 // refusedAddresses are those that the kernel did not set.
@@ -208,12 +193,12 @@ type refusedAddresses struct {
 
 // put asks for every address and returns, by reason, those the kernel did not
 // set. Other failures go to f.
-func (k *Kernel) put(ctx context.Context, as []vip.Address, valid uint32, how uint16, f *faults) refusedAddresses {
+func (k *Kernel) put(ctx context.Context, as []vip.Address, valid uint32, how int, f *faults) refusedAddresses {
 	var r refusedAddresses
 	err := k.s.do(ctx, work{
 		n: len(as),
-		build: func(w *builder, i int, seq uint32) {
-			buildAddress(w, as[i], k.index(as[i].Device), seq, valid, how)
+		build: func(i int) *nl.NetlinkRequest {
+			return setRequest(as[i], k.index(as[i].Device), valid, how)
 		},
 		fail: func(i int, err error) {
 			if refused(err, unix.EEXIST) {
@@ -337,8 +322,8 @@ func (k *Kernel) remove(ctx context.Context, entries []entry) error {
 	var f faults
 	err := k.s.do(ctx, work{
 		n: len(entries),
-		build: func(w *builder, i int, seq uint32) {
-			buildRemoval(w, entries[i].prefix, entries[i].index, seq)
+		build: func(i int) *nl.NetlinkRequest {
+			return addressRequest(unix.RTM_DELADDR, 0, entries[i].prefix, entries[i].index, 0)
 		},
 		fail: func(i int, err error) {
 			if !refused(err, gone...) {
@@ -408,7 +393,7 @@ func (k *Kernel) verifyGone(ctx context.Context, as []vip.Address) error {
 		}
 	}
 	f.add(k.remove(ctx, left))
-	f.add(k.dropPrefixRoutes(ctx, as, held))
+	k.dropPrefixRoutes(ctx, as, held, &f)
 	return f.join()
 }
 
@@ -434,12 +419,12 @@ func (k *Kernel) Renew(ctx context.Context, as []vip.Address, lifetime time.Dura
 	until := deadline(valid)
 	err := k.s.do(ctx, work{
 		n: len(there),
-		build: func(w *builder, i int, seq uint32) {
-			a := &there[i]
-			buildAddress(w, *a, k.index(a.Device), seq, valid, refresh)
-			if want, ok := k.wanted[placeOf(*a)]; ok {
+		build: func(i int) *nl.NetlinkRequest {
+			a := there[i]
+			if want, ok := k.wanted[placeOf(a)]; ok {
 				want.until = until
 			}
+			return setRequest(a, k.index(a.Device), valid, refresh)
 		},
 		fail: func(i int, err error) {
 			if refused(err, append(gone, unix.EINVAL)...) {
@@ -503,8 +488,8 @@ func (k *Kernel) probeCompare() {
 		var refusal error
 		err := k.s.do(context.Background(), work{
 			n: 1,
-			build: func(w *builder, _ int, seq uint32) {
-				buildAddress(w, a, k.index(loopback), seq, 1, refresh)
+			build: func(int) *nl.NetlinkRequest {
+				return setRequest(a, k.index(loopback), 1, refresh)
 			},
 			fail: func(_ int, err error) { refusal = err },
 		})

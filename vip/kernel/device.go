@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/twinbeat/twinbeat/vip"
@@ -23,22 +24,23 @@ type device struct {
 }
 
 // parseDevice reads an RTM_NEWLINK or RTM_DELLINK. Bridges send messages of
-// their own family about their ports; those are not about devices.
-func parseDevice(body []byte) (device, bool) {
-	if len(body) < linkHeader || body[0] != unix.AF_UNSPEC {
+// their own family about their ports; those are not about devices. The
+// library's own Link knows a hundred things of a device, but not promotes.
+func parseDevice(m []byte) (device, bool) {
+	if len(m) < unix.SizeofIfInfomsg || m[0] != unix.AF_UNSPEC {
 		return device{}, false
 	}
-	flags := native.Uint32(body[8:])
+	header := nl.DeserializeIfInfomsg(m)
 	d := device{
-		index:    native.Uint32(body[4:]),
-		running:  flags&unix.IFF_UP != 0 && flags&unix.IFF_RUNNING != 0,
-		loopback: flags&unix.IFF_LOOPBACK != 0,
+		index:    uint32(header.Index),
+		running:  header.Flags&unix.IFF_UP != 0 && header.Flags&unix.IFF_RUNNING != 0,
+		loopback: header.Flags&unix.IFF_LOOPBACK != 0,
 	}
-	attributes(body[linkHeader:], func(kind uint16, value []byte) {
+	attributes(m[header.Len():], func(kind uint16, value []byte) {
 		switch kind {
 		case unix.IFLA_IFNAME:
-			d.name = text(value)
-		case iflaAFSpec:
+			d.name = unix.ByteSliceToString(value)
+		case unix.IFLA_AF_SPEC:
 			d.promotes = devconf(value, promoteSecondaries) != 0
 		}
 	})
@@ -46,8 +48,7 @@ func parseDevice(body []byte) (device, bool) {
 }
 
 // devconf reads an IPv4 setting of a device out of IFLA_AF_SPEC.
-func devconf(spec []byte, setting int) uint32 {
-	var result uint32
+func devconf(spec []byte, setting int) (result uint32) {
 	attributes(spec, func(kind uint16, value []byte) {
 		if kind != unix.AF_INET {
 			return
@@ -75,15 +76,8 @@ func (k *Kernel) readDevices() error {
 }
 
 func (k *Kernel) listDevices() ([]device, error) {
-	var request builder
-	request.b = make([]byte, linkHeader, linkHeader+8)
-	request.number(iflaExtMask, skipStats) // most of a dump is counters
-	var found []device
-	err := k.s.dump(unix.RTM_GETLINK, request.b, func() { found = found[:0] }, func(m message) {
-		if d, ok := parseDevice(m.body); ok && m.kind == unix.RTM_NEWLINK {
-			found = append(found, d)
-		}
-	})
+	found, err := list(k.s, unix.RTM_GETLINK, parseDevice, nl.NewIfInfomsg(unix.AF_UNSPEC),
+		nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(skipStats))) // most of a dump is counters
 	if err != nil {
 		return nil, fmt.Errorf("list devices: %w", err)
 	}
@@ -114,7 +108,7 @@ func (k *Kernel) promote(ctx context.Context, addresses []vip.Address) error {
 	var f faults
 	err := k.s.do(ctx, work{
 		n:     len(off),
-		build: func(w *builder, i int, seq uint32) { buildPromote(w, off[i].index, seq) },
+		build: func(i int) *nl.NetlinkRequest { return promoteRequest(off[i].index) },
 		fail: func(i int, err error) {
 			f.add(fmt.Errorf("set promote_secondaries of %s: %w", off[i].name, err))
 			off[i].promotes = true // marks it as not done
@@ -135,19 +129,12 @@ func (k *Kernel) promote(ctx context.Context, addresses []vip.Address) error {
 	return f.join()
 }
 
-func buildPromote(w *builder, index, seq uint32) {
-	w.begin(unix.RTM_SETLINK, 0, seq)
-	w.b = append(w.b, unix.AF_UNSPEC, 0, 0, 0)
-	w.b = native.AppendUint32(w.b, index)
-	w.b = append(w.b, make([]byte, 8)...) // no change of flags
-	spec := w.open(iflaAFSpec)
-	inet := w.open(unix.AF_INET)
-	conf := w.open(unix.IFLA_INET_CONF)
-	w.number(promoteSecondaries, 1)
-	w.shut(conf)
-	w.shut(inet)
-	w.shut(spec)
-	w.end()
+func promoteRequest(index uint32) *nl.NetlinkRequest {
+	header := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	header.Index = int32(index)
+	spec := nl.NewRtAttr(unix.IFLA_AF_SPEC, nil)
+	spec.AddRtAttr(unix.AF_INET, nil).AddRtAttr(unix.IFLA_INET_CONF, nil).AddRtAttr(promoteSecondaries, nl.Uint32Attr(1))
+	return request(unix.RTM_SETLINK, 0, header, spec)
 }
 
 // OwnAddresses lists the addresses of the devices that are not VIPs (see

@@ -3,7 +3,9 @@
 // decide who owns them and to remove what the set does not name. Start reading
 // at Kernel.Take.
 //
-// It speaks rtnetlink by itself, in batches: see socket.do.
+// It speaks rtnetlink by github.com/vishvananda/netlink: routes and rules by the
+// library's own calls, the rest by messages of its package nl, of which many
+// addresses go into one write: see socket.do.
 package kernel
 
 import (
@@ -84,8 +86,8 @@ type Options struct {
 	Found func(Finding)
 }
 
-// A Kernel holds addresses, routes and rules in the network namespace in which
-// it was made. Its methods may be called from any goroutine; they take turns.
+// A Kernel holds addresses, routes and rules in the network namespace of the
+// process. Its methods may be called from any goroutine; they take turns.
 type Kernel struct {
 	found func(Finding)
 
@@ -119,6 +121,8 @@ func New(o Options) (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
+	_ = s.SetSendTimeout(&patience) // these two only keep the number
+	_ = s.SetReceiveTimeout(&patience)
 	k := &Kernel{
 		found:    o.Found,
 		s:        s,
@@ -142,7 +146,8 @@ func New(o Options) (*Kernel, error) {
 func (k *Kernel) Close() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.s.close()
+	k.s.close()
+	return nil
 }
 
 // Know names the VIPs of every group of this node, whoever owns them now.
@@ -198,7 +203,7 @@ func (k *Kernel) Take(ctx context.Context, set vip.Set, lifetime time.Duration) 
 	defer k.mu.Unlock()
 	var f faults
 	before, after := set.SplitRoutes()
-	k.addRules(ctx, set.Rules, &f)
+	addRules(ctx, set.Rules, &f)
 	k.putRoutes(ctx, before, &f)
 	f.add(k.promote(ctx, set.Addresses))
 	k.putAddresses(ctx, set.Addresses, lifetime, &f)
@@ -222,7 +227,7 @@ func (k *Kernel) Drop(ctx context.Context, set vip.Set) error {
 	k.dropRoutes(ctx, after, &f)
 	k.dropAddresses(ctx, set.Addresses, &f)
 	k.dropRoutes(ctx, before, &f)
-	k.dropRules(ctx, set.Rules, &f)
+	dropRules(ctx, set.Rules, &f)
 	return f.join()
 }
 

@@ -21,22 +21,21 @@ func TestTakeSetsAddressesAsIPWould(t *testing.T) {
 	set := setOf(t, "192.0.2.1/24@"+dev, "192.0.2.9/32@"+dev+" label "+dev+":vip scope link", "2001:db8::1/64@"+dev, "fe80::1/64@"+dev)
 	must(t, k.Take(ctx, set, 5*time.Second))
 
-	four := shown(t, dev, netlink.FAMILY_V4)
+	four := shown(t, dev, "inet")
 	a := four["192.0.2.1/24"]
-	if a.IPNet == nil || a.Broadcast.String() != "192.0.2.255" || a.Label != dev || a.Scope != unix.RT_SCOPE_UNIVERSE {
+	if a.Broadcast != "192.0.2.255" || a.Label != dev || a.Scope != "global" {
 		t.Errorf("192.0.2.1/24 is %+v", a)
 	}
-	if a.ValidLft < 3 || a.ValidLft > 5 || a.PreferedLft > 5 {
-		t.Errorf("lifetime is %d/%d s, want 5", a.ValidLft, a.PreferedLft)
+	if a.Valid < 3 || a.Valid > 5 || a.Preferred > 5 {
+		t.Errorf("lifetime is %d/%d s, want 5", a.Valid, a.Preferred)
 	}
-	if b := four["192.0.2.9/32"]; b.Label != dev+":vip" || b.Scope != unix.RT_SCOPE_LINK || b.Broadcast != nil {
+	if b := four["192.0.2.9/32"]; b.Label != dev+":vip" || b.Scope != "link" || b.Broadcast != "" {
 		t.Errorf("192.0.2.9/32 is %+v", b)
 	}
-	six := shown(t, dev, netlink.FAMILY_V6)
+	six := shown(t, dev, "inet6")
 	for _, text := range []string{"2001:db8::1/64", "fe80::1/64"} {
-		a, ok := six[text]
-		if !ok || a.Flags&usableMask != 0 || a.Flags&unix.IFA_F_NODAD == 0 {
-			t.Errorf("%s: there %v, flags %#x: want it usable at once", text, ok, a.Flags)
+		if a := six[text]; !a.usable() || !a.NoDAD {
+			t.Errorf("%s is %+v: want it usable at once", text, a)
 		}
 	}
 	held, err := k.Held(ctx, set)
@@ -73,9 +72,9 @@ func TestPermanentAddressesStay(t *testing.T) {
 	dev, _ := veth(t)
 	k, _ := newKernel(t)
 	must(t, k.Take(ctx, setOf(t, "192.0.2.1/24@"+dev, "2001:db8::1/64@"+dev), 0))
-	for text, a := range shown(t, dev, netlink.FAMILY_ALL) {
-		if a.Flags&unix.IFA_F_PERMANENT == 0 {
-			t.Errorf("%s has a lifetime of %d s", text, a.ValidLft)
+	for text, a := range shown(t, dev, "") {
+		if a.Dynamic {
+			t.Errorf("%s has a lifetime of %d s", text, a.Valid)
 		}
 	}
 }
@@ -123,10 +122,10 @@ func TestRenewNamesWhatIsMissingAndRenewsTheRest(t *testing.T) {
 		if !errors.As(err, &missing) || len(missing.Addresses) != 2 {
 			t.Fatalf("renew: %v", err)
 		}
-		now := shown(t, dev, netlink.FAMILY_ALL)
+		now := shown(t, dev, "")
 		for _, text := range []string{"192.0.2.1/24", "2001:db8::1/64"} {
-			if now[text].ValidLft < 90 {
-				t.Errorf("%s was not renewed: %d s", text, now[text].ValidLft)
+			if now[text].Valid < 90 {
+				t.Errorf("%s was not renewed: %d s", text, now[text].Valid)
 			}
 		}
 		for _, text := range []string{"192.0.2.2/24", "2001:db8::2/64"} {
@@ -145,7 +144,7 @@ func TestDroppingThePrimaryAddressLeavesTheOthersOfItsSubnet(t *testing.T) {
 	must(t, k.Take(ctx, set, 5*time.Second))
 	ip(t, "addr add 192.0.2.77/24 dev "+dev) // a secondary of the VIP's subnet
 	must(t, k.Drop(ctx, set))
-	if now := shown(t, dev, netlink.FAMILY_V4); len(now) != 1 || now["192.0.2.77/24"].IPNet == nil {
+	if now := shown(t, dev, "inet"); len(now) != 1 || now["192.0.2.77/24"].Local == "" {
 		t.Errorf("after the drop there are %v", now)
 	}
 	if got := sysctlOf(t, "ipv4/conf/"+dev+"/promote_secondaries"); got != "1" {
@@ -169,9 +168,9 @@ func TestAStrangersAddressIsAdoptedAndReported(t *testing.T) {
 	if len(*findings) != 2 || (*findings)[0].Kind != Adopted || (*findings)[1].Kind != Adopted {
 		t.Errorf("findings: %+v", *findings)
 	}
-	now := shown(t, dev, netlink.FAMILY_ALL)
+	now := shown(t, dev, "")
 	for _, text := range []string{"192.0.2.1/24", "2001:db8::1/64"} {
-		if now[text].ValidLft > 3 {
+		if now[text].Valid > 3 {
 			t.Errorf("%s is still permanent", text)
 		}
 	}
@@ -190,11 +189,11 @@ func TestAnAddressWithFailedDADIsMadeAnew(t *testing.T) {
 	ip(t, "addr add 2001:db8::1/64 dev "+peer+" nodad")
 	ip(t, "addr add 2001:db8::1/64 dev "+dev) // detects the peer, which is in the same namespace on the same wire
 	within(t, 5*time.Second, "DAD fails", func() bool {
-		return shown(t, dev, netlink.FAMILY_V6)["2001:db8::1/64"].Flags&unix.IFA_F_DADFAILED != 0
+		return shown(t, dev, "inet6")["2001:db8::1/64"].DADFailed
 	})
 	k, _ := newKernel(t)
 	must(t, k.Take(ctx, setOf(t, "2001:db8::1/64@"+dev), 5*time.Second))
-	if a := shown(t, dev, netlink.FAMILY_V6)["2001:db8::1/64"]; a.IPNet == nil || a.Flags&usableMask != 0 {
+	if a := shown(t, dev, "inet6")["2001:db8::1/64"]; !a.usable() {
 		t.Errorf("address is %+v", a)
 	}
 }
@@ -204,7 +203,7 @@ func TestALabelThatDiffersIsSetAnew(t *testing.T) {
 	k, _ := newKernel(t)
 	must(t, k.Take(ctx, setOf(t, "192.0.2.1/24@"+dev), 5*time.Second))
 	must(t, k.Take(ctx, setOf(t, "192.0.2.1/24@"+dev+" label "+dev+":x"), 5*time.Second))
-	if a := shown(t, dev, netlink.FAMILY_V4)["192.0.2.1/24"]; a.Label != dev+":x" {
+	if a := shown(t, dev, "inet")["192.0.2.1/24"]; a.Label != dev+":x" {
 		t.Errorf("label is %q", a.Label)
 	}
 }
@@ -222,10 +221,10 @@ func TestDropReportsTheAddressOnAnotherDevice(t *testing.T) {
 	if !errors.Is(err, ErrElsewhere) || !strings.Contains(err.Error(), other) {
 		t.Errorf("drop: %v", err)
 	}
-	if len(shown(t, dev, netlink.FAMILY_V4)) != 0 {
+	if len(shown(t, dev, "inet")) != 0 {
 		t.Errorf("the address is still on %s with another length", dev)
 	}
-	if len(shown(t, other, netlink.FAMILY_V4)) != 1 {
+	if len(shown(t, other, "inet")) != 1 {
 		t.Errorf("the address was removed from %s, which the set does not name", other)
 	}
 	kinds := map[FindingKind]int{}
@@ -413,5 +412,55 @@ func TestOwnAddressesLeaveTheVIPsOut(t *testing.T) {
 	}
 	if got := strings.Join(texts, " "); got != "192.0.2.2/24 fe80::1/64" {
 		t.Errorf("own addresses: %s", got)
+	}
+}
+
+func TestAKernelThatDoesNotAnswerIsGivenUp(t *testing.T) {
+	dev, _ := veth(t)
+	k, _ := newKernel(t)
+	if send, receive := k.s.GetTimeouts(); send != answerSeconds*time.Second || receive != send {
+		t.Fatalf("the socket waits %v to send and %v for an answer", send, receive)
+	}
+	short := unix.Timeval{Usec: 50_000}
+	must(t, k.s.SetReceiveTimeout(&short))
+	start := time.Now()
+	never := k.s.handles[unix.NETLINK_ROUTE].Seq + 1 // nothing was asked
+	if err := k.s.answers(never, never, nil); !errors.Is(err, errNoAnswer) || time.Since(start) > time.Second {
+		t.Errorf("after %v: %v", time.Since(start), err)
+	}
+	routes := []vip.Route{{Device: "one"}, {Device: "two"}}
+	var f faults
+	asked := 0
+	inTurn(ctx, &f, "set route", routes, func(vip.Route) error { asked++; return unix.EAGAIN })
+	if asked != 1 || !errors.Is(f.join(), errNoAnswer) {
+		t.Errorf("asked %d times: %v", asked, f.join())
+	}
+	must(t, k.Take(ctx, setOf(t, "192.0.2.1/24@"+dev), 0))
+}
+
+func TestARefusalHasTheKernelsOwnWords(t *testing.T) {
+	dev, _ := veth(t)
+	k, _ := newKernel(t)
+	set := setOf(t, "192.0.2.1/24@"+dev)
+	set.Routes = []vip.Route{{Dst: mustPrefix("198.51.100.0/24"), Via: mustAddr("203.0.113.1"), Device: dev}}
+	if err := k.Take(ctx, set, 0); !errors.Is(err, unix.ENETUNREACH) || !strings.Contains(err.Error(), "invalid gateway") {
+		t.Errorf("a gateway that is not there: %v", err)
+	}
+	sysctl(t, "ipv6/conf/"+dev+"/disable_ipv6", "1")
+	if err := k.Take(ctx, setOf(t, "2001:db8::1/64@"+dev), 0); err == nil || !strings.Contains(err.Error(), "IPv6 is disabled") {
+		t.Errorf("an IPv6 address where there is no IPv6: %v", err)
+	}
+}
+
+func TestAClosedKernelRefuses(t *testing.T) {
+	dev, _ := veth(t)
+	k, _ := newKernel(t)
+	must(t, k.Close())
+	set := setOf(t, "192.0.2.1/24@"+dev)
+	if err := k.Take(ctx, set, 0); err == nil {
+		t.Error("it takes addresses")
+	}
+	if _, err := k.Held(ctx, set); err == nil {
+		t.Error("it lists addresses")
 	}
 }

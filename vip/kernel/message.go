@@ -2,140 +2,49 @@ package kernel
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"net/netip"
+	"slices"
+	"syscall"
 	"time"
 
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
-// Numbers of the rtnetlink interface that x/sys does not name.
+// Numbers of the rtnetlink interface that neither x/sys nor the library names.
 const (
 	ifaProto           = 11         // IFA_PROTO, linux/if_addr.h, since 5.18
-	iflaAFSpec         = 26         // IFLA_AF_SPEC, linux/if_link.h
-	iflaExtMask        = 29         // IFLA_EXT_MASK
 	skipStats          = 8          // RTEXT_FILTER_SKIP_STATS, linux/rtnetlink.h
 	promoteSecondaries = 20         // IPV4_DEVCONF_PROMOTE_SECONDARIES, linux/ip.h
 	forever            = ^uint32(0) // INFINITY_LIFE_TIME, net/addrconf.h
 	attributeMask      = 0x3fff     // NLA_TYPE_MASK: without the nested and byte order bits
 
-	addressHeader = 8  // struct ifaddrmsg
-	linkHeader    = 16 // struct ifinfomsg
-	routeHeader   = 12 // struct rtmsg, and struct fib_rule_hdr
+	maxParts = 8 // of an address: header, two addresses, broadcast, label, flags, lifetimes, protocol
 )
 
 var native = binary.NativeEndian
 
-// A builder lays several netlink messages one after the other into a buffer
-// that is kept, so that building them allocates nothing.
-type builder struct {
-	b     []byte
-	start int // of the message being built
+// request is a message made of a header and attributes.
+func request(kind, flags int, parts ...nl.NetlinkRequestData) *nl.NetlinkRequest {
+	r := nl.NewNetlinkRequest(kind, flags)
+	r.Data = append(make([]nl.NetlinkRequestData, 0, maxParts), parts...)
+	return r
 }
 
-func (w *builder) reset() { w.b = w.b[:0] }
-
-func (w *builder) begin(kind, flags uint16, seq uint32) {
-	w.start = len(w.b)
-	w.b = native.AppendUint32(w.b, 0) // length, see end
-	w.b = native.AppendUint16(w.b, kind)
-	w.b = native.AppendUint16(w.b, flags|unix.NLM_F_REQUEST)
-	w.b = native.AppendUint32(w.b, seq)
-	w.b = native.AppendUint32(w.b, 0) // port: the kernel knows it
-}
-
-func (w *builder) end() {
-	native.PutUint32(w.b[w.start:], uint32(len(w.b)-w.start))
-}
-
-// acknowledge asks for an answer to the message built last.
-func (w *builder) acknowledge() {
-	flags := native.Uint16(w.b[w.start+6:])
-	native.PutUint16(w.b[w.start+6:], flags|unix.NLM_F_ACK)
-}
-
-func (w *builder) attribute(kind uint16, value []byte) {
-	at := w.open(kind)
-	w.b = append(w.b, value...)
-	w.shut(at)
-}
-
-func (w *builder) number(kind uint16, value uint32) {
-	at := w.open(kind)
-	w.b = native.AppendUint32(w.b, value)
-	w.shut(at)
-}
-
-func (w *builder) text(kind uint16, value string) {
-	at := w.open(kind)
-	w.b = append(w.b, value...)
-	w.b = append(w.b, 0)
-	w.shut(at)
-}
-
-func (w *builder) address(kind uint16, ip netip.Addr) {
-	if ip.Is4() {
-		b := ip.As4()
-		w.attribute(kind, b[:])
-		return
-	}
-	b := ip.As16()
-	w.attribute(kind, b[:])
-}
-
-// open starts an attribute, nested or not, that shut closes.
-func (w *builder) open(kind uint16) int {
-	at := len(w.b)
-	w.b = native.AppendUint16(w.b, 0)
-	w.b = native.AppendUint16(w.b, kind)
-	return at
-}
-
-func (w *builder) shut(at int) {
-	native.PutUint16(w.b[at:], uint16(len(w.b)-at))
-	for len(w.b)%4 != 0 {
-		w.b = append(w.b, 0)
-	}
-}
-
-// attributes calls each for every attribute in b. It stops at the first one
-// whose length cannot be, which the kernel never sends.
+// attributes calls each for every attribute in b.
 func attributes(b []byte, each func(kind uint16, value []byte)) {
-	for len(b) >= 4 {
-		n := int(native.Uint16(b))
-		if n < 4 || n > len(b) {
-			return
-		}
-		each(native.Uint16(b[2:])&attributeMask, b[4:n])
-		b = b[min(align(n), len(b)):]
+	list, err := nl.ParseRouteAttr(b)
+	if err != nil {
+		return // a length that cannot be, which the kernel never sends
+	}
+	for _, a := range list {
+		each(a.Attr.Type&attributeMask, a.Value)
 	}
 }
 
-// messages calls each for every netlink message in b.
-func messages(b []byte, each func(m message)) {
-	for len(b) >= unix.SizeofNlMsghdr {
-		n := int(native.Uint32(b))
-		if n < unix.SizeofNlMsghdr || n > len(b) {
-			return
-		}
-		each(message{
-			kind:  native.Uint16(b[4:]),
-			flags: native.Uint16(b[6:]),
-			seq:   native.Uint32(b[8:]),
-			body:  b[unix.SizeofNlMsghdr:n],
-		})
-		b = b[min(align(n), len(b)):]
-	}
-}
-
-type message struct {
-	kind, flags uint16
-	seq         uint32
-	body        []byte
-}
-
-func align(n int) int { return (n + 3) &^ 3 }
-
-func family(ip netip.Addr) uint8 {
+func family(ip netip.Addr) int {
 	if ip.Is4() {
 		return unix.AF_INET
 	}
@@ -159,16 +68,43 @@ func number(value []byte) uint32 {
 	return native.Uint32(value)
 }
 
-func text(value []byte) string {
-	for i, c := range value {
-		if c == 0 {
-			return string(value[:i])
-		}
-	}
-	return string(value)
-}
-
 func address(value []byte) netip.Addr {
 	ip, _ := netip.AddrFromSlice(value)
 	return ip
 }
+
+// refusal reads an acknowledgement, a struct nlmsgerr: the error, the request
+// again, and the kernel's own words if it had any. Nil: the kernel agreed. It
+// reads as from the library, which keeps its own to itself.
+func refusal(m syscall.NetlinkMessage) error {
+	errno := -int32(number(m.Data))
+	if errno == 0 {
+		return nil
+	}
+	var err error = unix.Errno(errno)
+	if m.Header.Flags&unix.NLM_F_ACK_TLVS == 0 || len(m.Data) < 4+unix.SizeofNlMsghdr {
+		return err
+	}
+	echo := min(4+align(int(native.Uint32(m.Data[4:]))), len(m.Data))
+	attributes(m.Data[echo:], func(kind uint16, value []byte) {
+		if kind == nl.NLMSGERR_ATTR_MSG {
+			err = fmt.Errorf("%w: %s", err, unix.ByteSliceToString(value))
+		}
+	})
+	return err
+}
+
+// refused says whether err is one of these answers of the kernel.
+func refused(err error, errnos ...unix.Errno) bool {
+	return slices.ContainsFunc(errnos, func(e unix.Errno) bool { return errors.Is(err, e) })
+}
+
+// unless is err, or nil if it is one of these answers.
+func unless(err error, errnos ...unix.Errno) error {
+	if refused(err, errnos...) {
+		return nil
+	}
+	return err
+}
+
+func align(n int) int { return (n + unix.NLMSG_ALIGNTO - 1) &^ (unix.NLMSG_ALIGNTO - 1) }

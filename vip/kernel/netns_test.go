@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"os"
@@ -14,7 +15,6 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"github.com/twinbeat/twinbeat/vip"
 )
@@ -111,14 +111,31 @@ func setOf(tb testing.TB, texts ...string) vip.Set {
 	return vip.Set{Addresses: parse(tb, texts...)}
 }
 
-// shown is what another netlink implementation reads from the kernel.
-func shown(tb testing.TB, device string, fam int) map[string]netlink.Addr {
+// An opinion is an address as iproute2 reads it from the kernel.
+type opinion struct {
+	Family, Local, Broadcast, Scope, Label string
+	PrefixLen                              int
+	Dynamic, Tentative, DADFailed, NoDAD   bool
+	Valid                                  uint32 `json:"valid_life_time"`
+	Preferred                              uint32 `json:"preferred_life_time"`
+}
+
+func (o opinion) usable() bool { return o.Local != "" && !o.Tentative && !o.DADFailed }
+
+// shown is what iproute2 shows of a device's addresses of a family, or of both.
+func shown(tb testing.TB, device, family string) map[string]opinion {
 	tb.Helper()
-	list, err := netlink.AddrList(byName(tb, device), fam)
-	must(tb, err)
-	out := map[string]netlink.Addr{}
-	for _, a := range list {
-		out[a.IPNet.String()] = a
+	var devices []struct {
+		Addresses []opinion `json:"addr_info"`
+	}
+	must(tb, json.Unmarshal([]byte(ip(tb, "-json address show dev "+device)), &devices))
+	out := map[string]opinion{}
+	for _, d := range devices {
+		for _, a := range d.Addresses {
+			if family == "" || a.Family == family {
+				out[fmt.Sprintf("%s/%d", a.Local, a.PrefixLen)] = a
+			}
+		}
 	}
 	return out
 }
@@ -173,8 +190,6 @@ func within(tb testing.TB, limit time.Duration, what string, ok func() bool) tim
 	tb.Fatalf("not within %v: %s", limit, what)
 	return 0
 }
-
-const usableMask = unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED
 
 func mustPrefix(text string) netip.Prefix { return netip.MustParsePrefix(text) }
 

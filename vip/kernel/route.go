@@ -2,9 +2,14 @@ package kernel
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"net"
 	"net/netip"
+	"slices"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/twinbeat/twinbeat/vip"
@@ -37,238 +42,128 @@ func tableOf(table int) uint32 {
 }
 
 // routeScope is what `ip route` would choose. IPv6 ignores it.
-func routeScope(r vip.Route) uint8 {
+func routeScope(r vip.Route) netlink.Scope {
 	if r.Scope == "" && !r.Via.IsValid() && r.Dst.Addr().Is4() {
 		return unix.RT_SCOPE_LINK
 	}
-	return scopes[r.Scope]
+	return netlink.Scope(scopes[r.Scope])
 }
 
-func buildRoute(w *builder, r vip.Route, index, seq uint32, kind, flags uint16) {
-	table := tableOf(r.Table)
-	w.begin(kind, flags, seq)
-	var routeFlags uint32
+func (k *Kernel) routeOf(r vip.Route) *netlink.Route {
+	flags := 0
 	if r.OnLink {
-		routeFlags = unix.RTNH_F_ONLINK
+		flags = unix.RTNH_F_ONLINK
 	}
-	scope := routeScope(r)
-	if kind == unix.RTM_DELROUTE {
-		scope = unix.RT_SCOPE_NOWHERE // any
+	return &netlink.Route{
+		Dst: netOf(r.Dst), Gw: r.Via.AsSlice(), Src: r.Src.AsSlice(), LinkIndex: int(k.index(r.Device)), Flags: flags,
+		Table: int(tableOf(r.Table)), Priority: r.Metric, Scope: routeScope(r), Protocol: Protocol, Type: unix.RTN_UNICAST,
 	}
-	w.b = append(w.b, family(r.Dst.Addr()), uint8(r.Dst.Bits()), 0, 0)
-	w.b = append(w.b, uint8(min(table, unix.RT_TABLE_COMPAT)), Protocol, scope, unix.RTN_UNICAST)
-	w.b = native.AppendUint32(w.b, routeFlags)
-	if r.Dst.Bits() > 0 {
-		w.address(unix.RTA_DST, r.Dst.Addr())
-	}
-	w.number(unix.RTA_TABLE, table)
-	if r.Via.IsValid() {
-		w.address(unix.RTA_GATEWAY, r.Via)
-	}
-	if index != 0 {
-		w.number(unix.RTA_OIF, index)
-	}
-	if r.Src.IsValid() && kind == unix.RTM_NEWROUTE {
-		w.address(unix.RTA_PREFSRC, r.Src)
-	}
-	if r.Metric != 0 {
-		w.number(unix.RTA_PRIORITY, uint32(r.Metric))
-	}
-	w.end()
 }
 
-// withDevice leaves out the routes whose device does not exist.
-func (k *Kernel) withDevice(routes []vip.Route, missing func(r vip.Route)) []vip.Route {
-	var rest []vip.Route
-	for _, r := range routes {
-		if r.Device == "" || k.index(r.Device) != 0 {
-			rest = append(rest, r)
-		} else {
-			missing(r)
+func netOf(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+// inTurn does the same to each, one after the other, and notes what was
+// refused. It stops when ctx ends, and when the kernel does not answer.
+func inTurn[T fmt.Stringer](ctx context.Context, f *faults, what string, all []T, do func(T) error) {
+	for _, x := range all {
+		if err := ctx.Err(); err != nil {
+			f.add(fmt.Errorf("%ss: %w", what, err))
+			return
+		}
+		err := said(do(x))
+		if err != nil {
+			f.add(fmt.Errorf("%s %s: %w", what, x, err))
+		}
+		if errors.Is(err, errNoAnswer) {
+			return
 		}
 	}
-	return rest
 }
 
 func (k *Kernel) putRoutes(ctx context.Context, routes []vip.Route, f *faults) {
-	if len(routes) == 0 {
-		return
-	}
 	for _, r := range routes {
 		k.routes[idOf(r)] = &r // before it is set, so that Watch misses no removal
 	}
-	failed, errs := k.setRoutes(ctx, routes, f)
-	if len(failed) > 0 {
-		before := k.devices
-		f.add(k.readDevices())
-		failed, errs = k.againIfMoved(ctx, before, failed, errs, f)
-	}
-	for i, r := range failed {
-		delete(k.routes, idOf(r))
-		f.add(fmt.Errorf("set route %s: %w", r, errs[i]))
-	}
-}
-
-// againIfMoved sets those routes once more whose device has another number now.
-func (k *Kernel) againIfMoved(ctx context.Context, before map[string]device, routes []vip.Route, errs []error, f *faults) ([]vip.Route, []error) {
-	var moved, still []vip.Route
-	var why []error
-	for i, r := range routes {
-		if r.Device != "" && before[r.Device].index != k.index(r.Device) {
-			moved = append(moved, r)
-			continue
+	var before map[string]device // until a refusal made us read them anew
+	inTurn(ctx, f, "set route", routes, func(r vip.Route) error {
+		err := k.setRoute(r)
+		if err != nil && before == nil {
+			before = k.devices
+			f.add(k.readDevices())
 		}
-		still = append(still, r)
-		why = append(why, errs[i])
-	}
-	failed, reasons := k.setRoutes(ctx, moved, f)
-	return append(still, failed...), append(why, reasons...)
+		if err != nil && before[r.Device].index != k.index(r.Device) {
+			err = k.setRoute(r) // the device was removed and made again
+		}
+		if err != nil {
+			delete(k.routes, idOf(r))
+		}
+		return err
+	})
 }
 
-func (k *Kernel) setRoutes(ctx context.Context, routes []vip.Route, f *faults) (failed []vip.Route, errs []error) {
-	refuse := func(r vip.Route, err error) {
-		failed = append(failed, r)
-		errs = append(errs, err)
+func (k *Kernel) setRoute(r vip.Route) error {
+	if r.Device != "" && k.index(r.Device) == 0 {
+		return unix.ENODEV
 	}
-	routes = k.withDevice(routes, func(r vip.Route) { refuse(r, unix.ENODEV) })
-	err := k.s.do(ctx, work{
-		n: len(routes),
-		build: func(w *builder, i int, seq uint32) {
-			buildRoute(w, routes[i], k.index(routes[i].Device), seq, unix.RTM_NEWROUTE, replace)
-		},
-		fail: func(i int, err error) { refuse(routes[i], err) },
-	})
-	if err != nil {
-		f.add(fmt.Errorf("set routes: %w", err))
-	}
-	return failed, errs
+	return netlink.RouteReplace(k.routeOf(r))
 }
 
 func (k *Kernel) dropRoutes(ctx context.Context, routes []vip.Route, f *faults) {
-	if len(routes) == 0 {
-		return
-	}
 	for _, r := range routes {
 		delete(k.routes, idOf(r))
 	}
-	routes = k.withDevice(routes, func(vip.Route) {}) // no device, no route
-	err := k.s.do(ctx, work{
-		n: len(routes),
-		build: func(w *builder, i int, seq uint32) {
-			buildRoute(w, routes[i], k.index(routes[i].Device), seq, unix.RTM_DELROUTE, 0)
-		},
-		fail: func(i int, err error) {
-			if !refused(err, gone...) {
-				f.add(fmt.Errorf("remove route %s: %w", routes[i], err))
-			}
-		},
+	inTurn(ctx, f, "remove route", routes, func(r vip.Route) error {
+		if r.Device != "" && k.index(r.Device) == 0 {
+			return nil // no device, no route
+		}
+		old := k.routeOf(r)
+		old.Scope, old.Src = unix.RT_SCOPE_NOWHERE, nil // any
+		return unless(netlink.RouteDel(old), gone...)
 	})
-	if err != nil {
-		f.add(fmt.Errorf("remove routes: %w", err))
-	}
 }
 
 // dropPrefixRoutes removes the prefix routes of dropped IPv6 addresses. The
 // kernel lets the prefix route of an address with a lifetime run out instead
 // of removing it with the address. It stays if another address of the same
 // prefix is on the device, and if it is not the kernel's own.
-func (k *Kernel) dropPrefixRoutes(ctx context.Context, as []vip.Address, held []entry) error {
-	type link struct {
-		prefix netip.Prefix
-		device string
-	}
-	routes := map[link]bool{}
+func (k *Kernel) dropPrefixRoutes(ctx context.Context, as []vip.Address, held []entry, f *faults) {
+	routes := map[vip.Route]bool{}
 	for _, a := range as {
 		if a.Prefix.Addr().Is6() && a.Prefix.Bits() < 128 && k.index(a.Device) != 0 {
-			routes[link{a.Prefix.Masked(), a.Device}] = true
+			routes[vip.Route{Dst: a.Prefix.Masked(), Device: a.Device}] = true
 		}
-	}
-	if len(routes) == 0 {
-		return nil
 	}
 	for _, e := range held {
-		delete(routes, link{e.prefix.Masked(), e.device})
+		delete(routes, vip.Route{Dst: e.prefix.Masked(), Device: e.device})
 	}
-	var left []link
-	for l := range routes {
-		left = append(left, l)
-	}
-	var f faults
-	f.add(k.s.do(ctx, work{
-		n: len(left),
-		build: func(w *builder, i int, seq uint32) {
-			l := left[i]
-			w.begin(unix.RTM_DELROUTE, 0, seq)
-			w.b = append(w.b, unix.AF_INET6, uint8(l.prefix.Bits()), 0, 0)
-			w.b = append(w.b, unix.RT_TABLE_MAIN, unix.RTPROT_KERNEL, 0, unix.RTN_UNICAST)
-			w.b = append(w.b, 0, 0, 0, 0)
-			w.address(unix.RTA_DST, l.prefix.Addr())
-			w.number(unix.RTA_OIF, k.index(l.device))
-			w.end()
-		},
-		fail: func(i int, err error) {
-			if !refused(err, gone...) {
-				f.add(fmt.Errorf("remove prefix route %s from %s: %w", left[i].prefix, left[i].device, err))
-			}
-		},
-	}))
-	return f.join()
-}
-
-func buildRule(w *builder, r vip.Rule, seq uint32, kind, flags uint16) {
-	fam := uint8(unix.AF_INET)
-	if r.IPv6 {
-		fam = unix.AF_INET6
-	}
-	w.begin(kind, flags, seq)
-	w.b = append(w.b, fam, uint8(prefixLength(r.To)), uint8(prefixLength(r.From)), 0)
-	w.b = append(w.b, uint8(min(tableOf(r.Table), unix.RT_TABLE_COMPAT)), 0, 0, unix.FR_ACT_TO_TBL)
-	w.b = append(w.b, 0, 0, 0, 0)
-	if prefixLength(r.From) > 0 {
-		w.address(unix.FRA_SRC, r.From.Addr())
-	}
-	if prefixLength(r.To) > 0 {
-		w.address(unix.FRA_DST, r.To.Addr())
-	}
-	if r.IIf != "" {
-		w.text(unix.FRA_IIFNAME, r.IIf)
-	}
-	if r.OIf != "" {
-		w.text(unix.FRA_OIFNAME, r.OIf)
-	}
-	if r.FwMark != 0 {
-		w.number(unix.FRA_FWMARK, r.FwMark)
-	}
-	w.number(unix.FRA_TABLE, tableOf(r.Table))
-	w.number(unix.FRA_PRIORITY, uint32(r.Priority))
-	w.end()
-}
-
-func prefixLength(p netip.Prefix) int { return max(p.Bits(), 0) }
-
-func (k *Kernel) addRules(ctx context.Context, rules []vip.Rule, f *faults) {
-	k.rules(ctx, rules, unix.RTM_NEWRULE, create, func(r vip.Rule, err error) {
-		if !refused(err, unix.EEXIST) { // the same rule is there: what we want
-			f.add(fmt.Errorf("add rule %s: %w", r, err))
-		}
-	}, f)
-}
-
-func (k *Kernel) dropRules(ctx context.Context, rules []vip.Rule, f *faults) {
-	k.rules(ctx, rules, unix.RTM_DELRULE, 0, func(r vip.Rule, err error) {
-		if !refused(err, gone...) {
-			f.add(fmt.Errorf("remove rule %s: %w", r, err))
-		}
-	}, f)
-}
-
-func (k *Kernel) rules(ctx context.Context, rules []vip.Rule, kind, flags uint16, fail func(vip.Rule, error), f *faults) {
-	err := k.s.do(ctx, work{
-		n:     len(rules),
-		build: func(w *builder, i int, seq uint32) { buildRule(w, rules[i], seq, kind, flags) },
-		fail:  func(i int, err error) { fail(rules[i], err) },
+	inTurn(ctx, f, "remove prefix route", slices.Collect(maps.Keys(routes)), func(r vip.Route) error {
+		old := k.routeOf(r)
+		old.Protocol = unix.RTPROT_KERNEL
+		return unless(netlink.RouteDel(old), gone...)
 	})
-	if err != nil {
-		f.add(fmt.Errorf("change rules: %w", err))
+}
+
+func ruleOf(r vip.Rule) *netlink.Rule {
+	out := netlink.NewRule()
+	out.Src, out.Dst, out.IifName, out.OifName = netOf(r.From), netOf(r.To), r.IIf, r.OIf
+	out.Mark, out.Table, out.Priority = r.FwMark, int(tableOf(r.Table)), r.Priority
+	out.Family = unix.AF_INET
+	if r.IPv6 {
+		out.Family = unix.AF_INET6
 	}
+	return out
+}
+
+func addRules(ctx context.Context, rules []vip.Rule, f *faults) {
+	inTurn(ctx, f, "add rule", rules, func(r vip.Rule) error {
+		return unless(netlink.RuleAdd(ruleOf(r)), unix.EEXIST) // the same rule is there: what we want
+	})
+}
+
+func dropRules(ctx context.Context, rules []vip.Rule, f *faults) {
+	inTurn(ctx, f, "remove rule", rules, func(r vip.Rule) error {
+		return unless(netlink.RuleDel(ruleOf(r)), gone...)
+	})
 }

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"time"
 
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/twinbeat/twinbeat/vip"
@@ -78,12 +78,12 @@ type Event struct {
 // there, and those we hold that are not. It does not report what Take, Renew
 // and Drop do themselves.
 func (k *Kernel) Watch(ctx context.Context, report func(Event)) error {
-	file, err := subscribe()
+	s, err := subscribe()
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	stop := context.AfterFunc(ctx, func() { _ = file.SetReadDeadline(time.Unix(1, 0)) })
+	defer s.close()
+	stop := context.AfterFunc(ctx, s.close)
 	defer stop()
 	w := &watcher{
 		k: k, report: report, links: map[uint32]device{}, own: map[ownID]bool{},
@@ -93,32 +93,22 @@ func (k *Kernel) Watch(ctx context.Context, report func(Event)) error {
 		return err
 	}
 	w.started = true
-	return w.run(ctx, file)
+	return w.run(ctx, s)
 }
 
-func subscribe() (*os.File, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+func subscribe() (*socket, error) {
+	s, err := newSocket(unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
 	if err != nil {
-		return nil, fmt.Errorf("open netlink socket: %w", err)
-	}
-	// Without the privilege the usual buffer has to do, with more resyncs.
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, watchBuffer)
-	if err := attachFilter(fd); err != nil {
-		unix.Close(fd)
 		return nil, err
 	}
-	var groups uint32
-	for _, g := range []int{
-		unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
-		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
-	} {
-		groups |= 1 << (g - 1)
+	// Without the privilege the usual buffer has to do, with more resyncs.
+	_ = s.SetReceiveBufferSize(watchBuffer, true)
+	if err := attachFilter(s.GetFd()); err != nil {
+		s.close()
+		return nil, err
 	}
-	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: groups}); err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("subscribe to netlink groups: %w", err)
-	}
-	return os.NewFile(uintptr(fd), "netlink"), nil
+	return s, nil
 }
 
 // attachFilter lets the kernel keep all route news from us but the removal of
@@ -163,7 +153,6 @@ type watcher struct {
 	k       *Kernel
 	report  func(Event)
 	started bool
-	buffer  [readBuffer]byte
 
 	links map[uint32]device
 	own   map[ownID]bool
@@ -181,32 +170,21 @@ type ownID struct {
 	prefix netip.Prefix
 }
 
-func (w *watcher) run(ctx context.Context, file *os.File) error {
-	raw, err := file.SyscallConn()
-	if err != nil {
-		return fmt.Errorf("watch netlink: %w", err)
-	}
+func (w *watcher) run(ctx context.Context, s *socket) error {
 	for {
-		var failure error
-		err := raw.Read(func(fd uintptr) bool {
-			var n int
-			n, failure = w.drain(int(fd))
-			return n > 0 || failure != nil
-		})
+		err := w.read(s)
 		if ctx.Err() != nil {
 			return nil
 		}
 		switch {
-		case err != nil:
-			return fmt.Errorf("watch netlink: %w", err)
-		case errors.Is(failure, unix.ENOBUFS):
+		case errors.Is(err, unix.ENOBUFS):
 			w.started = true
 			if err := w.resync(); err != nil {
 				return err
 			}
 			w.report(Event{Kind: Resynced})
-		case failure != nil:
-			return fmt.Errorf("watch netlink: %w", failure)
+		case err != nil:
+			return fmt.Errorf("watch netlink: %w", err)
 		}
 		if err := w.judge(); err != nil {
 			return err
@@ -214,33 +192,31 @@ func (w *watcher) run(ctx context.Context, file *os.File) error {
 	}
 }
 
-// drain reads what there is, up to the bound, so that a thousand news at once
-// are judged once.
-func (w *watcher) drain(fd int) (int, error) {
-	for i := range maxNews {
-		n, _, err := unix.Recvfrom(fd, w.buffer[:], 0)
-		switch {
-		case errors.Is(err, unix.EAGAIN):
-			return i, nil
-		case errors.Is(err, unix.EINTR):
-			continue
-		case err != nil:
-			return i, err
+// read waits for news and reads what there is, up to the bound, so that a
+// thousand news at once are judged once.
+func (w *watcher) read(s *socket) error {
+	news, err := s.wait()
+	for n := 1; err == nil && len(news) > 0; n++ {
+		for _, m := range news {
+			w.note(m.Header.Type, m.Data)
 		}
-		messages(w.buffer[:n], w.note)
+		if n == maxNews {
+			break
+		}
+		news, err = s.poll()
 	}
-	return maxNews, nil
+	return err
 }
 
-func (w *watcher) note(m message) {
-	switch m.kind {
+func (w *watcher) note(kind uint16, body []byte) {
+	switch kind {
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
-		if d, ok := parseDevice(m.body); ok {
-			w.noteLink(d, m.kind == unix.RTM_NEWLINK)
+		if d, ok := parseDevice(body); ok {
+			w.noteLink(d, kind == unix.RTM_NEWLINK)
 		}
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
-		if e, ok := parseAddress(m.body); ok {
-			w.noteAddress(e, m.kind == unix.RTM_NEWADDR)
+		if e, ok := parseAddress(body); ok {
+			w.noteAddress(e, kind == unix.RTM_NEWADDR)
 		}
 	case unix.RTM_DELROUTE:
 		w.judgeRoutes = true
@@ -481,35 +457,34 @@ func (k *Kernel) vipNews(e entry, exists bool) bool {
 func (k *Kernel) listRoutes() (map[routeID]bool, error) {
 	held := map[routeID]bool{}
 	for _, fam := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		var body [routeHeader]byte
-		body[0], body[5] = fam, Protocol // kernels from 4.20 on filter by it
-		found := map[routeID]bool{}
-		err := k.s.dump(unix.RTM_GETROUTE, body[:], func() { clear(found) }, func(m message) {
-			if id, ok := parseRoute(m.body); ok && m.kind == unix.RTM_NEWROUTE {
-				found[id] = true
-			}
-		})
+		header := &nl.RtMsg{RtMsg: unix.RtMsg{Family: fam, Protocol: Protocol}} // kernels from 4.20 on filter by it
+		found, err := list(k.s, unix.RTM_GETROUTE, parseRoute, header)
 		if err != nil {
 			return nil, fmt.Errorf("list routes: %w", err)
 		}
-		for id := range found {
+		for _, id := range found {
 			held[id] = true
 		}
 	}
 	return held, nil
 }
 
-// parseRoute reads an RTM_NEWROUTE of ours.
-func parseRoute(body []byte) (routeID, bool) {
-	if len(body) < routeHeader || body[5] != Protocol {
+// parseRoute reads an RTM_NEWROUTE of ours. The library's own list parses
+// every route there is, and makes the binary 200 KB bigger.
+func parseRoute(m []byte) (routeID, bool) {
+	if len(m) < unix.SizeofRtMsg {
+		return routeID{}, false
+	}
+	header := nl.DeserializeRtMsg(m)
+	if header.Protocol != Protocol {
 		return routeID{}, false
 	}
 	dst := netip.IPv4Unspecified()
-	if body[0] == unix.AF_INET6 {
+	if header.Family == unix.AF_INET6 {
 		dst = netip.IPv6Unspecified()
 	}
-	id := routeID{table: uint32(body[4])}
-	attributes(body[routeHeader:], func(kind uint16, value []byte) {
+	id := routeID{table: uint32(header.Table)}
+	attributes(m[header.Len():], func(kind uint16, value []byte) {
 		switch kind {
 		case unix.RTA_DST:
 			dst = address(value)
@@ -521,6 +496,6 @@ func parseRoute(body []byte) (routeID, bool) {
 			id.metric = number(value)
 		}
 	})
-	id.dst = netip.PrefixFrom(dst, int(body[1]))
+	id.dst = netip.PrefixFrom(dst, int(header.Dst_len))
 	return id, id.dst.IsValid()
 }

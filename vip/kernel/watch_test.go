@@ -312,22 +312,23 @@ func TestAdviceNamesWhatStandsInTheWay(t *testing.T) {
 
 func TestTheFilterKeepsOtherPeoplesRoutesOut(t *testing.T) {
 	dev, _ := veth(t)
-	file, err := subscribe()
+	s, err := subscribe()
 	must(t, err)
-	defer file.Close()
+	defer s.close()
 	ip(t, "route add 198.51.100.0/24 dev "+dev)
 	ip(t, "route del 198.51.100.0/24 dev "+dev)
 	ip(t, fmt.Sprintf("route add 198.51.100.0/24 dev %s proto %d", dev, Protocol))
 	ip(t, "route del 198.51.100.0/24 dev "+dev)
 	kinds := map[uint16]int{}
-	buffer := make([]byte, readBuffer)
-	must(t, file.SetReadDeadline(time.Now().Add(100*time.Millisecond)))
+	must(t, s.SetReceiveTimeout(&unix.Timeval{Usec: 100_000}))
 	for {
-		n, err := file.Read(buffer)
+		list, err := s.wait()
 		if err != nil {
 			break
 		}
-		messages(buffer[:n], func(m message) { kinds[m.kind]++ })
+		for _, m := range list {
+			kinds[m.Header.Type]++
+		}
 	}
 	if kinds[unix.RTM_NEWROUTE] != 0 || kinds[unix.RTM_DELROUTE] != 1 {
 		t.Errorf("of four route messages %v came through, want the removal of ours alone", kinds)
