@@ -53,9 +53,8 @@ type socket struct {
 	closed  bool // under the library's lock
 }
 
-// newSocket opens a socket that hears the news of the groups, if any.
-func newSocket(groups ...uint) (*socket, error) {
-	door, err := nl.Subscribe(unix.NETLINK_ROUTE, groups...)
+func newSocket() (*socket, error) {
+	door, err := nl.Subscribe(unix.NETLINK_ROUTE) // to nothing: see subscribe
 	if err != nil {
 		return nil, fmt.Errorf("open netlink socket: %w", err)
 	}

@@ -96,9 +96,10 @@ func (k *Kernel) Watch(ctx context.Context, report func(Event)) error {
 	return w.run(ctx, s)
 }
 
+// subscribe opens a socket that hears the news. It joins the groups only when
+// the filter stands, so that nothing comes past it.
 func subscribe() (*socket, error) {
-	s, err := newSocket(unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
-		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
+	s, err := newSocket()
 	if err != nil {
 		return nil, err
 	}
@@ -107,6 +108,15 @@ func subscribe() (*socket, error) {
 	if err := attachFilter(s.GetFd()); err != nil {
 		s.close()
 		return nil, err
+	}
+	for _, group := range []int{
+		unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
+	} {
+		if err := unix.SetsockoptInt(s.GetFd(), unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, group); err != nil {
+			s.close()
+			return nil, fmt.Errorf("subscribe to netlink group %d: %w", group, err)
+		}
 	}
 	return s, nil
 }
