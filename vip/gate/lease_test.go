@@ -575,3 +575,21 @@ func TestAFullGateLoads(t *testing.T) {
 		t.Errorf("%d IPv6 addresses in the kernel", len(have))
 	}
 }
+
+// A try that failed for lateness must not lend its turn to the next one.
+func TestASelfTestThatIsTriedAgainWaitsForItsTurnToEnd(t *testing.T) {
+	alone(t)
+	s, err := newSelfTest(t.Context())
+	must(t, err)
+	defer s.end()
+	tried := 0
+	must(t, s.tries(func() error {
+		if tried++; tried == 1 { // as one that was late for its own lease
+			return errors.Join(s.gate.Turn(), s.gate.Grant(0), errLost)
+		}
+		return s.run()
+	}))
+	if tried < 2 {
+		t.Error("it was not tried again")
+	}
+}
