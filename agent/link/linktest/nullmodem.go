@@ -105,6 +105,12 @@ func (n *NullModem) Corrupt(bitErrorRate float64, seed uint64) {
 	}
 }
 
+// Listen calls heard with all that comes out at the far side of the direction,
+// in the relay's goroutine; nil ends that. The bytes are valid during the call.
+func (n *NullModem) Listen(d Direction, heard func(b []byte)) {
+	n.each(d, func(l *lane) { l.heard = heard })
+}
+
 // Restore ends Cut, Stall and Corrupt.
 func (n *NullModem) Restore() {
 	n.each(Both, func(l *lane) { l.cut, l.stall, l.noise = false, false, nil })
@@ -312,6 +318,7 @@ type lane struct {
 	stall   bool
 	closed  bool
 	noise   *noise
+	heard   func([]byte)
 }
 
 func (l *lane) change(f func()) {
@@ -394,6 +401,9 @@ func (l *lane) deliver(b []byte) {
 	cut := l.cut
 	if l.noise != nil {
 		l.noise.damage(b)
+	}
+	if l.heard != nil && !cut {
+		l.heard(b)
 	}
 	l.mu.Unlock()
 	taken := 0
