@@ -6,8 +6,11 @@ import (
 	"time"
 )
 
-// programMost bounds a fuzzed program in bytes.
-const programMost = 2048
+// Bounds of a fuzzed program.
+const (
+	programMost = 512    // bytes
+	stepsMost   = 10_000 // of the machine
+)
 
 // FuzzMachine reads bytes as a program of inputs: what the peer says, what the
 // kernel and the services answer, what operators want, and how long it all
@@ -25,9 +28,7 @@ func FuzzMachine(f *testing.F) {
 			return
 		}
 		d := newDriver(t, program[0], program[1])
-		for p := program[2:]; len(p) > 0; {
-			p = d.step(p)
-		}
+		d.run(program[2:])
 	})
 }
 
@@ -42,9 +43,7 @@ func FuzzMachineIsDeterministic(f *testing.F) {
 		for i := range said {
 			d := newDriver(t, program[0], program[1])
 			d.tell = func(a Action) { said[i] += fmt.Sprintf("%d %+v\n", d.now, a) }
-			for p := program[2:]; len(p) > 0; {
-				p = d.step(p)
-			}
+			d.run(program[2:])
 		}
 		if said[0] != said[1] {
 			t.Fatalf("once\n%s\nand then\n%s", said[0], said[1])
@@ -70,6 +69,7 @@ type driver struct {
 	counter uint32
 	session uint32
 	tell    func(Action)
+	steps   int
 }
 
 // newDriver starts a machine: config chooses the mode, the side and the policy,
@@ -99,6 +99,13 @@ func newDriver(t *testing.T, config, start byte) *driver {
 var pauses = [16]time.Duration{
 	0, 1, 5 * time.Millisecond, 20 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 249 * time.Millisecond, 251 * time.Millisecond,
 	300 * time.Millisecond, 400 * time.Millisecond, time.Second, 2 * time.Second, 10 * time.Second, 40 * time.Millisecond, 60 * time.Millisecond, 15 * time.Millisecond,
+}
+
+// run carries out a program.
+func (d *driver) run(p []byte) {
+	for len(p) > 0 && d.steps < stepsMost {
+		p = d.step(p)
+	}
 }
 
 // step takes one instruction off the program and returns the rest: four bits of
@@ -278,6 +285,7 @@ func (d *driver) feed(in Input) {
 const actionsMost = 64
 
 func (d *driver) feedOnly(in Input) {
+	d.steps++
 	before := d.m.View()
 	out := d.m.Step(d.now, in)
 	if len(out) > actionsMost {

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 	"testing"
 )
@@ -38,8 +39,9 @@ func FuzzHandshake(f *testing.F) {
 // A told is a recorded frame, and what its sender knew when it made it.
 type told struct {
 	frame []byte
-	from  int  // node
-	heard life // of the receiver that the sender had heard last
+	from  int           // node
+	life  life          // of that node
+	heard map[life]bool // lives of the receiver that the sender's life had heard
 }
 
 // life counts the lives of a node.
@@ -49,8 +51,8 @@ type story struct {
 	t       *testing.T
 	nodes   [2]*node
 	lives   [2]life
-	heard   [2]life // life of the peer that this node's present life heard last; 0: none
-	proven  [2]bool // this life was told a frame by somebody who had heard it
+	heard   [2]map[life]bool // lives of the peer that this node's present life heard
+	proven  [2]bool          // this life was told a frame by somebody who had heard it
 	tape    []told
 	taken   [2]map[string]bool
 	keys    int // which keyring both have or are about to have
@@ -84,7 +86,7 @@ func newStory(t *testing.T) *story {
 func (w *story) born(i int) {
 	w.random++
 	w.lives[i]++
-	w.heard[i], w.proven[i] = 0, false
+	w.heard[i], w.proven[i] = map[life]bool{}, false
 	w.nodes[i] = newNode(w.t, uint8(1+i), 2, nonce{w.random, byte(i), 7}, w.ring(w.keys))
 }
 
@@ -142,12 +144,12 @@ func (w *story) say(i, link int, k Kind, arrives bool) {
 		return
 	}
 	m := Message{Kind: k, GroupIndex: AllGroups}
-	f := told{frame: n.seal(w.t, link, m), from: i, heard: w.heard[i]}
+	f := told{frame: n.seal(w.t, link, m), from: i, life: w.lives[i], heard: maps.Clone(w.heard[i])}
 	if len(w.tape) < tapeMost {
 		w.tape = append(w.tape, f)
 	}
 	if arrives {
-		w.give(1-i, link, f, true)
+		w.give(1-i, link, f)
 	}
 }
 
@@ -169,11 +171,11 @@ func (w *story) replay(to, link, which int, damage []byte) {
 			return
 		}
 	}
-	w.give(to, link, f, false)
+	w.give(to, link, f)
 }
 
 // give hands a frame to a node and keeps what it proves.
-func (w *story) give(to, link int, f told, fresh bool) {
+func (w *story) give(to, link int, f told) {
 	d, _ := w.nodes[to].open(link, f.frame)
 	if d != Accepted {
 		return
@@ -187,12 +189,8 @@ func (w *story) give(to, link int, f told, fresh bool) {
 		}
 		w.taken[to][string(f.frame)] = true
 	}
-	if fresh {
-		w.heard[to] = w.lives[1-to]
-	}
-	if f.heard == w.lives[to] {
-		w.proven[to] = true
-	}
+	w.heard[to][f.life] = true
+	w.proven[to] = w.proven[to] || f.heard[w.lives[to]]
 }
 
 // judge holds that a session rests on a frame whose sender had heard this very
@@ -224,7 +222,7 @@ func (w *story) end() {
 	session := w.nodes[0].session()
 	for _, f := range slices.Backward(w.tape) {
 		for to := range w.nodes {
-			w.give(to, int(f.frame[2]&15), f, false)
+			w.give(to, int(f.frame[2]&15), f)
 		}
 	}
 	w.judge()
