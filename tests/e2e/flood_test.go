@@ -304,3 +304,22 @@ func (s *stranger) sameSession(m mark) {
 		}
 	}
 }
+
+// A line at a bit error rate of 10^-3 breaks every third frame, and is the only
+// path left. The agents say each frame more than once then; without that the
+// roles changed every few seconds.
+func TestSerialLineWithBitErrorsAloneKeepsTheRoles(t *testing.T) {
+	lab.StayOutside() // a null modem that waits for the boxes' cores is slower than its baud rate
+	r := boot(t, lab.Options{})
+	since := r.mark()
+	seen := r.during(func() {
+		r.try(r.CutEthernet())
+		r.Serial.Corrupt(0.001, 1)
+		time.Sleep(30 * time.Second)
+	})
+	r.outage(seen, 20*time.Millisecond)
+	r.unmoved(since)
+	r.Serial.Restore()
+	r.try(r.HealEthernet())
+	r.await("all alarms are over", 2*soon, func() bool { return r.quiet(0) && r.quiet(1) })
+}

@@ -28,8 +28,11 @@ const (
 	unpaced = 4096
 
 	// idleAfter is how late the relay may be before it takes the line for
-	// idle. Below it, lateness of the scheduler is made up for.
-	idleAfter = 200 * time.Microsecond
+	// idle, and behindMost the same while more bytes wait than it took. Below,
+	// lateness of the scheduler is made up for: a wire does not get slower
+	// because the machine is busy.
+	idleAfter  = 200 * time.Microsecond
+	behindMost = 50 * time.Millisecond
 
 	// rest bounds how often a relay retries a pty that refuses to be read.
 	rest = 10 * time.Millisecond
@@ -343,6 +346,7 @@ func (l *lane) run() {
 	var buf [unpaced]byte
 	var due time.Time // when the line is free
 	var master *link.Input
+	patience := idleAfter
 	for {
 		baud, ok := l.settings()
 		master = l.from.wait(master)
@@ -366,8 +370,12 @@ func (l *lane) run() {
 		}
 		if baud > 0 {
 			now := time.Now()
-			if now.Sub(due) > idleAfter {
+			if now.Sub(due) > patience {
 				due = now
+			}
+			patience = idleAfter
+			if n == chunk(baud) { // more waits, most likely
+				patience = behindMost
 			}
 			due = due.Add(time.Duration(n) * bitsPerByte * time.Second / time.Duration(baud))
 			sleepUntil(due)
