@@ -44,6 +44,7 @@ func FuzzParseDestination(f *testing.F) {
 // FuzzSet holds that a set has one canonical form, whatever its order.
 func FuzzSet(f *testing.F) {
 	f.Add("192.0.2.1/24@eth0\n192.0.2.2/24@eth0\n2001:db8::1/64@eth1")
+	f.Add("192.0.2.1/24@eth\x000")
 	f.Add("192.0.2.1/24@eth0 label eth0:x\n192.0.2.1/25@eth0\n\n192.0.2.1/24@eth0")
 	f.Fuzz(func(t *testing.T, text string) {
 		var forth, back Set
@@ -51,6 +52,9 @@ func FuzzSet(f *testing.F) {
 			a, err := ParseAddress(line)
 			if err != nil {
 				continue
+			}
+			if strings.ContainsAny(a.Device, "\x00/: ") {
+				t.Fatalf("%q is no device", a.Device)
 			}
 			forth.Addresses = append(forth.Addresses, a)
 			back.Addresses = append([]Address{a}, back.Addresses...)
