@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -115,7 +116,7 @@ func (s *stranger) jam(tapes []tape, stop chan struct{}) {
 	var all [][]byte
 	for _, t := range tapes {
 		for _, frames := range t.serial {
-			all = append(all, frames...)
+			all = append(all, slices.DeleteFunc(slices.Clone(frames), isHello)...)
 		}
 	}
 	rate := s.Baud / 10 // bytes a second
@@ -277,8 +278,9 @@ func (s *stranger) judgeFlood(loads [2]load, exact bool) {
 		s.Logf("fw%d: %.0f frames/s at its interface, %.1f %% of a core", i+1, l.rate(), 100*l.cpu.Seconds()/l.took.Seconds())
 		for p, kind := range paths {
 			s.Logf("fw%d: %s: peer sent %d, accepted %d, refused %d", i+1, kind, l.peer[p].sent, l.of[p].accepted, l.of[p].refused)
-			if exact && l.of[p].accepted > l.peer[p].sent+inFlight {
-				s.Errorf("fw%d: %s: %d frames were accepted of %d that the peer sent", i+1, kind, l.of[p].accepted, l.peer[p].sent)
+			// On the Ethernet everything is said once.
+			if exact && l.of[p].accepted > l.peer[0].sent+inFlight {
+				s.Errorf("fw%d: %s: %d frames were accepted of %d that the peer sent", i+1, kind, l.of[p].accepted, l.peer[0].sent)
 			}
 		}
 		s.Logf("fw%d: drops %v %v", i+1, s.drops(i, "multicast"), s.drops(i, "serial"))
