@@ -85,7 +85,8 @@ func refusal(m syscall.NetlinkMessage) error {
 	if m.Header.Flags&unix.NLM_F_ACK_TLVS == 0 || len(m.Data) < 4+unix.SizeofNlMsghdr {
 		return err
 	}
-	echo := min(4+align(int(native.Uint32(m.Data[4:]))), len(m.Data))
+	size := min(native.Uint32(m.Data[4:]), uint32(len(m.Data))) // an int of 32 bits would be negative beyond
+	echo := min(4+align(int(size)), len(m.Data))
 	attributes(m.Data[echo:], func(kind uint16, value []byte) {
 		if kind == nl.NLMSGERR_ATTR_MSG {
 			err = fmt.Errorf("%w: %s", err, unix.ByteSliceToString(value))
