@@ -35,6 +35,8 @@ func request(kind, flags int, parts ...nl.NetlinkRequestData) *nl.NetlinkRequest
 
 // attributes calls each for every attribute in b.
 func attributes(b []byte, each func(kind uint16, value []byte)) {
+	// The library takes it for granted that the last one is padded, too.
+	b = append(b[:len(b):len(b)], make([]byte, align(len(b))-len(b))...)
 	list, err := nl.ParseRouteAttr(b)
 	if err != nil {
 		return // a length that cannot be, which the kernel never sends
