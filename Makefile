@@ -3,7 +3,7 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 OUT     ?= dist/twinbeat
 TAGS    ?=
-FUZZTIME ?= 10s
+FUZZTIME ?=
 LDFLAGS  = -s -w -X github.com/twinbeat/twinbeat/agent/cli.version=$(VERSION)
 # TAGS=lite is for routers with little flash: nothing is inlined, which makes a
 # binary a twelfth smaller and somewhat slower.

@@ -26,6 +26,8 @@ type path struct {
 	full uint64 // frames that the loop's queue had no room for
 
 	hellos uint64 // HELLOs beyond the limit
+
+	noise noise // of the loop, which alone sends
 }
 
 // hellosMost is how many HELLOs of a link reach the loop within a second. Old
@@ -72,6 +74,9 @@ func newPath(l config.Link, t config.Timing) (*path, error) {
 	if a, ok := driver.(link.Attender); ok {
 		p.attend = a.Attend
 	}
+	if l.Type == "serial" {
+		p.noise = noise{baud: l.Baud, beat: t.Beat}
+	}
 	return p, nil
 }
 
@@ -80,6 +85,19 @@ func (p *path) Attend(closely bool) {
 	if p.attend != nil {
 		p.attend(closely)
 	}
+}
+
+// Send hands one payload to the driver, and again if the line is noisy. The
+// copies may be lost, so their errors do not count.
+func (p *path) Send(payload []byte) error {
+	err := p.Link.Send(payload)
+	if err != nil || p.noise.baud == 0 {
+		return err
+	}
+	for range p.noise.times(monotonic(), p.Stats().RxErrors, len(payload)) - 1 {
+		_ = p.Link.Send(payload)
+	}
+	return nil
 }
 
 // deframer counts what it refused in the form that the driver asks for.

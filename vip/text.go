@@ -198,7 +198,7 @@ func deviceFault(name string) string {
 		return "no device"
 	case len(name) > maxDeviceName:
 		return fmt.Sprintf("device %q is longer than %d bytes", name, maxDeviceName)
-	case name == ".", name == "..", strings.ContainsAny(name, "/ \t\n:@"):
+	case name == ".", name == "..", strings.ContainsAny(name, "/ \t\n\x00:@"):
 		return fmt.Sprintf("%q cannot be the name of a device", name) // dev_valid_name, plus the two characters of our own syntax
 	}
 	return ""

@@ -157,7 +157,8 @@ func rotate(data string, ring *wire.Keyring, o *options) (changed, done string, 
 func edit(data, verb string, id int, with string) string {
 	var b strings.Builder
 	for line := range strings.Lines(data) {
-		words := strings.Fields(line)
+		said, _, _ := strings.Cut(line, "#") // as ParseKeys reads it
+		words := strings.Fields(said)
 		if len(words) >= 2 && words[0] == verb && words[1] == strconv.Itoa(id) {
 			line = with
 		}

@@ -110,10 +110,27 @@ func FuzzParse(f *testing.F) {
 		c, problems := Parse("t.toml", []byte(src), "fw1")
 		complete(t, src, problems)
 		if !Refused(problems) {
-			Explain(c)
-			if strings.Contains(Explain(c), "WRONG") {
-				t.Errorf("accepted with a broken inequality:\n%s", Explain(c))
-			}
+			accepted(t, src, c)
 		}
 	})
+}
+
+// accepted holds what must be true of every configuration that may be used.
+func accepted(t *testing.T, src string, c Config) {
+	t.Helper()
+	if strings.Contains(Explain(c), "WRONG") {
+		t.Errorf("accepted with a broken inequality:\n%s", Explain(c))
+	}
+	peer, problems := Parse("t.toml", []byte(src), c.Peer().Name)
+	if Refused(problems) {
+		return // what the other node lacks is told there
+	}
+	if peer.Digest != c.Digest || peer.Mode != c.Mode || peer.Timing != c.Timing || len(peer.Links) != len(c.Links) || len(peer.Groups) != len(c.Groups) {
+		t.Errorf("the nodes read one file differently:\n%+v\n%+v", c, peer)
+	}
+	for i := range c.Groups {
+		if a, b := c.Groups[i], peer.Groups[i]; a.Name != b.Name || a.Preferred != b.Preferred {
+			t.Errorf("group %d: %+v and %+v", i, a, b)
+		}
+	}
 }

@@ -102,20 +102,30 @@ func (s *systemd) Status(ctx context.Context) (State, error) {
 		if err != nil {
 			return Unknown, err
 		}
-		active := p["ActiveState"]
-		switch active {
-		case "active", "reloading", "refreshing":
-			return Running, nil
-		case "inactive", "failed":
-			return Stopped, nil
-		case "activating", "deactivating", "maintenance":
-		default:
-			return Unknown, fmt.Errorf("unit %s: unknown state %q", s.unit, active)
+		state, known := unitState(p)
+		if state != Unknown {
+			return state, nil
+		}
+		if !known {
+			return Unknown, fmt.Errorf("unit %s: unknown state %q", s.unit, p["ActiveState"])
 		}
 		if err := sleep(ctx, settlePoll); err != nil {
-			return Unknown, fmt.Errorf("unit %s is %s (%s): %w", s.unit, active, p["SubState"], err)
+			return Unknown, fmt.Errorf("unit %s is %s (%s): %w", s.unit, p["ActiveState"], p["SubState"], err)
 		}
 	}
+}
+
+// unitState reads the state of a unit; one on its way is Unknown but known.
+func unitState(p map[string]string) (state State, known bool) {
+	switch p["ActiveState"] {
+	case "active", "reloading", "refreshing":
+		return Running, true
+	case "inactive", "failed":
+		return Stopped, true
+	case "activating", "deactivating", "maintenance":
+		return Unknown, true
+	}
+	return Unknown, false
 }
 
 func (s *systemd) show(ctx context.Context) (map[string]string, error) {
@@ -126,13 +136,18 @@ func (s *systemd) show(ctx context.Context) (map[string]string, error) {
 	if res.Code != 0 {
 		return nil, exitError("systemctl show "+s.unit, res)
 	}
+	return properties(res.Stdout), nil
+}
+
+// properties reads lines of KEY=VALUE.
+func properties(text string) map[string]string {
 	p := map[string]string{}
-	for line := range strings.Lines(res.Stdout) {
+	for line := range strings.Lines(text) {
 		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
 			p[key] = value
 		}
 	}
-	return p, nil
+	return p
 }
 
 // sleep waits for d or for the end of ctx, and says which by its error.

@@ -56,6 +56,12 @@ func (s *sysv) Status(ctx context.Context) (State, error) {
 	if err != nil {
 		return Unknown, err
 	}
+	return s.judge(res)
+}
+
+// judge makes a state of what the script's status action said: its exit code
+// (LSB 5.0, Init Script Actions), unless its text says otherwise.
+func (s *sysv) judge(res Result) (State, error) {
 	text := strings.ToLower(res.Stdout + "\n" + res.Stderr)
 	if strings.Contains(text, "usage:") {
 		return Unknown, fmt.Errorf("%s status: prints its usage: %w", s.script, ErrNoStatus)

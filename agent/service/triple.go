@@ -56,6 +56,11 @@ func (t *triple) Status(ctx context.Context) (State, error) {
 	if err != nil {
 		return Unknown, err
 	}
+	return judge(res)
+}
+
+// judge makes a state of the exit code of a status command.
+func judge(res Result) (State, error) {
 	switch res.Code {
 	case 0:
 		return Running, nil

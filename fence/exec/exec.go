@@ -89,6 +89,11 @@ func (d *device) Read(ctx context.Context) (fence.Power, error) {
 	if err != nil {
 		return fence.PowerUnknown, fmt.Errorf("status: %w", err)
 	}
+	return d.judge(res)
+}
+
+// judge makes a power of what the status command said.
+func (d *device) judge(res service.Result) (fence.Power, error) {
 	text := strings.TrimSpace(res.Stdout)
 	switch {
 	case res.Code != 0:

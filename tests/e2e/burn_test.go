@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/twinbeat/twinbeat/tests/lab"
 )
 
 // burnFor in the environment makes the test program a busy loop.
@@ -45,7 +47,7 @@ func burnIfAsked() bool {
 }
 
 func TestMain(m *testing.M) {
-	if burnIfAsked() {
+	if burnIfAsked() || lab.FloodIfAsked() {
 		return
 	}
 	os.Exit(run(m))

@@ -55,9 +55,31 @@ func (t *Tap) Close() { unix.Close(t.fd) }
 
 // Record returns the UDP frames that the host sends within d.
 func (t *Tap) Record(d time.Duration) [][]byte {
+	stop := t.Listen()
+	time.Sleep(d)
+	return stop()
+}
+
+// Listen records what the host sends until stop is called, which returns the
+// UDP frames of it.
+func (t *Tap) Listen() (stop func() [][]byte) {
+	end, all := make(chan struct{}), make(chan [][]byte)
+	go func() { all <- t.listen(end) }()
+	return func() [][]byte {
+		close(end)
+		return <-all
+	}
+}
+
+func (t *Tap) listen(end chan struct{}) [][]byte {
 	var all [][]byte
 	buf := make([]byte, 2048)
-	for end := time.Now().Add(d); time.Now().Before(end) && len(all) < tapMost; {
+	for len(all) < tapMost {
+		select {
+		case <-end:
+			return all
+		default:
+		}
 		n, from, err := unix.Recvfrom(t.fd, buf, 0)
 		a, ok := from.(*unix.SockaddrLinklayer)
 		if err != nil || !ok || a.Pkttype == unix.PACKET_OUTGOING || !isUDP(buf[:n]) {

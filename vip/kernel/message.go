@@ -35,6 +35,8 @@ func request(kind, flags int, parts ...nl.NetlinkRequestData) *nl.NetlinkRequest
 
 // attributes calls each for every attribute in b.
 func attributes(b []byte, each func(kind uint16, value []byte)) {
+	// The library takes it for granted that the last one is padded, too.
+	b = append(b[:len(b):len(b)], make([]byte, align(len(b))-len(b))...)
 	list, err := nl.ParseRouteAttr(b)
 	if err != nil {
 		return // a length that cannot be, which the kernel never sends
@@ -85,7 +87,8 @@ func refusal(m syscall.NetlinkMessage) error {
 	if m.Header.Flags&unix.NLM_F_ACK_TLVS == 0 || len(m.Data) < 4+unix.SizeofNlMsghdr {
 		return err
 	}
-	echo := min(4+align(int(native.Uint32(m.Data[4:]))), len(m.Data))
+	size := min(native.Uint32(m.Data[4:]), uint32(len(m.Data))) // an int of 32 bits would be negative beyond
+	echo := min(4+align(int(size)), len(m.Data))
 	attributes(m.Data[echo:], func(kind uint16, value []byte) {
 		if kind == nl.NLMSGERR_ATTR_MSG {
 			err = fmt.Errorf("%w: %s", err, unix.ByteSliceToString(value))

@@ -176,6 +176,23 @@ func TestACableCarriesEveryByteBothWays(t *testing.T) {
 	}
 }
 
+func TestAListenerHearsItsDirectionAlone(t *testing.T) {
+	n := newCable(t)
+	a, b := tty(t, n, 0), tty(t, n, 1)
+	var heard []byte
+	n.Listen(AToB, func(b []byte) { heard = append(heard, b...) })
+	write(t, a, allBytes())
+	write(t, b, []byte("other"))
+	read(t, b, 256, patience)
+	read(t, a, 5, patience)
+	n.Listen(AToB, nil) // from here on the relay does not touch heard
+	write(t, a, []byte("unheard"))
+	read(t, b, 7, patience)
+	if !bytes.Equal(heard, allBytes()) {
+		t.Errorf("heard %x", heard)
+	}
+}
+
 func TestACableIsNeverFasterThanItsBaudRate(t *testing.T) {
 	n := newCable(t)
 	a, b := tty(t, n, 0), tty(t, n, 1)

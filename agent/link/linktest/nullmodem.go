@@ -28,8 +28,11 @@ const (
 	unpaced = 4096
 
 	// idleAfter is how late the relay may be before it takes the line for
-	// idle. Below it, lateness of the scheduler is made up for.
-	idleAfter = 200 * time.Microsecond
+	// idle, and behindMost the same while more bytes wait than it took. Below,
+	// lateness of the scheduler is made up for: a wire does not get slower
+	// because the machine is busy.
+	idleAfter  = 200 * time.Microsecond
+	behindMost = 50 * time.Millisecond
 
 	// rest bounds how often a relay retries a pty that refuses to be read.
 	rest = 10 * time.Millisecond
@@ -103,6 +106,12 @@ func (n *NullModem) Corrupt(bitErrorRate float64, seed uint64) {
 	for i, l := range n.lanes {
 		l.change(func() { l.noise = newNoise(bitErrorRate, seed, uint64(i)) })
 	}
+}
+
+// Listen calls heard with all that comes out at the far side of the direction,
+// in the relay's goroutine; nil ends that. The bytes are valid during the call.
+func (n *NullModem) Listen(d Direction, heard func(b []byte)) {
+	n.each(d, func(l *lane) { l.heard = heard })
 }
 
 // Restore ends Cut, Stall and Corrupt.
@@ -312,6 +321,7 @@ type lane struct {
 	stall   bool
 	closed  bool
 	noise   *noise
+	heard   func([]byte)
 }
 
 func (l *lane) change(f func()) {
@@ -336,6 +346,7 @@ func (l *lane) run() {
 	var buf [unpaced]byte
 	var due time.Time // when the line is free
 	var master *link.Input
+	patience := idleAfter
 	for {
 		baud, ok := l.settings()
 		master = l.from.wait(master)
@@ -359,8 +370,12 @@ func (l *lane) run() {
 		}
 		if baud > 0 {
 			now := time.Now()
-			if now.Sub(due) > idleAfter {
+			if now.Sub(due) > patience {
 				due = now
+			}
+			patience = idleAfter
+			if n == chunk(baud) { // more waits, most likely
+				patience = behindMost
 			}
 			due = due.Add(time.Duration(n) * bitsPerByte * time.Second / time.Duration(baud))
 			sleepUntil(due)
@@ -394,6 +409,9 @@ func (l *lane) deliver(b []byte) {
 	cut := l.cut
 	if l.noise != nil {
 		l.noise.damage(b)
+	}
+	if l.heard != nil && !cut {
+		l.heard(b)
 	}
 	l.mu.Unlock()
 	taken := 0

@@ -1,0 +1,51 @@
+package service
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+// FuzzStatus feeds whatever a service's status command may print to every
+// driver. Running and Stopped need what the driver's protocol says they need;
+// anything else is Unknown and comes with a reason.
+func FuzzStatus(f *testing.F) {
+	f.Add("LoadState=loaded\nActiveState=active\nSubState=running\n", "", 0)
+	f.Add("ActiveState=inactive", "", 0)
+	f.Add("ActiveState=activating\r\nSubState=start", "", 0)
+	f.Add("ActiveState=active\nActiveState=failed\n", "", 0)
+	f.Add("dnsmasq is not running", "", 0)
+	f.Add("Usage: /etc/init.d/x {start|stop}", "", 3)
+	f.Add("", "USAGE: x", 1)
+	f.Add("running", "", 4)
+	f.Add("", "", 143)
+	f.Fuzz(func(t *testing.T, out, errs string, code int) {
+		res := Result{Stdout: out, Stderr: errs, Code: code, Whole: true}
+		state, err := judge(res)
+		if (state == Running) != (code == 0) || (state == Unknown) != (err != nil) || state == Stopped && code != 1 && code != 3 {
+			t.Errorf("command: code %d is %v, %v", code, state, err)
+		}
+		state, err = (&sysv{script: "/etc/init.d/x"}).judge(res)
+		text := strings.ToLower(out + "\n" + errs)
+		switch {
+		case (state == Unknown) != (err != nil),
+			state == Running && (code != 0 || strings.Contains(text, "not running")),
+			state == Stopped && (code < 1 || code > 3),
+			strings.Contains(text, "usage:") != errors.Is(err, ErrNoStatus):
+			t.Errorf("sysv: %q, %q, code %d is %v, %v", out, errs, code, state, err)
+		}
+		p := properties(out)
+		for key, value := range p {
+			if strings.ContainsAny(key+value, "\n") || !strings.Contains(out, key+"="+value) {
+				t.Errorf("systemd: %q=%q is not in %q", key, value, out)
+			}
+		}
+		state, known := unitState(p)
+		if state != Unknown && !known || known && p["ActiveState"] == "" {
+			t.Errorf("systemd: %q is %v, known %v", out, state, known)
+		}
+		if strings.ContainsFunc(res.Output(), func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r == 0x7f }) {
+			t.Errorf("output %q", res.Output())
+		}
+	})
+}

@@ -1,0 +1,49 @@
+package exec
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/twinbeat/twinbeat/agent/service"
+	"github.com/twinbeat/twinbeat/fence"
+)
+
+// FuzzReading holds that only the exact text, whole and with exit code 0, is a
+// power: a wrong "off" makes two owners.
+func FuzzReading(f *testing.F) {
+	f.Add("off\n", "", 0, true, "off", "on")
+	f.Add("on", "", 0, true, "off", "on")
+	f.Add(" off \r\n", "warning", 0, true, "", "")
+	f.Add("off\noff", "", 0, true, "off", "on")
+	f.Add("offon", "", 0, true, "o", "off")
+	f.Add("off", "", 1, true, "off", "on")
+	f.Add("off", "", 0, false, "off", "on")
+	f.Add("\u00a0off\u0085", "", 0, true, "\u2003off", "on")
+	f.Fuzz(func(t *testing.T, out, errs string, code int, whole bool, offText, onText string) {
+		c := Config{Name: "pdu", Off: []string{"off"}, Status: []string{"status"}, OffText: offText, OnText: onText}
+		if _, err := New(c); err != nil {
+			return
+		}
+		c.OffText, c.OnText = orDefault(offText, DefaultOffText), orDefault(onText, DefaultOnText)
+		power, err := (&device{c}).judge(service.Result{Stdout: out, Stderr: errs, Code: code, Whole: whole})
+		want := fence.PowerUnknown
+		switch text := strings.TrimSpace(out); {
+		case code != 0 || !whole:
+		case text == c.OffText:
+			want = fence.PowerOff
+		case text == c.OnText:
+			want = fence.PowerOn
+		}
+		if power != want || (err == nil) != (want != fence.PowerUnknown) {
+			t.Fatalf("%q with code %d is %v (%v), want %v", out, code, power, err, want)
+		}
+	})
+}
+
+// orDefault is what New makes of a configured text.
+func orDefault(text, def string) string {
+	if text = strings.TrimSpace(text); text == "" {
+		return def
+	}
+	return text
+}
