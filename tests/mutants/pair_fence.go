@@ -1,0 +1,130 @@
+package main
+
+// pairFence are the rules of switching the peer off.
+var pairFence = []mutant{
+	{
+		name: "fences-without-contact-or-token", rings: "transcripts",
+		rule:  "A node fences only after contact, or with its one boot token.",
+		edits: edits{fenceGo("return m.peer.contact || m.fenc.right || m.fenc.token", "return true")},
+	},
+	{
+		name: "token-is-not-spent", rings: "transcripts loop",
+		rule:  "A fence without contact spends the boot token first.",
+		edits: edits{fenceGo("token := !m.peer.contact && !f.right", "token := false")},
+	},
+	{
+		name: "token-of-the-journal-is-ignored", rings: "transcripts",
+		rule:  "A spent boot token stays spent after a restart.",
+		edits: edits{bootGo("m.fenc.token = in.Token", "m.fenc.token = true")},
+	},
+	{
+		name: "passive-node-fences", rings: "transcripts",
+		rule:  "A passive node fences nobody.",
+		edits: edits{fenceGo("if !m.cfg.HasFence || m.rank() == 0 || m.fenc.running", "if !m.cfg.HasFence || m.fenc.running")},
+	},
+	{
+		name: "lonely-node-fences-a-server", rings: "transcripts",
+		rule:  "In mode lease a peer that serves behind cut links is not fenced.",
+		edits: edits{fenceGo("if lonely && !m.probeSilent() {", "if false {")},
+	},
+	{
+		name: "lonely-node-does-not-wait", rings: "transcripts",
+		rule:  "In mode lease a lonely node waits for the boot time before it fences.",
+		edits: edits{fenceGo("alone && silence > m.cfg.Init", "alone && silence > m.cfg.Dead")},
+	},
+	{
+		name: "boot-does-not-wait-before-it-fences", rings: "transcripts",
+		rule:  "A node that boots waits for the boot time before it fences.",
+		edits: edits{fenceGo("case Boot:\n\t\treturn why, silence > m.cfg.Init", "case Boot:\n\t\treturn why, silence > m.cfg.Dead")},
+	},
+	{
+		name: "standby-races-the-owner", rings: "transcripts",
+		rule:  "A standby gives the owner the race time before it fences.",
+		edits: edits{fenceGo("return why, silence > m.cfg.Dead+m.cfg.Race", "return why, silence > m.cfg.Dead")},
+	},
+	{
+		name: "fallen-lines-are-proof", rings: "transcripts",
+		rule:  "Modem lines that fell hurry a fence, and are no reason while the peer is heard.",
+		edits: edits{fenceGo("return why + \", its modem lines fell\", silence > m.cfg.Dead", "return why + \", its modem lines fell\", true")},
+	},
+	{
+		name: "owner-fences-a-passive-peer", rings: "transcripts",
+		rule:  "An owner does not fence a peer that said it takes nothing.",
+		edits: edits{fenceGo("if m.state == Solo || m.peerCannotOwn() || !m.peer.contact {", "if m.state == Solo || !m.peer.contact {")},
+	},
+	{
+		name: "owner-fences-a-peer-it-never-met", rings: "transcripts",
+		rule:  "An owner does not fence a peer that it was never in contact with.",
+		edits: edits{fenceGo("|| m.peerCannotOwn() || !m.peer.contact {", "|| m.peerCannotOwn() {")},
+	},
+	{
+		name: "both-first-group-owners-fence-at-once", rings: "transcripts",
+		rule:  "With two groups only the owner of the first fences without delay.",
+		edits: edits{fenceGo("if m.cfg.Index != 0 {", "if false {")},
+	},
+	{
+		name: "standby-tells-the-owner-of-its-fence", rings: "transcripts loop",
+		rule:  "A standby does not announce its fence: the owner may be right, and would close.",
+		edits: edits{fenceGo("if owns && !f.warned {", "if !f.warned {")},
+	},
+	{
+		name: "proof-of-an-older-fence-counts", rings: "transcripts",
+		rule:  "Only the end of the fence under way counts.",
+		edits: edits{fenceGo("if !f.running || in.Ticket != f.ticket {", "if !f.running {")},
+	},
+	{
+		name: "proof-of-a-cancelled-fence-counts", rings: "transcripts",
+		rule:  "The end of a fence that was withdrawn does not count.",
+		edits: edits{fenceGo("if !f.running || in.Ticket != f.ticket {", "if in.Ticket != f.ticket {")},
+	},
+	{
+		name: "unproven-fence-counts", rings: "transcripts",
+		rule:  "A fence counts only with proof of power off.",
+		edits: edits{fenceGo("if in.Proven && same {", "if same {")},
+	},
+	{
+		name: "peer-that-rebooted-meanwhile-counts-as-off", rings: "transcripts",
+		rule:  "A proof does not count if the peer began a new session meanwhile.",
+		edits: edits{fenceGo("if in.Proven && same {", "if in.Proven || in.Proven && same {")},
+	},
+	{
+		name: "unproven-fence-of-another-group-counts", rings: "transcripts",
+		rule:  "What another group's fence found counts only with proof.",
+		edits: edits{fenceGo("if !in.Proven || m.silence() <= m.cfg.Dead ||", "if m.silence() <= m.cfg.Dead ||")},
+	},
+	{
+		name: "fence-of-another-group-kills-the-living", rings: "transcripts",
+		rule:  "Another group's proof does not count while the peer is heard.",
+		edits: edits{fenceGo("if !in.Proven || m.silence() <= m.cfg.Dead ||", "if !in.Proven ||")},
+	},
+	{
+		name: "passive-node-enters-by-another-groups-fence", rings: "transcripts",
+		rule:  "A passive node does not enter by another group's proof.",
+		edits: edits{fenceGo("|| m.rank() == 0 || !m.mayFence() || m.state == Solo {", "|| !m.mayFence() || m.state == Solo {")},
+	},
+	{
+		name: "dead-session-is-not-remembered", rings: "transcripts",
+		rule:  "Frames of before the proven power-off, still in buffers, are ignored.",
+		edits: edits{fenceGo("\tm.peer.deadID, m.peer.deadKnown = m.peer.session, m.peer.known\n", "")},
+	},
+	{
+		name: "failed-fence-is-tried-without-a-pause", rings: "transcripts",
+		rule:  "A fence that failed is tried again after a pause that grows.",
+		edits: edits{fenceGo("m.now < m.fenc.next || !m.mayFence()", "!m.mayFence()")},
+	},
+	{
+		name: "confirmed-though-heard", rings: "transcripts",
+		rule:  "An operator's word that the peer is dead does not count while it is heard.",
+		edits: edits{operatorGo("case m.silence() <= m.cfg.Dead:\n\t\tm.answer(false, \"the peer was heard", "case false:\n\t\tm.answer(false, \"the peer was heard")},
+	},
+	{
+		name: "confirmed-though-vetoed", rings: "transcripts",
+		rule:  "An operator's word does not count while somebody answers for an address, unless forced.",
+		edits: edits{operatorGo("case m.alarmed(alarmVeto) && !in.Force:", "case false:")},
+	},
+	{
+		name: "passive-node-enters-by-confirmation", rings: "transcripts",
+		rule:  "A passive node does not enter by an operator's word.",
+		edits: edits{operatorGo("case m.rank() == 0:\n\t\tm.answer(false, \"this node cannot take group %s: %s\", m.cfg.Group, m.whyNot())\n\tdefault:\n\t\tm.answer(true, \"taking", "case false:\n\tdefault:\n\t\tm.answer(true, \"taking")},
+	},
+}

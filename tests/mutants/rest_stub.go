@@ -1,0 +1,2 @@
+package main
+var wireMutants, loopMutants, gateMutants, aroundMutants []mutant
