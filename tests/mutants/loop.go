@@ -1,0 +1,248 @@
+package main
+
+// Files of agent/loop.
+var (
+	loopGo  = in("agent/loop/loop.go")
+	applyGo = in("agent/loop/apply.go")
+	sendGo  = in("agent/loop/send.go")
+	hearGo  = in("agent/loop/heard.go")
+	keepGo  = in("agent/loop/keep.go")
+	lfenGo  = in("agent/loop/fence.go")
+	factGo  = in("agent/loop/fact.go")
+)
+
+// loopMutants are the rules of the order inside a turn, and of what frames say.
+var loopMutants = []mutant{
+	{
+		name: "mark-after-the-inputs", rings: "loop",
+		rule: "The turn mark is put before the inputs are looked at.",
+		edits: edits{
+			loopGo("\tif l.needMark(now, fact) {\n\t\tl.mark()\n\t\tnow = l.o.Now() // the kernel may have been slow: that is a stall, too\n\t}\n", "\tneed := l.needMark(now, fact)\n"),
+			loopGo("\tl.settle(now)\n\tl.beat(now)\n", "\tif need {\n\t\tl.mark()\n\t}\n\tl.settle(now)\n\tl.beat(now)\n"),
+		},
+	},
+	{
+		name: "tick-before-the-inputs", rings: "loop",
+		rule: "All that waits is heard before time passes.",
+		edits: edits{
+			loopGo("\tl.drain(now, frame, fact)\n\tfor _, g := range l.groups {\n\t\tl.step(now, g, pair.Tick{})\n\t}\n", "\tfor _, g := range l.groups {\n\t\tl.step(now, g, pair.Tick{})\n\t}\n\tl.drain(now, frame, fact)\n"),
+		},
+	},
+	{
+		name: "slow-mark-is-no-stall", rings: "loop",
+		rule:  "A process that stood still in the call that puts the mark has stood still.",
+		edits: edits{loopGo("\t\tnow = l.o.Now() // the kernel may have been slow: that is a stall, too\n", "")},
+	},
+	{
+		name: "grant-without-a-mark", rings: "loop",
+		rule:  "A grant needs the mark of its turn.",
+		edits: edits{loopGo("\t\t\tl.mark()\n\t\t\tlate =", "\t\t\tlate =")},
+	},
+	{
+		name: "late-grant", rings: "loop",
+		rule:  "A turn that put its mark after the decision grants nothing if it was late.",
+		edits: edits{loopGo("late = l.o.Now().Since(began) > l.o.Window/2", "late = false")},
+	},
+	{
+		name: "grant-without-a-heartbeat", rings: "loop",
+		rule:  "A heartbeat goes out between the mark and the grant.",
+		edits: edits{loopGo("\t\tif l.wantsOpen() && !late {\n\t\t\tl.send(now, wire.Beat, wire.AllGroups)\n\t\t}\n", "\t\t_ = now\n")},
+	},
+	{
+		name: "grant-on-inputs-of-before-the-mark", rings: "loop",
+		rule:  "After a late mark the inputs are looked at once more before the grant.",
+		edits: edits{loopGo("\t\t\tl.drain(l.o.Now(), nil, nil)\n", "")},
+	},
+	{
+		name: "renewal-before-the-heartbeat", rings: "loop",
+		rule:  "A lease is renewed after the heartbeat of its turn.",
+		edits: edits{sendGo("\tl.send(now, wire.Beat, wire.AllGroups)\n\tl.renew(now)\n", "\tl.renew(now)\n\tl.send(now, wire.Beat, wire.AllGroups)\n")},
+	},
+	{
+		name: "renewal-without-a-mark", rings: "loop",
+		rule:  "A renewal needs the mark of its turn.",
+		edits: edits{sendGo("if l.tokenAt == 0 {", "if false {")},
+	},
+	{
+		name: "renewal-without-leave", rings: "loop",
+		rule:  "A lease is renewed only while the machine allows it.",
+		edits: edits{sendGo("if !g.opened || !g.m.MayRenew(now) {", "if !g.opened {")},
+	},
+	{
+		name: "stall-is-not-told", rings: "loop",
+		rule:  "The machines are told when the process stood still.",
+		edits: edits{loopGo("\tif gap <= l.o.Stall {\n", "\tif true {\n")},
+	},
+	{
+		name: "suspend-is-not-told", rings: "loop",
+		rule:  "Time for which the whole box slept counts as a stall.",
+		edits: edits{loopGo("\t\t\tgap += s - l.suspended\n", "")},
+	},
+	{
+		name: "gate-is-not-closed", rings: "loop",
+		rule:  "A gate that the machine closes is closed in the same step.",
+		edits: edits{applyGo("\terr := l.o.Gate.Close(uint8(g.index))\n", "\tvar err error\n")},
+	},
+	{
+		name: "group-is-called-free-while-lit", rings: "loop",
+		rule:  "A group whose gate would not close is not called free until its lease has run out.",
+		edits: edits{applyGo("if freeing(a.Kind) && g.litUntil != 0 && l.o.Now() < g.litUntil {", "if false {")},
+	},
+	{
+		name: "lit-too-short", rings: "loop",
+		rule:  "A gate that would not close counts as open for a whole lease.",
+		edits: edits{applyGo("g.litUntil = l.o.Now().Add(l.o.Lease)", "g.litUntil = l.o.Now().Add(l.o.Window)")},
+	},
+	{
+		name: "grant-frees-while-lit", rings: "loop",
+		rule:  "GRANT and GOODBYE free a group like RELEASED does.",
+		edits: edits{applyGo("return k == pair.Released || k == pair.Grant || k == pair.Goodbye", "return k == pair.Released")},
+	},
+	{
+		name: "announces-after-the-gate-closed", rings: "loop",
+		rule:  "No announcement goes out for a group whose gate was closed.",
+		edits: edits{applyGo("\tl.o.Hands.SetOwner(g.index, false)\n\terr := l.o.Gate.Close", "\terr := l.o.Gate.Close")},
+	},
+	{
+		name: "announces-after-the-lease-was-lost", rings: "loop",
+		rule:  "No announcement goes out for a group whose lease is gone.",
+		edits: edits{factGo("\tl.o.Hands.SetOwner(g.index, false)\n", "")},
+	},
+	{
+		name: "announces-though-refused", rings: "loop",
+		rule:  "Announcements begin when the kernel has granted the lease.",
+		edits: edits{applyGo("\tif held {\n\t\tg.opened", "\tl.o.Hands.SetOwner(g.index, true)\n\tif held {\n\t\tg.opened")},
+	},
+	{
+		name: "refused-grant-is-told-as-held", rings: "loop",
+		rule:  "The machine is told what the kernel answered to the grant.",
+		edits: edits{applyGo("held := err == nil", "held := true")},
+	},
+	{
+		name: "every-lost-lease-was-a-strangers-doing", rings: "loop",
+		rule:  "A lease that ran out is not one that a stranger took.",
+		edits: edits{factGo("Stranger: now.Since(g.renewed) < l.o.Lease/2", "Stranger: true")},
+	},
+	{
+		name: "refused-renewal-is-passed-over", rings: "loop",
+		rule:  "After a refused renewal the kernel is asked whether the lease is still held.",
+		edits: edits{sendGo("\t\t\tl.verify(now, g)\n", "")},
+	},
+	{
+		name: "frame-of-an-older-session-is-heard", rings: "loop",
+		rule:  "Frames of another session than today's are not heard.",
+		edits: edits{hearGo("\t\tif m.Session != l.session {\n\t\t\treturn", "\t\tif false {\n\t\t\treturn")},
+	},
+	{
+		name: "arrival-counts-as-echo", rings: "loop",
+		rule:  "Contact is when this node sent what the peer echoes, not when the frame came.",
+		edits: edits{hearGo("EchoSentAt: l.sent.at(m.Echo),", "EchoSentAt: l.o.Now(),")},
+	},
+	{
+		name: "forgotten-counter-echoes", rings: "loop",
+		rule:  "An echo of a counter that is not remembered proves nothing.",
+		edits: edits{hearGo("if c == 0 || r.counter[c%echoes] != c {", "if c == 0 {")},
+	},
+	{
+		name: "echo-of-an-older-session-counts", rings: "loop",
+		rule:  "Counters that were sent in another session prove nothing.",
+		edits: edits{hearGo("\tl.sent = echoRing{}\n", "")},
+	},
+	{
+		name: "echoes-what-another-session-said", rings: "loop",
+		rule:  "Only counters of this session are echoed.",
+		edits: edits{sendGo("if l.peer.known && l.peer.session == l.session {", "if l.peer.known {")},
+	},
+	{
+		name: "another-configuration-is-accepted", rings: "loop",
+		rule:  "A peer of another configuration is not accepted.",
+		edits: edits{hearGo("m.Digest == l.o.Digest && ", "")},
+	},
+	{
+		name: "another-protocol-is-accepted", rings: "loop",
+		rule:  "A peer of another protocol is not accepted.",
+		edits: edits{hearGo("m.Version>>8 == l.o.Soft>>8 && ", "")},
+	},
+	{
+		name: "another-mode-is-accepted", rings: "loop",
+		rule:  "A peer in another mode is not accepted.",
+		edits: edits{hearGo("pair.Mode(m.Mode) == l.o.Mode && ", "")},
+	},
+	{
+		name: "other-groups-are-accepted", rings: "loop",
+		rule:  "A peer with another number of groups is not accepted.",
+		edits: edits{hearGo(" && m.NGroups == len(l.groups)", "")},
+	},
+	{
+		name: "word-for-one-group-counts-for-all", rings: "loop",
+		rule:  "CLAIM, GRANT and RELEASED are of the group that they name.",
+		edits: edits{hearGo("if m.GroupIndex == uint8(index) || m.GroupIndex == wire.AllGroups {", "if true {")},
+	},
+	{
+		name: "passive-is-not-heard", rings: "loop",
+		rule:  "What the peer says of itself reaches the machine: passive, unfit, to be fenced.",
+		edits: edits{hearGo("\t\th.Passive = g.Flags&wire.Passive != 0\n", "")},
+	},
+	{
+		name: "plea-to-be-fenced-is-not-sent", rings: "loop",
+		rule:  "A node that could not stop a service says so in every frame.",
+		edits: edits{sendGo("\t\tf |= wire.FenceMe\n", "")},
+	},
+	{
+		name: "lease-is-told-without-the-window", rings: "loop",
+		rule:  "The lease that is told to the peer includes the window.",
+		edits: edits{sendGo("m.Lease = l.o.Lease + l.o.Window", "m.Lease = l.o.Lease")},
+	},
+	{
+		name: "lease-of-the-peer-is-not-heard", rings: "loop",
+		rule:  "The lease that the peer told reaches the machine.",
+		edits: edits{hearGo("\t\tLease:      m.Lease,\n", "")},
+	},
+	{
+		name: "counter-of-the-peer-is-not-heard", rings: "loop",
+		rule:  "The order of the peer's frames reaches the machine.",
+		edits: edits{hearGo("\t\tCounter:    m.Counter,\n", "")},
+	},
+	{
+		name: "fence-notice-is-not-kept", rings: "loop",
+		rule:  "A notice of being switched off is kept for the next boot.",
+		edits: edits{hearGo("\tif m.Kind == wire.FenceNotice {\n\t\tl.noticed(now)\n\t}\n", "")},
+	},
+	{
+		name: "fence-notice-is-forgotten-at-once", rings: "loop",
+		rule:  "A notice is forgotten only when the longest fence has passed in contact.",
+		edits: edits{keepGo(" && now.Since(l.noticedAt) > l.o.FenceTime {", " {")},
+	},
+	{
+		name: "fences-before-the-token-is-spent-on-disk", rings: "loop",
+		rule:  "The boot token is spent on disk before the device is asked.",
+		edits: edits{lfenGo("\t\tif owed.Load() {\n", "\t\tif false {\n")},
+	},
+	{
+		name: "fences-though-the-disk-refused-the-token", rings: "loop",
+		rule:  "Without a token spent on disk the device is not asked, now or at the next try.",
+		edits: edits{lfenGo("\t\t\t\treturn fencedFact{detail: err.Error()}\n", "")},
+	},
+	{
+		name: "proof-of-a-withdrawn-fence-is-told", rings: "loop transcripts",
+		rule: "The end of a fence that was withdrawn is not taken for that of the next.",
+		edits: edits{
+			lfenGo("if f.dropped && !r.proven && len(f.waiting) > 0 {", "if false {"),
+		},
+	},
+	{
+		name: "renews-lifetimes-of-a-closed-group", rings: "loop",
+		rule:  "The lifetimes of the addresses are renewed only while the gate is open.",
+		edits: edits{keepGo("\tif !g.opened {\n\t\treturn\n\t}\n\thands, i", "\thands, i")},
+	},
+	{
+		name: "puts-back-addresses-of-a-closed-group", rings: "loop",
+		rule:  "Addresses that a stranger removed are put back only while the gate is open.",
+		edits: edits{factGo("\tif !g.opened {\n\t\treturn\n\t}\n\tif g.mending {", "\tif g.mending {")},
+	},
+	{
+		name: "terms-go-back-on-disk", rings: "loop",
+		rule:  "The kept term never goes back.",
+		edits: edits{keepGo("l.saved.Terms[g.index] = max(l.saved.Terms[g.index], p.Term)", "l.saved.Terms[g.index] = 0")},
+	},
+}

@@ -1,2 +1,0 @@
-package main
-var wireMutants, loopMutants, gateMutants, aroundMutants []mutant
