@@ -25,6 +25,7 @@ type fakeGate struct {
 	turnErr, closeErr   error
 	heldErr             error
 	refuse, refuseGrant bool
+	refuseRenew         bool
 }
 
 var errRefused = errors.New("refused")
@@ -66,7 +67,7 @@ func (g *fakeGate) extend(what string, group uint8, need bool) error {
 	}
 	g.mu.Lock()
 	now := time.Now()
-	ok := now.Before(g.until) && (!need || now.Before(g.lease[group])) && !g.refuse && (need || !g.refuseGrant)
+	ok := now.Before(g.until) && (!need || now.Before(g.lease[group])) && !g.refuse && (need || !g.refuseGrant) && !(need && g.refuseRenew)
 	if ok {
 		g.lease[group] = now.Add(testLease)
 	}
@@ -250,6 +251,7 @@ type fakeHands struct {
 	fences   int
 	unproven bool
 	missing  []string
+	owner    map[int]bool // groups for which announcements may go out
 }
 
 func (h *fakeHands) do(ctx context.Context, what string, i int) error {
@@ -273,7 +275,7 @@ func (h *fakeHands) set(fn func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.slow == nil {
-		h.slow, h.errs = map[string]time.Duration{}, map[string]error{}
+		h.slow, h.errs, h.owner = map[string]time.Duration{}, map[string]error{}, map[int]bool{}
 	}
 	fn()
 }
@@ -294,7 +296,12 @@ func (h *fakeHands) DropAddresses(ctx context.Context, i int) error { return h.d
 func (h *fakeHands) StartServices(ctx context.Context, i int) error { return h.do(ctx, "start", i) }
 func (h *fakeHands) StopServices(ctx context.Context, i int) error  { return h.do(ctx, "stop", i) }
 func (h *fakeHands) Announce(int, string)                           {}
-func (h *fakeHands) SetOwner(int, bool)                             {}
+func (h *fakeHands) SetOwner(i int, owner bool)                     { h.set(func() { h.owner[i] = owner }) }
+
+func (h *fakeHands) speaks(i int) (owner bool) {
+	h.set(func() { owner = h.owner[i] })
+	return owner
+}
 
 func (h *fakeHands) Probe(ctx context.Context, i int, lasts time.Duration) (bool, bool, string) {
 	select {

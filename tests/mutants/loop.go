@@ -243,6 +243,6 @@ var loopMutants = []mutant{
 	{
 		name: "terms-go-back-on-disk", rings: "loop",
 		rule:  "The kept term never goes back.",
-		edits: edits{keepGo("l.saved.Terms[g.index] = max(l.saved.Terms[g.index], p.Term)", "l.saved.Terms[g.index] = 0")},
+		edits: edits{keepGo("l.saved.Terms[g.index] = max(l.saved.Terms[g.index], p.Term)", "l.saved.Terms[g.index] = p.Term")},
 	},
 }

@@ -75,7 +75,7 @@ var wireMutants = []mutant{
 	{
 		name: "session-is-not-looked-at", rings: "wire",
 		rule:  "A frame is tried against the sessions of its id only.",
-		edits: edits{openerGo("if s == nil || s.id != id || s.core == tried {", "if s == nil || s.core == tried {")},
+		edits: edits{openerGo("if s == nil || s.id != id || s.core == tried {", "if s == nil || s.id != id && false || s.core == tried {")},
 	},
 	{
 		name: "replayed-frame-counts", rings: "wire",
