@@ -230,3 +230,45 @@ func TestChainStatusIsOnIfAnySupplyIsOn(t *testing.T) {
 		}
 	})
 }
+
+// script reads what it is told to, with an error for each reading that has one.
+type script struct {
+	readings []fence.Power
+	err      error
+}
+
+func (s *script) Name() string                    { return "script" }
+func (s *script) Word() string                    { return "of a script" }
+func (s *script) SwitchOff(context.Context) error { return nil }
+func (s *script) SwitchOn(context.Context) error  { return nil }
+
+func (s *script) Read(context.Context) (fence.Power, error) {
+	if len(s.readings) == 0 {
+		return fence.PowerOn, s.err
+	}
+	p := s.readings[0]
+	s.readings = s.readings[1:]
+	return p, s.err
+}
+
+func TestReadingsThatContradictOrFailProveNothing(t *testing.T) {
+	const on, off = fence.PowerOn, fence.PowerOff
+	for name, s := range map[string]*script{
+		"on between two offs":         {readings: []fence.Power{off, on, off, off, on, on}},
+		"unknown between two offs":    {readings: []fence.Power{off, fence.PowerUnknown, off, off, on, on}},
+		"off twice, then on":          {readings: []fence.Power{on, off, off, on}},
+		"off, each time with a fault": {readings: []fence.Power{off, off, off, off, off, off}, err: errors.New("checksum")},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			d, err := fence.New(s, fence.Timing{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			if p, err := d.Off(ctx); p.Proven || !errors.Is(err, fence.ErrUnproven) {
+				t.Errorf("%s: proof %+v, err %v", name, p, err)
+			}
+		})
+	}
+}

@@ -41,6 +41,7 @@ type Journal struct {
 	lock   *os.File // the directory itself, flocked; nil if it could not be opened
 	boot   func() (string, error)
 	uptime func() time.Duration
+	sync   func(*os.File) error
 
 	mu     sync.Mutex
 	last   record // what the next save starts from
@@ -53,6 +54,7 @@ type Journal struct {
 type Options struct {
 	BootIDPath string
 	Uptime     func() time.Duration // since kernel boot, suspend included
+	Sync       func(*os.File) error // fsync(2)
 }
 
 // Open opens the state directory, making it if need be, and returns what was
@@ -74,7 +76,10 @@ func OpenWith(dir string, o Options) (*Journal, State, []error) {
 	if o.Uptime == nil {
 		o.Uptime = uptime
 	}
-	j := &Journal{dir: dir, uptime: o.Uptime, boot: func() (string, error) { return readBootID(o.BootIDPath) }}
+	if o.Sync == nil {
+		o.Sync = (*os.File).Sync
+	}
+	j := &Journal{dir: dir, uptime: o.Uptime, sync: o.Sync, boot: func() (string, error) { return readBootID(o.BootIDPath) }}
 	var errs []error
 	note := func(err error) {
 		if err != nil {
@@ -329,7 +334,7 @@ func (j *Journal) essence() ([]byte, error) {
 func (j *Journal) replace(name string, b []byte) error {
 	path := filepath.Join(j.dir, name)
 	temp := path + ".new"
-	if err := writeSynced(temp, b); err != nil {
+	if err := j.writeSynced(temp, b); err != nil {
 		os.Remove(temp) // also frees the blocks of a full disk
 		return err
 	}
@@ -337,20 +342,20 @@ func (j *Journal) replace(name string, b []byte) error {
 		return err
 	}
 	// Without it the rename itself may be lost in a power cut (fsync(2)).
-	if err := j.lock.Sync(); err != nil {
+	if err := j.sync(j.lock); err != nil {
 		return fmt.Errorf("sync %s: %w", j.dir, err)
 	}
 	return nil
 }
 
-func writeSynced(path string, b []byte) error {
+func (j *Journal) writeSynced(path string, b []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(b)
 	if err == nil {
-		err = f.Sync()
+		err = j.sync(f)
 	}
 	return errors.Join(err, f.Close())
 }

@@ -546,3 +546,58 @@ func BenchmarkSave(b *testing.B) {
 		}
 	}
 }
+
+// syncs opens the journal with a disk that notes, for each sync, the file and
+// what has its final name by then, and fails while it is told to.
+func (b *box) syncs(fail *error) (*Journal, *[]string) {
+	b.t.Helper()
+	var trace []string
+	j, _, errs := OpenWith(b.dir, Options{BootIDPath: b.boot, Uptime: func() time.Duration { return b.uptime }, Sync: func(f *os.File) error {
+		step := filepath.Base(f.Name())
+		for _, name := range []string{copyA, copyB} {
+			r, err := readCopy(filepath.Join(b.dir, name))
+			step += fmt.Sprintf(" %s:%v", name, err == nil && r.Terms["gateway"] == 7)
+		}
+		trace = append(trace, step)
+		return *fail
+	}})
+	if errs != nil {
+		b.t.Fatal(errs)
+	}
+	b.t.Cleanup(func() { j.Close() })
+	trace = nil
+	return j, &trace
+}
+
+// A power cut may come at any moment: the bytes are on disk before the name,
+// the name before the next copy is begun, and all before Save returns.
+func TestASaveIsOnDiskStepByStep(t *testing.T) {
+	b := newBox(t)
+	var fail error
+	j, trace := b.syncs(&fail)
+	b.must(j.Save(full()))
+	want := []string{
+		"state.a.new state.a:false state.b:false", "state state.a:true state.b:false",
+		"state.b.new state.a:true state.b:false", "state state.a:true state.b:true",
+	}
+	if got := *trace; !reflect.DeepEqual(got, want) {
+		t.Errorf("synced:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestATokenThatTheDiskDoesNotHoldIsNone(t *testing.T) {
+	b := newBox(t)
+	var fail error
+	j, _ := b.syncs(&fail)
+	b.must(j.SpendToken())
+	fail = errors.New("disk is dying")
+	if err := j.RecordContact(); !errors.Is(err, fail) || j.Token() {
+		t.Errorf("contact: %v, token %v", err, j.Token())
+	}
+	fail = nil
+	b.must(j.RecordContact())
+	fail = errors.New("disk is dying")
+	if err := j.SpendToken(); !errors.Is(err, fail) || !j.Token() {
+		t.Errorf("spend: %v, token %v", err, j.Token())
+	}
+}

@@ -17,12 +17,12 @@ var aroundMutants = []mutant{
 	{
 		name: "file-is-not-synced", rings: "journal",
 		rule:  "A state file is on disk before it takes its name.",
-		edits: edits{journalGo("\t\terr = f.Sync()\n", "")},
+		edits: edits{journalGo("\t\terr = j.sync(f)\n", "")},
 	},
 	{
 		name: "folder-is-not-synced", rings: "journal",
 		rule:  "The new name is on disk before a save is done.",
-		edits: edits{journalGo("if err := j.lock.Sync(); err != nil {", "if err := error(nil); err != nil {")},
+		edits: edits{journalGo("if err := j.sync(j.lock); err != nil {", "if err := error(nil); err != nil {")},
 	},
 	{
 		name: "state-is-written-in-place", rings: "journal",
@@ -196,8 +196,11 @@ var aroundMutants = []mutant{
 	},
 	{
 		name: "one-supply-is-enough", rings: "fence",
-		rule:  "A node with two supplies is off only if both are proven.",
-		edits: edits{proverGo("\terr := errors.Join(errs...)\n\tif err == nil && len", "\terr := errs[0]\n\tif err == nil && len")},
+		rule: "A node with two supplies is off only if both are proven.",
+		edits: edits{
+			proverGo("\terr := errors.Join(errs...)\n\tif err == nil && len(c.Devices) > 1 {", "\terr := errs[0]\n\tif false {"),
+			proverGo("\t\tif !p.Proven {\n\t\t\tproof.Proven = false\n\t\t}\n", ""),
+		},
 	},
 	{
 		name: "supplies-are-not-read-together", rings: "fence",
