@@ -75,7 +75,7 @@ func provenGate(ctx context.Context, c config.Config, own []netip.Prefix) (*prov
 	if err != nil {
 		return nil, 0, fmt.Errorf("open gate: %w", err)
 	}
-	lease := &provenLease{g, g.Info().Control != "egress"}
+	lease := &provenLease{kernelGate: g, readBack: g.Info().Control != "egress"}
 	if holdsAny(g, c) { // proven by the agent that was granted it, and there is no time
 		return lease, 0, nil
 	}
@@ -107,26 +107,35 @@ func holdsAny(g *gate.Gate, c config.Config) bool {
 // provenLease is the gate. On kernels whose hook does not tell the outcome of
 // a grant, the outcome is read back.
 type provenLease struct {
-	*gate.Gate
+	kernelGate
 	readBack bool
+}
+
+// A kernelGate is a [gate.Gate], or what a test makes fail.
+type kernelGate interface {
+	loop.Gate
+	SetOwn([]netip.Prefix) error
+	Restore() error
+	Watch(context.Context, func(gate.Change)) error
+	Remove() error
 }
 
 // Turn begins a turn. Where the table is gone nothing is gated, so it is put
 // back here and now, closed; who owns asks again.
 func (p *provenLease) Turn() error {
-	err := p.Gate.Turn()
+	err := p.kernelGate.Turn()
 	if !errors.Is(err, gate.ErrMissing) {
 		return err
 	}
 	if err := p.Restore(); err != nil {
 		return err
 	}
-	return p.Gate.Turn()
+	return p.kernelGate.Turn()
 }
 
 // Grant opens the group's gate.
 func (p *provenLease) Grant(group uint8) error {
-	if err := p.Gate.Grant(group); err != nil || !p.readBack {
+	if err := p.kernelGate.Grant(group); err != nil || !p.readBack {
 		return err
 	}
 	held, _, err := p.Held(group)
@@ -140,7 +149,7 @@ func (p *provenLease) Grant(group uint8) error {
 // begins anew, after a look at what was missed.
 func (p *provenLease) Watch(ctx context.Context, changed func(string, error)) {
 	for ctx.Err() == nil {
-		err := p.Gate.Watch(ctx, func(c gate.Change) { changed(describe(c), p.Restore()) })
+		err := p.kernelGate.Watch(ctx, func(c gate.Change) { changed(describe(c), p.Restore()) })
 		select {
 		case <-ctx.Done():
 			return

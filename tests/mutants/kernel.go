@@ -12,7 +12,6 @@ var (
 	selfTestGo  = in("vip/gate/selftest.go")
 	leaseGo     = in("agent/lease.go")
 	handsGo     = in("agent/hands.go")
-	agentGo     = in("agent/agent.go")
 )
 
 // gateMutants are the rules of the kernel lease: who may renew what, and what a
@@ -169,58 +168,53 @@ var gateMutants = []mutant{
 		edits: edits{selfTestGo("{\"stale renewal\", func() error { return t.refused(errors.Join(t.gate.Turn(), t.gate.Renew(0))) }},", "{\"stale renewal\", func() error { return nil }},")},
 	},
 	{
-		name: "weak-lease-is-granted-late", rings: "lease", by: "Lease",
+		name: "weak-lease-is-granted-late", rings: "lease", by: "Lifetime",
 		rule:  "A lease by lifetimes is granted only within the window of its turn.",
 		edits: edits{leaseGo("\tif time.Since(l.turn) > l.window {\n\t\treturn gate.ErrRefused\n\t}\n", "")},
 	},
 	{
-		name: "weak-lease-is-renewed-late", rings: "lease", by: "Lease",
+		name: "weak-lease-is-renewed-late", rings: "lease", by: "Lifetime",
 		rule:  "A lease by lifetimes is renewed only within the window of its turn.",
 		edits: edits{leaseGo("case now.Sub(l.turn) > l.window, now.After(l.until[group]):", "case now.After(l.until[group]):")},
 	},
 	{
-		name: "weak-lease-is-revived", rings: "lease", by: "Lease",
+		name: "weak-lease-is-revived", rings: "lease", by: "Lifetime",
 		rule:  "A lease by lifetimes that lapsed is not renewed.",
 		edits: edits{leaseGo("case now.Sub(l.turn) > l.window, now.After(l.until[group]):", "case now.Sub(l.turn) > l.window:")},
 	},
 	{
-		name: "weak-lease-forgets-that-slices-wait", rings: "lease", by: "Lease",
+		name: "weak-lease-forgets-that-slices-wait", rings: "lease", by: "Lifetime",
 		rule:  "A lease by lifetimes ends with the address that was renewed first.",
 		edits: edits{leaseGo("l.until[group] = now.Add(l.life - l.life/4)", "l.until[group] = now.Add(l.life)")},
 	},
 	{
-		name: "weak-lease-leaves-the-addresses", rings: "lease", by: "Lease",
+		name: "weak-lease-leaves-the-addresses", rings: "lease", by: "Lifetime",
 		rule:  "Closing a lease by lifetimes takes the addresses away.",
 		edits: edits{leaseGo("\treturn l.kernel.Drop(ctx, l.sets[group])\n", "\treturn ctx.Err()\n")},
 	},
 	{
-		name: "adopts-without-its-addresses", rings: "lease", by: "Adopt",
+		name: "adopts-without-its-addresses", rings: "lease", by: "Adopted",
 		rule:  "A group is adopted only if its addresses are there.",
 		edits: edits{leaseGo("return err == nil && len(there) == len(set.Addresses)", "return err == nil && len(there) >= 0")},
 	},
 	{
-		name: "adopts-without-a-lease", rings: "lease", by: "Adopt",
+		name: "adopts-without-a-lease", rings: "lease", by: "Adopted",
 		rule:  "A group is adopted only if its lease is unexpired.",
 		edits: edits{leaseGo("if err != nil || !held {\n\t\treturn false", "if err != nil {\n\t\treturn false")},
 	},
 	{
-		name: "vanished-table-is-not-put-back", rings: "lease", by: "Gate|Turn",
+		name: "vanished-table-is-not-put-back", rings: "lease", by: "TestGate",
 		rule:  "A turn that finds the table gone puts it back, closed.",
 		edits: edits{leaseGo("if !errors.Is(err, gate.ErrMissing) {", "if true {")},
 	},
 	{
-		name: "grant-is-not-read-back", rings: "lease", by: "Gate|Turn",
+		name: "grant-is-not-read-back", rings: "lease", by: "TestGate",
 		rule:  "On a kernel that does not tell the outcome of a grant it is read back.",
 		edits: edits{leaseGo("if err == nil && !held {\n\t\terr = gate.ErrRefused", "if false {\n\t\terr = gate.ErrRefused")},
 	},
 	{
-		name: "lane-renews-a-weak-lease", rings: "lease", by: "Lease",
+		name: "lane-renews-a-weak-lease", rings: "lease", by: "Lifetime",
 		rule:  "Where lifetimes are the lease only the loop renews them.",
 		edits: edits{handsGo("if h.weak {", "if false {")},
-	},
-	{
-		name: "longer-lease-is-not-waited-for", rings: "lease", by: "Takeover",
-		rule:  "If this kernel's lease is longer than configured the takeover is, too.",
-		edits: edits{agentGo("t.Takeover = max(t.Takeover, lease+t.Window+config.Probes*t.Probe+t.Reserve)", "_ = lease")},
 	},
 }

@@ -112,7 +112,7 @@ var rings = []ring{
 	{name: "fence", parts: []part{{"fence", ""}, {"fence/exec", ""}}},
 	{name: "links", parts: []part{{"agent/link/mcast", ""}, {"agent/link/serial", ""}}, timed: true},
 	{name: "announce", parts: []part{{"vip/announce", ""}}, timed: true},
-	{name: "lease", parts: []part{{"agent", "Lease|Adopt|Token"}, {"vip/gate", ""}}, timed: true},
+	{name: "lease", parts: []part{{"vip/gate", ""}, {"agent", "Lease|Adopt|Gate|Token|NotRenewed"}}, timed: true},
 	{name: "sim", parts: []part{{"agent/sim", ""}}, full: true},
 }
 
