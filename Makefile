@@ -12,7 +12,7 @@ GCFLAGS  = $(if $(filter lite,$(TAGS)),all=-l)
 GOFUMPT     = $(GO) run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build test deps lint unit race fuzz world cross size demo bench clean
+.PHONY: build test deps lint unit race fuzz mutants world cross size demo bench clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -tags "$(TAGS)" -gcflags "$(GCFLAGS)" -ldflags "$(LDFLAGS)" -o $(OUT) .
@@ -38,6 +38,11 @@ race:
 
 fuzz:
 	@.ci/fuzz $(FUZZTIME)
+
+# Every safety rule broken once: some ring of tests must notice. FULL=1 asks
+# every ring about every mutant and prints the table; ONLY narrows by name or file.
+mutants:
+	$(GO) run ./tests/mutants $(if $(FULL),-full) -only "$(ONLY)"
 
 # House rules, and both nodes on one machine.
 world:

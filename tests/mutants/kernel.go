@@ -110,22 +110,22 @@ var gateMutants = []mutant{
 	{
 		name: "address-of-elsewhere-is-answered", rings: "lease", by: "TestAnotherNodesAddress",
 		rule:  "A packet to a closed address that the node still has dies, whatever device it came by.",
-		edits: edits{deviceGo("&expr.Cmp{Op: expr.CmpOpNeq, Register: regKey, Data: local}), next)", "&expr.Cmp{Op: expr.CmpOpNeq, Register: regKey, Data: []byte{9, 9, 9, 9}}), next)")},
+		edits: edits{deviceGo("&expr.Cmp{Op: expr.CmpOpNeq, Register: regKey, Data: local}), next)", "&expr.Cmp{Op: expr.CmpOpNeq, Register: regKey, Data: append(local[:0:0], 9, 9, 9, 9)}), next)")},
 	},
 	{
-		name: "other-tables-come-first", rings: "lease",
+		name: "other-tables-come-first", rings: "lease", by: "TestTheGateComesBefore",
 		rule:  "The gate's chains come before all others of their hook.",
 		edits: edits{batchGo("const priority = -1 << 31", "const priority = 0")},
 	},
 	{
 		name: "refused-renewal-looks-done", rings: "lease", by: "TestALeaseEnds|TestNothingIsGranted",
 		rule:  "A renewal that the kernel refused is an error.",
-		edits: edits{gateGo("\tcase !taken:\n\t\treturn fmt.Errorf(\"%s group %d: %w\", verb, group, ErrRefused)\n", "")},
+		edits: edits{gateGo("\tcase !taken:\n\t\treturn fmt.Errorf(\"%s group", "\tcase !taken && false:\n\t\treturn fmt.Errorf(\"%s group")},
 	},
 	{
 		name: "missing-table-looks-well", rings: "lease", by: "TestAFlushedRuleset",
 		rule:  "A turn says that the table is gone.",
-		edits: edits{gateGo("\tcase !taken:\n\t\treturn fmt.Errorf(\"begin turn: %w\", ErrMissing)\n", "")},
+		edits: edits{gateGo("\tcase !taken:\n\t\treturn fmt.Errorf(\"begin turn", "\tcase !taken && false:\n\t\treturn fmt.Errorf(\"begin turn")},
 	},
 	{
 		name: "close-believes", rings: "lease", by: "TestCloseTakesEffect",
@@ -153,7 +153,7 @@ var gateMutants = []mutant{
 		edits: edits{verifyGo("case f.content != g.state.content:", "case false:")},
 	},
 	{
-		name: "moved-address-keeps-its-lease", rings: "lease",
+		name: "moved-address-keeps-its-lease", rings: "lease", by: "TestReopening",
 		rule:  "An address that moves to another group closes all gates.",
 		edits: edits{reconcileGo("\t\tb.clearSet(setLease)\n\t\tb.delElements(set, moved)\n", "\t\tb.delElements(set, moved)\n")},
 	},
@@ -163,9 +163,19 @@ var gateMutants = []mutant{
 		edits: edits{selfTestGo("if t.result.Excess > t.result.Tick {", "if false {"), selfTestGo("if asked.Sub(renewed) > 4*t.result.Lease {", "if asked.Sub(renewed) > 4*t.result.Lease {\n\t\t\tbreak\n\t\t}\n\t\tif false {")},
 	},
 	{
-		name: "self-test-passes-a-stale-renewal", rings: "lease", by: "TestSelfTestFinds",
+		name: "self-test-passes-a-grant-without-a-turn", rings: "lease", by: "TestSelfTestFindsAKernel",
+		rule:  "The self-test finds a kernel that grants without a turn.",
+		edits: edits{selfTestGo("func() error { return t.refused(t.gate.Grant(0)) }", "func() error { return nil }")},
+	},
+	{
+		name: "self-test-passes-a-stale-renewal", rings: "lease", by: "TestSelfTestFindsAKernel",
 		rule:  "The self-test finds a kernel that revives a lapsed lease.",
-		edits: edits{selfTestGo("{\"stale renewal\", func() error { return t.refused(errors.Join(t.gate.Turn(), t.gate.Renew(0))) }},", "{\"stale renewal\", func() error { return nil }},")},
+		edits: edits{selfTestGo("func() error { return t.refused(errors.Join(t.gate.Turn(), t.gate.Renew(0))) }", "func() error { return nil }")},
+	},
+	{
+		name: "self-test-passes-a-late-renewal", rings: "lease", by: "TestSelfTestFindsAKernel",
+		rule:  "The self-test finds a kernel that renews after the window of the turn.",
+		edits: edits{selfTestGo("{\"renewal with an expired turn\", t.lateRenewal},", "")},
 	},
 	{
 		name: "weak-lease-is-granted-late", rings: "lease", by: "Lifetime",
@@ -200,7 +210,7 @@ var gateMutants = []mutant{
 	{
 		name: "adopts-without-a-lease", rings: "lease", by: "Adopted",
 		rule:  "A group is adopted only if its lease is unexpired.",
-		edits: edits{leaseGo("if err != nil || !held {\n\t\treturn false", "if err != nil {\n\t\treturn false")},
+		edits: edits{leaseGo("if err != nil || !held {\n\t\treturn false", "if err != nil || !held && false {\n\t\treturn false")},
 	},
 	{
 		name: "vanished-table-is-not-put-back", rings: "lease", by: "TestGate",
@@ -210,7 +220,7 @@ var gateMutants = []mutant{
 	{
 		name: "grant-is-not-read-back", rings: "lease", by: "TestGate",
 		rule:  "On a kernel that does not tell the outcome of a grant it is read back.",
-		edits: edits{leaseGo("if err == nil && !held {\n\t\terr = gate.ErrRefused", "if false {\n\t\terr = gate.ErrRefused")},
+		edits: edits{leaseGo("if err == nil && !held {\n\t\terr = gate.ErrRefused", "if err == nil && !held && false {\n\t\terr = gate.ErrRefused")},
 	},
 	{
 		name: "lane-renews-a-weak-lease", rings: "lease", by: "Lifetime",
