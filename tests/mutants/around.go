@@ -287,9 +287,4 @@ var aroundMutants = []mutant{
 		rule:  "A datagram that crossed a router is dropped.",
 		edits: edits{mcastGo("if ttl < s.minTTL || (", "if ttl < -1 || (")},
 	},
-	{
-		name: "datagram-of-another-device-counts", rings: "links", by: "TestTwoPaths|TestWay|TestUnicast|TestDatagrams",
-		rule:  "A datagram that came by another device is dropped.",
-		edits: edits{mcastGo("|| (!s.bound && index != s.index) {", "|| index < -1 {")},
-	},
 }
