@@ -29,6 +29,16 @@ var loopMutants = []mutant{
 		},
 	},
 	{
+		name: "silence-is-judged-before-the-links-are-drained", rings: "loop",
+		rule:  "When the peer is late what waits in the links is taken before time passes.",
+		edits: edits{loopGo("\tif frame == nil {\n\t\tl.collect(now)\n\t}\n", "")},
+	},
+	{
+		name: "frame-comes-from-the-future", rings: "loop",
+		rule:  "A frame that came during the turn counts as of its beginning.",
+		edits: edits{hearGo("\tf.At = min(f.At, now) // it may have come since this turn began\n", "")},
+	},
+	{
 		name: "slow-mark-is-no-stall", rings: "loop",
 		rule:  "A process that stood still in the call that puts the mark has stood still.",
 		edits: edits{loopGo("\t\tnow = l.o.Now() // the kernel may have been slow: that is a stall, too\n", "")},

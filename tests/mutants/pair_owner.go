@@ -65,8 +65,18 @@ var pairOwner = []mutant{
 	},
 	{
 		name: "sleeper-judges-silence", rings: "transcripts",
-		rule:  "Silence is measured anew after a stall: frames may wait, or have been lost meanwhile.",
-		edits: edits{activeGo("\tm.peer.heardAt = max(m.peer.heardAt, m.now)\n\tm.endBid()", "\tm.endBid()")},
+		rule:  "After a stall no silence is judged for a beat: frames may wait.",
+		edits: edits{activeGo("\tm.peer.listen = m.now.Add(m.cfg.Beat)\n", "")},
+	},
+	{
+		name: "sleeper-does-not-listen", rings: "transcripts",
+		rule:  "While frames may wait from a stall the peer counts as heard.",
+		edits: edits{heardGo("if m.now < m.peer.listen {", "if false {")},
+	},
+	{
+		name: "sleeper-takes-without-a-claims-time", rings: "transcripts",
+		rule:  "After a stall a CLAIM has its whole time before the takeover.",
+		edits: edits{silenceGo("return max(m.peer.heardAt.Add(d), m.peer.listen.Add(m.takeAfter()-m.cfg.Dead))", "return m.peer.heardAt.Add(d)")},
 	},
 	{
 		name: "probe-of-before-the-stall-counts", rings: "transcripts",

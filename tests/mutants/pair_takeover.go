@@ -49,7 +49,7 @@ var pairTakeover = []mutant{
 	{
 		name: "unarmed-takes-like-an-armed-one", rings: "transcripts",
 		rule:  "A node that never heard an owner waits for the boot time before it takes by silence.",
-		edits: edits{silenceGo("at = p.heardAt.Add(max(m.initWait, m.takeAfter()))", "at = p.heardAt.Add(m.takeAfter())")},
+		edits: edits{silenceGo("at = m.heardOut(max(m.initWait, m.takeAfter()))", "at = m.heardOut(m.takeAfter())")},
 	},
 	{
 		name: "unarmed-nodes-take-at-the-same-time", rings: "transcripts",
