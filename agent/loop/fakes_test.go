@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twinbeat/twinbeat/agent/pair"
@@ -139,6 +140,7 @@ type fakePath struct {
 	out    sync.Mutex
 	cut    bool // what leaves here is lost
 	closed string
+	drains atomic.Int64
 }
 
 func (p *fakePath) Send(payload []byte) error {
@@ -212,7 +214,7 @@ func (p *fakePath) Open() (bool, string) {
 	defer p.out.Unlock()
 	return p.closed == "", p.closed
 }
-func (p *fakePath) Drain()                {}
+func (p *fakePath) Drain()                { p.drains.Add(1) }
 func (p *fakePath) Attend(bool)           {}
 func (p *fakePath) Lines() pair.LineState { return pair.LinesUnknown }
 func (p *fakePath) View() PathView        { return PathView{} }

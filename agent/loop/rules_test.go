@@ -272,3 +272,37 @@ func TestKeptTermsNeverGoBack(t *testing.T) {
 		})
 	})
 }
+
+// Frames may wait in a link's socket while its reader was not run; they are
+// taken before the silence of a late peer is judged.
+func TestLinksAreDrainedWhileThePeerIsLate(t *testing.T) {
+	bubble(t, setup{}, func(r *rig, a, b *node) {
+		time.Sleep(4 * testBeat)
+		if before := b.paths[0].drains.Load(); before > 0 {
+			before = b.paths[0].drains.Load()
+			time.Sleep(10 * testBeat)
+			if n := b.paths[0].drains.Load(); n > before {
+				t.Errorf("drained %d times though the peer is in time", n-before)
+			}
+		}
+		before := b.paths[0].drains.Load()
+		a.kill()
+		time.Sleep(testDead)
+		if b.paths[0].drains.Load() == before {
+			t.Error("silence was judged without a look at the link")
+		}
+	})
+}
+
+func TestAFrameIsNeverNewerThanTheTurn(t *testing.T) {
+	bubble(t, setup{}, func(r *rig, a, b *node) {
+		b.inLoop(func(l *Loop, now pair.Instant) {
+			m := l.peer.m
+			m.Counter = l.peer.counter + 1
+			l.heard(now, &Frame{Message: m, At: now.Add(time.Second)})
+			if l.peer.heardAt > now {
+				t.Errorf("heard %v from now", l.peer.heardAt.Since(now))
+			}
+		})
+	})
+}
