@@ -10,14 +10,9 @@ const copies = 2
 // simulator can tear and lose them.
 type Image [copies][]byte
 
-// Load returns the state that Open would find; whole is false if there are
-// copies and none is left whole.
-func (m Image) Load() (s State, whole bool) {
-	r, whole := m.newest()
-	return r.State, whole
-}
-
-func (m Image) newest() (record, bool) {
+// Load returns the state that Open would find and the number of its save; whole
+// is false if there are copies and none is left whole.
+func (m Image) Load() (s State, seq uint64, whole bool) {
 	var found [copies]record
 	var errs [copies]error
 	for i, b := range m {
@@ -27,13 +22,9 @@ func (m Image) newest() (record, bool) {
 		}
 		found[i], errs[i] = decode(b)
 	}
-	return newest(found, errs)
+	r, whole := newest(found, errs)
+	return r.State, r.Seq, whole
 }
 
-// Encode returns the bytes of both copies of a state that follows this image.
-func (m Image) Encode(s State) ([]byte, error) {
-	r, _ := m.newest()
-	r.State = s
-	r.Seq++
-	return encode(r)
-}
+// Encode returns the bytes of a copy of a state; seq rises with each save.
+func Encode(s State, seq uint64) ([]byte, error) { return encode(record{State: s, Seq: seq}) }

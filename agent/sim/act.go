@@ -11,6 +11,9 @@ import (
 func (p *process) act(g int, a pair.Action) {
 	w, n := p.n.w, p.n
 	short, long := 2*time.Millisecond, 30*time.Millisecond
+	if w.cfg.Slow { // a thousand addresses, a database
+		short, long = w.timing.Takeover/4, 2*w.timing.Takeover
+	}
 	switch a := a.(type) {
 	case pair.Send:
 		p.sends = append(p.sends, send{a.Kind, int8(g)})
@@ -54,7 +57,7 @@ func (p *process) act(g int, a pair.Action) {
 // order within a turn matters.
 func (p *process) closely() {
 	w := p.n.w
-	if w.cfg.Hiccup > 0 && !w.calm && p.breakAt == unstopped && w.odds(24) {
+	if w.cfg.Hiccup > 0 && !w.calm && p.breakAt == unstopped && w.odds(8) {
 		p.breakAt = p.part + w.rng.IntN(parts-p.part+1)
 	}
 }
@@ -91,12 +94,9 @@ func (p *process) answer(d time.Duration, g int, in pair.Input) {
 	switch {
 	case w.calm:
 	case w.odds(w.cfg.Trouble):
-		d = w.chance(min(60*d, 4*w.timing.Takeover))
+		d = max(d, min(60*d, 4*w.timing.Takeover))
 	}
-	if !w.cfg.Slow {
-		d = w.chance(d)
-	}
-	w.after(d, func() { p.tell(g, in) })
+	w.after(w.chance(d), func() { p.tell(g, in) })
 }
 
 // trouble is an error once in a while, or always for a sick node.

@@ -3,7 +3,6 @@ package sim
 import (
 	"fmt"
 	"hash/fnv"
-	"time"
 
 	"github.com/twinbeat/twinbeat/agent/pair"
 )
@@ -24,9 +23,6 @@ const (
 	ruleOne = "liveness: none owns after the heal"
 	ruleRep = "replay taken"
 )
-
-// graceful is the longest darkness of a planned move once everything is well.
-const graceful = 500 * time.Millisecond
 
 // digestSeed begins a run's digest (FNV-1a).
 const digestSeed = 14695981039346656037
@@ -78,8 +74,8 @@ func (w *World) live(served int) {
 		return
 	}
 	for g := range w.cfg.Groups {
-		from := max(w.darkAt[g], w.healed.Add(w.settle-graceful))
-		if w.darkAt[g] != 0 && w.now.Since(from) > graceful {
+		from := max(w.darkAt[g], w.healed.Add(w.settle-w.graceful))
+		if w.darkAt[g] != 0 && w.now.Since(from) > w.graceful {
 			w.violate(ruleOne, fmt.Sprintf("group %d, %v later; %s", g, since, w.states()))
 		}
 	}

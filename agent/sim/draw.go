@@ -10,7 +10,7 @@ import (
 
 const (
 	// minFaults is how many faults a run of ten minutes has at least.
-	minFaults = 36
+	minFaults = 44
 	// runLength is how long a drawn run lasts.
 	runLength = 10 * time.Minute
 )
@@ -25,12 +25,12 @@ func Draw(seed uint64, mode pair.Mode) (Config, Schedule) {
 	c.Fence = c.Mode == pair.ModeFence || c.Mode == pair.ModeLease && r.IntN(3) == 0
 	c.Profile, c.Scale = "slow", 1
 	switch k := r.IntN(100); {
-	case k == 0:
+	case k == 0 && r.IntN(3) == 0:
 		c.Profile = "fast"
-	case k < 8:
+	case k < 5:
 		c.Profile = "default"
-	case k < 20:
-	case k < 50:
+	case k < 14:
+	case k < 40:
 		c.Scale = 2
 	default:
 		c.Scale = 3 + r.IntN(6) // up to a beat a second
@@ -179,7 +179,7 @@ func (d *drawer) linkFault(f *Fault) {
 	case FaultBits:
 		f.N, f.M = d.IntN(linkCount), 3+d.IntN(3)
 	case FaultReorder:
-		f.N, f.M = d.IntN(linkCount), int(d.pick(t.Beat*2, t.Takeover*2)/time.Microsecond)
+		f.N, f.M = d.IntN(linkCount), int(d.pick(t.Beat*2, t.Takeover*6)/time.Microsecond)
 	case FaultDuplicate:
 		f.N, f.M = d.IntN(linkCount), 1+d.IntN(60)
 	case FaultReplay:

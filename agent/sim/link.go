@@ -211,8 +211,8 @@ func (w *World) replay(link, n int) {
 		for i := range min(len(tap), n) {
 			f := tap[(i*7)%len(tap)]
 			f.link = uint8(link % linkCount)
-			if n%3 == 0 {
-				f.from = 1 - f.from // reflected
+			if n%3 == 0 && w.cfg.Wire {
+				f.from = 1 - f.from // reflected; without a tag nobody could tell
 			}
 			if w.cfg.Wire && w.links[f.link].serial {
 				f.raw = wire.AppendSerial(nil, f.raw)

@@ -31,25 +31,22 @@ type node struct {
 	cuffed  int // power-offs under way that nobody switches on before
 }
 
-// clock is the node's monotonic clock: true time and its drift.
+// clock is the node's monotonic clock: true time and its drift. The nodes'
+// clocks have nothing to do with each other.
 func (n *node) clock(t pair.Instant) pair.Instant {
-	return t + t/1_000_000*pair.Instant(n.w.cfg.Drift[n.id]) + pair.Instant(n.id)*pair.Instant(time.Hour)
+	return t + n.drift(t) + pair.Instant(n.id)*pair.Instant(time.Hour)
 }
 
-// true is when the node's clock will read l, at the earliest.
+// drift is how much the clock is fast at t: in steps that never go back.
+func (n *node) drift(t pair.Instant) pair.Instant {
+	return t / 1000 * pair.Instant(n.w.cfg.Drift[n.id]) / 1000
+}
+
+// true is when the node's clock will read l.
 func (n *node) true(l pair.Instant) pair.Instant {
 	l -= pair.Instant(n.id) * pair.Instant(time.Hour)
-	ppm := pair.Instant(n.w.cfg.Drift[n.id])
-	t := l - l/1_000_000*ppm
-	for range 2 {
-		t += l - (t + t/1_000_000*ppm)
-	}
-	return t
-}
-
-// span is how much true time passes while the node's clock counts d.
-func (n *node) span(d time.Duration) time.Duration {
-	return d - d/1_000_000*time.Duration(n.w.cfg.Drift[n.id])
+	t := l - n.drift(l)
+	return l - n.drift(t)
 }
 
 // expiry is when the kernel forgets an element that lives for d: whole ticks,
@@ -144,14 +141,15 @@ var groupNames = [maxGroups]string{"g0", "g1"}
 
 // disk holds the real journal's bytes.
 type disk struct {
-	image   journal.Image
-	older   journal.Image // a backup that somebody may restore
-	opens   int
-	forgets bool // the image is not what this node wrote last
+	image journal.Image
+	older journal.Image // a backup that somebody may restore
+	opens int
+	seq   uint64
 }
 
 func (d *disk) open() journal.State {
-	s, whole := d.image.Load()
+	s, seq, whole := d.image.Load()
+	d.seq = seq
 	d.opens++
 	if whole && d.opens%3 == 1 {
 		d.older = d.image
@@ -168,7 +166,8 @@ func (p *process) save() {
 	}
 	p.saving = true
 	n, w := p.n, p.n.w
-	b, err := n.disk.image.Encode(p.saved)
+	n.disk.seq++
+	b, err := journal.Encode(p.saved, n.disk.seq)
 	if err != nil {
 		panic(fmt.Sprintf("sim: %v", err))
 	}
@@ -188,7 +187,6 @@ func (p *process) save() {
 		if !write(1) {
 			return
 		}
-		n.disk.forgets = false
 		p.saving = false
 		if p.saveAgain {
 			p.saveAgain = false
@@ -200,7 +198,6 @@ func (p *process) save() {
 // lose damages the disk: nothing left, one copy torn, both torn, or a backup.
 func (d *disk) lose(how int) {
 	tear := func(b []byte) []byte { return b[:len(b)*2/3] }
-	d.forgets = true
 	switch how {
 	case 0:
 		d.image = journal.Image{}

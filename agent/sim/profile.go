@@ -30,6 +30,11 @@ func (w *World) profile() {
 	w.fenceT = t.FenceTime
 	w.unit = max(t.Takeover, 400*time.Millisecond)
 	w.settle = 25 * w.unit / 2 // 5 s of profile default
+	w.graceful = 500 * time.Millisecond
+	if c.Slow {
+		w.graceful += 2 * t.Takeover
+		w.settle += 4 * t.Takeover
+	}
 	if c.Mutant == TakeoverTooEarly {
 		w.timing.Takeover, w.timing.Reserve = t.Dead, -t.Lease
 	}

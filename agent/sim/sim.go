@@ -43,7 +43,7 @@ type Config struct {
 	Tick    [2]time.Duration
 	Hiccup  int  // a turn is interrupted once in so many; 0: never
 	Trouble int  // an action fails, or takes very long, once in so many; 0: never
-	Slow    bool // actions take their longest
+	Slow    bool // addresses and services take long
 
 	Failback         pair.Failback
 	NoServices       bool
@@ -137,7 +137,9 @@ type World struct {
 	calm   bool // between a heal and the next fault
 	unit   time.Duration
 	settle time.Duration
-	keys   [2]keyStage
+	// graceful is the longest darkness of a planned move once everything is well.
+	graceful time.Duration
+	keys     [2]keyStage
 	// accepted are the real frames that each node took, by session, link and counter.
 	accepted [2]map[uint64]struct{}
 }
@@ -231,7 +233,7 @@ func run(cfg Config, s Schedule, script func(*World)) (res Result) {
 		script(w)
 	}
 	end := pair.Instant(cfg.Length)
-	w.at(end.Add(-w.settle-graceful), w.heal)
+	w.at(end.Add(-w.settle-w.graceful), w.heal)
 	for len(w.queue) > 0 && w.result.Violation == nil {
 		e := w.queue.pop()
 		if e.at > end {

@@ -4,7 +4,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"runtime/pprof"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,24 +78,105 @@ func report(t *testing.T, c Config, s Schedule, r Result) {
 	t.Logf("minimised in %d runs:\n%s", tries, Format(small, faults, v.Rule))
 }
 
-func TestProf(t *testing.T) {
-	f, _ := os.Create("/tmp/sim.prof")
-	pprof.StartCPUProfile(f)
-	defer pprof.StopCPUProfile()
-	by := map[string]time.Duration{}
-	nn := map[string]int{}
-	for seed := uint64(1); seed < *count; seed++ {
-		c, s := Draw(seed, 0)
-		st := time.Now()
-		r := Run(c, s)
-		k := fmt.Sprintf("%s x%d wire %v", c.Profile, c.Scale, c.Wire)
-		by[k] += time.Since(st)
-		nn[k]++
-		_ = r
+// kills is how often each mutant must die, for a mean that says something.
+const kills = 3
+
+// TestMutantsAreCaught proves that the checkers can fail: each mutant breaks a
+// rule that the design needs, and some drawn run must show it.
+func TestMutantsAreCaught(t *testing.T) {
+	modes := map[Mutant][]pair.Mode{ // that need the rule
+		RenewWithoutToken: {pair.ModeSilence, pair.ModeLease}, TakeoverTooEarly: {pair.ModeLease},
+		EchoByArrival: {pair.ModeLease, pair.ModeSilence}, ProbeBlind: {pair.ModeSilence}, FenceLies: {pair.ModeFence},
+		GrantWhileOwning: {pair.ModeLease, pair.ModeSilence}, LeaseLongerThanTold: {pair.ModeLease, pair.ModeSilence},
+		ClaimsUnheard: {pair.ModeLease, pair.ModeSilence}, ReplayTaken: {pair.ModeSilence, pair.ModeLease, pair.ModeFence},
 	}
-	for k, d := range by {
-		t.Logf("%s: %d runs %v each", k, nn[k], d/time.Duration(nn[k]))
+	const limit = 600
+	for m := Sound + 1; m < ProbesUnheard; m++ {
+		t.Run(fmt.Sprint(m), func(t *testing.T) {
+			t.Parallel()
+			dead := 0
+			for i := range limit {
+				c, s := Draw(uint64(i+1), modes[m][i%len(modes[m])])
+				c.Mutant, c.Wire = m, false
+				r := Run(c, s)
+				if r.Violation == nil {
+					continue
+				}
+				if dead++; dead == 1 {
+					t.Logf("first in run %d: %s", i+1, r.Violation.Rule)
+				}
+				if dead == kills || testing.Short() {
+					t.Logf("killed %d times, one in %.1f runs", dead, float64(i+1)/float64(dead))
+					return
+				}
+			}
+			if dead == 0 {
+				t.Errorf("mutant %d survived %d runs", m, limit)
+			}
+		})
 	}
 }
 
-var _ = pair.Beat
+var record = flag.Uint64("record", 0, "write the minimised schedule of this mutant to testdata")
+
+// TestOldFailuresFailAgain replays testdata: the mutant, or the bug of old that
+// each schedule shows must still be found, by the same rule, and the machine as
+// it is must pass it.
+func TestOldFailuresFailAgain(t *testing.T) {
+	files, _ := filepath.Glob("testdata/*.sched")
+	if len(files) < 5 {
+		t.Errorf("%d schedules found", len(files))
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, s, err := ParseSchedule(string(b))
+		if err != nil {
+			t.Fatalf("%s: %v", f, err)
+		}
+		want, _, _ := strings.Cut(strings.TrimPrefix(string(b), "# "), "\n")
+		if v := Run(c, s).Violation; c.Mutant != Sound && (v == nil || v.Rule != want) {
+			t.Errorf("%s: %+v, want %s", f, v, want)
+		}
+		c.Mutant = Sound
+		if v := Run(c, s).Violation; v != nil {
+			t.Errorf("%s without its mutant: %+v", f, v)
+		}
+	}
+}
+
+// TestMinimise cuts a run that a mutant fails down to a few faults.
+func TestMinimise(t *testing.T) {
+	m := GrantWhileOwning
+	if *record != 0 {
+		m = Mutant(*record)
+	}
+	mode := map[Mutant]pair.Mode{FenceLies: pair.ModeFence, TakeoverTooEarly: pair.ModeLease, LeaseLongerThanTold: pair.ModeLease}[m]
+	if mode == 0 {
+		mode = pair.ModeSilence
+	}
+	for seed := uint64(1); seed < 600; seed++ {
+		c, s := Draw(seed, mode)
+		c.Mutant, c.Wire = m, false
+		r := Run(c, s)
+		if r.Violation == nil {
+			continue
+		}
+		small, faults, tries := Minimise(c, s)
+		v := Run(small, faults).Violation
+		if v == nil || v.Rule != r.Violation.Rule || len(faults) > len(s)/3 {
+			t.Errorf("%d of %d faults left: %+v, want %s", len(faults), len(s), v, r.Violation.Rule)
+		}
+		text := Format(small, faults, r.Violation.Rule, fmt.Sprintf("Mutant %d, seed %d, cut down from %d faults to %d in %d runs.", m, seed, len(s), len(faults), tries))
+		t.Log(text)
+		if *record != 0 {
+			if err := os.WriteFile(fmt.Sprintf("testdata/mutant%d.sched", m), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return
+	}
+	t.Fatal("no run fails")
+}
