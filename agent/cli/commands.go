@@ -147,9 +147,13 @@ var flagTable = map[string]func(*flag.FlagSet, *options){
 	"mode": func(fs *flag.FlagSet, o *options) {
 		fs.StringVar(&o.mode, "mode", "", "only this `MODE`: fence, silence or lease (default: all)")
 	},
-	"trace":    func(fs *flag.FlagSet, o *options) { fs.BoolVar(&o.trace, "trace", false, "print all that happens") },
-	"replay":   func(fs *flag.FlagSet, o *options) { fs.StringVar(&o.replay, "replay", "", "play the schedule in `FILE`") },
-	"minimise": func(fs *flag.FlagSet, o *options) { fs.BoolVar(&o.minimise, "minimise", false, "cut a schedule that fails down to the faults that matter") },
+	"trace": func(fs *flag.FlagSet, o *options) { fs.BoolVar(&o.trace, "trace", false, "print all that happens") },
+	"replay": func(fs *flag.FlagSet, o *options) {
+		fs.StringVar(&o.replay, "replay", "", "play the schedule in `FILE`")
+	},
+	"minimise": func(fs *flag.FlagSet, o *options) {
+		fs.BoolVar(&o.minimise, "minimise", false, "cut a schedule that fails down to the faults that matter")
+	},
 	"v": func(fs *flag.FlagSet, o *options) {
 		fs.BoolVar(&o.verbose, "v", false, "tell what it was built from, too")
 	},

@@ -17,7 +17,7 @@ const (
 
 // Draw returns the run that a seed stands for; mode 0 draws the mode, too.
 func Draw(seed uint64, mode pair.Mode) (Config, Schedule) {
-	r := rand.New(rand.NewPCG(seed, 0x64726177))
+	r := newRand(seed)
 	c := Config{Seed: seed, Length: runLength, Mode: pair.Mode(1 + r.IntN(3)), Groups: 1 + r.IntN(3)/2}
 	if mode != 0 {
 		c.Mode = mode
@@ -45,7 +45,7 @@ func Draw(seed uint64, mode pair.Mode) (Config, Schedule) {
 	}
 	c.Hiccup = []int{0, 400, 4000}[r.IntN(3)]
 	c.Trouble = []int{0, 20, 100}[r.IntN(3)]
-	c.Slow = r.IntN(8) == 0
+	c.Slow = r.IntN(4) == 0
 	c.Failback = []pair.Failback{pair.FailbackNever, pair.FailbackNever, pair.FailbackAuto, pair.FailbackHold}[r.IntN(4)]
 	c.NoServices = r.IntN(3) == 0
 	c.StopFailureFence = r.IntN(5) == 0
@@ -53,6 +53,8 @@ func Draw(seed uint64, mode pair.Mode) (Config, Schedule) {
 	d := drawer{Rand: r, c: c, w: newWorld(c)}
 	return c, d.schedule()
 }
+
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0x64726177)) }
 
 // drawer makes a schedule.
 type drawer struct {
@@ -64,7 +66,7 @@ type drawer struct {
 // weights say how often each fault is drawn, if it is on at all.
 var weights = [faultKinds]int{
 	FaultPower: 4, FaultHang: 1, FaultStop: 10, FaultKill: 5, FaultRestart: 3, FaultSlow: 2, FaultJournal: 1, FaultCut: 4, FaultCutAll: 8,
-	FaultLoss: 3, FaultBurst: 2, FaultBits: 2, FaultReorder: 2, FaultDuplicate: 1, FaultClog: 2, FaultReplay: 2, FaultGarbage: 1,
+	FaultLoss: 3, FaultBurst: 2, FaultBits: 2, FaultReorder: 2, FaultDuplicate: 1, FaultHold: 3, FaultClog: 2, FaultReplay: 2, FaultGarbage: 1,
 	FaultLAN: 3, FaultAlien: 1, FaultDevice: 3, FaultReach: 2, FaultFlush: 2, FaultOrder: 8, FaultSick: 3, FaultKeys: 2, FaultWall: 1,
 }
 
@@ -87,6 +89,7 @@ func (d *drawer) schedule() Schedule {
 		}
 		at := from + d.below(span-first-d.w.unit)
 		f := d.fault(kinds[d.IntN(len(kinds))], at)
+		s = append(s, d.company(&f)...)
 		s = append(s, f)
 		if d.IntN(2) == 0 {
 			g := d.fault(kinds[d.IntN(len(kinds))], at+d.below(3*d.w.unit/2))
@@ -98,6 +101,24 @@ func (d *drawer) schedule() Schedule {
 		s = append(s, Fault{At: time.Duration(i)*(span+settle) - settle, Kind: FaultHeal})
 	}
 	slices.SortStableFunc(s, func(a, b Fault) int { return int(min(max(a.At-b.At, -1), 1)) })
+	return s
+}
+
+// company is what makes a fault worse in the same moment.
+func (d *drawer) company(f *Fault) (s Schedule) {
+	with := func(k FaultKind, n, m int) { s = append(s, Fault{At: f.At, Kind: k, For: f.For, N: n, M: m}) }
+	switch {
+	case f.Kind == FaultCutAll:
+		if d.IntN(3) == 0 { // a storm: one direction is cut, the other is bad
+			f.M = d.IntN(2)
+			with(FaultLoss, 60+d.IntN(40), 0)
+		}
+		if d.c.Mode != pair.ModeSilence && d.IntN(3) == 0 { // nothing is left between the nodes
+			with(FaultLAN, 0, 0)
+		}
+	case f.Kind == FaultReorder && d.IntN(2) == 0: // the other link would be faster
+		with(FaultCut, 1-f.N, 2)
+	}
 	return s
 }
 
@@ -180,6 +201,8 @@ func (d *drawer) linkFault(f *Fault) {
 		f.N, f.M = d.IntN(linkCount), 3+d.IntN(3)
 	case FaultReorder:
 		f.N, f.M = d.IntN(linkCount), int(d.pick(t.Beat*2, t.Takeover*6)/time.Microsecond)
+	case FaultHold:
+		f.N, f.M = int(pair.Claim)+d.IntN(int(pair.FenceNotice-pair.Claim)+1), 1+int(d.pick(t.Takeover, 8*t.Takeover)/time.Millisecond)
 	case FaultDuplicate:
 		f.N, f.M = d.IntN(linkCount), 1+d.IntN(60)
 	case FaultReplay:

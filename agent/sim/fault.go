@@ -54,8 +54,8 @@ func (w *World) inject(f Fault) {
 		}
 		w.after(f.For, n.startAgent)
 	case FaultRestart:
+		n.again = f.For
 		w.stopAgent(n)
-		w.after(f.For, n.startAgent)
 	case FaultSlow:
 		w.drag(n, f)
 	default:
@@ -125,6 +125,8 @@ func (w *World) injectLink(f Fault) {
 		l.wild = time.Duration(f.M) * time.Microsecond
 	case FaultDuplicate:
 		l.dup = f.M
+	case FaultHold:
+		w.holdKind, w.holdFor = pair.Kind(f.N), time.Duration(f.M)*time.Millisecond
 	case FaultClog:
 		l.clog[f.M%2] = w.now.Add(f.For)
 	case FaultReplay:
@@ -141,7 +143,7 @@ func (w *World) injectLink(f Fault) {
 func (w *World) allowed(f Fault) bool {
 	n := w.nodes[f.Node]
 	switch f.Kind {
-	case FaultCut, FaultCutAll, FaultLoss, FaultBurst, FaultBits, FaultReorder, FaultClog, FaultGarbage:
+	case FaultCut, FaultCutAll, FaultLoss, FaultBurst, FaultBits, FaultReorder, FaultHold, FaultClog, FaultGarbage:
 		return w.cfg.Mode != pair.ModeSilence || w.lan
 	case FaultLAN:
 		return w.cfg.Mode != pair.ModeSilence || w.linksClean() && w.now.Since(w.mended) >= max(time.Second, 5*w.unit/2)
@@ -163,7 +165,7 @@ func (w *World) linksClean() bool {
 			return false
 		}
 	}
-	return true
+	return w.holdKind == 0
 }
 
 // sever breaks a link in direction 0, 1 or both.
@@ -176,6 +178,7 @@ func (w *World) mendLinks() {
 	for _, l := range w.links {
 		l.mend()
 	}
+	w.holdKind = 0
 	w.mended = w.now
 	w.tracef("links: clean")
 }
@@ -280,7 +283,7 @@ func (w *World) heal() {
 	w.lan, w.alien = true, false
 	w.device.reach, w.device.how = [2]bool{true, true}, deviceGood
 	for _, n := range w.nodes {
-		n.sick = false
+		n.sick, n.again = false, 0
 		n.cuffed = 0
 		n.powerOn()
 		n.startAgent()

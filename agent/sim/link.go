@@ -125,6 +125,9 @@ func (w *World) lost(l *link, dir int) bool {
 // than its queue holds.
 func (w *World) route(l *link, f *frame) (pair.Instant, bool) {
 	d := l.delay + w.chance(l.delay/2+l.wild)
+	if f.kind != 0 && f.kind == w.holdKind {
+		d += w.chance(w.holdFor)
+	}
 	start := max(w.now, l.clog[f.from])
 	if !l.serial {
 		return start.Add(d), true

@@ -3,11 +3,18 @@ package sim
 import (
 	"slices"
 	"time"
+
+	"github.com/twinbeat/twinbeat/agent/pair"
 )
 
 // maxTries bounds how many runs a minimisation takes; what is shortest until
 // then is returned.
-const maxTries = 400
+const maxTries = 1500
+
+// otherSeeds is how many other noises (delays, interruptions) a shorter
+// schedule is tried with, since leaving a fault out shifts all that is drawn
+// after it.
+const otherSeeds = 6
 
 // Minimise cuts a failing schedule down: to the faults that matter (delta
 // debugging, Zeller and Hildebrandt 2002), then to a shorter run and shorter
@@ -17,13 +24,26 @@ func Minimise(c Config, s Schedule) (Config, Schedule, int) {
 	if first.Violation == nil {
 		return c, s, 1
 	}
-	m := minimiser{c: c, rule: first.Violation.Rule, tries: 1}
+	return minimise(c, s, first.Violation.At, func(r *Result) bool {
+		return r.Violation != nil && r.Violation.Rule == first.Violation.Rule
+	})
+}
+
+// minimise keeps what a run shows by a moment.
+func minimise(c Config, s Schedule, by pair.Instant, shows func(*Result) bool) (Config, Schedule, int) {
+	m := minimiser{c: c, shows: shows, tries: 1}
 	m.c.Trace = nil
-	s = slices.DeleteFunc(slices.Clone(s), func(f Fault) bool { return f.At > time.Duration(first.Violation.At) })
-	if !m.fails(m.c, s) { // what came later ended a fault, or the heal
-		return c, s, m.tries
+	early := slices.DeleteFunc(slices.Clone(s), func(f Fault) bool { return f.At > time.Duration(by) })
+	if m.fails(m.c, early) {
+		s = early // else what came later ended a fault
+	}
+	short := m.c
+	short.Length = time.Duration(by).Truncate(time.Second) + newWorld(m.c).settle + 10*time.Second
+	if short.Length < m.c.Length && m.fails(short, s) {
+		m.c = short
 	}
 	s = m.split(s)
+	s = m.prune(s)
 	s = m.shrink(s)
 	m.simplify(s)
 	return m.c, s, m.tries
@@ -31,7 +51,7 @@ func Minimise(c Config, s Schedule) (Config, Schedule, int) {
 
 type minimiser struct {
 	c     Config
-	rule  string
+	shows func(*Result) bool
 	tries int
 }
 
@@ -40,8 +60,8 @@ func (m *minimiser) fails(c Config, s Schedule) bool {
 		return false
 	}
 	m.tries++
-	v := Run(c, s).Violation
-	return v != nil && v.Rule == m.rule
+	r := Run(c, s)
+	return m.shows(&r)
 }
 
 // split leaves out ever smaller parts of the list as long as the rest fails.
@@ -66,6 +86,31 @@ func (m *minimiser) split(s Schedule) Schedule {
 		}
 	}
 	return s
+}
+
+// prune leaves out single faults, under another noise if need be.
+func (m *minimiser) prune(s Schedule) Schedule {
+	for i := 0; i < len(s); {
+		rest := slices.Delete(slices.Clone(s), i, i+1)
+		if m.failsSomehow(rest) {
+			s, i = rest, 0
+			continue
+		}
+		i++
+	}
+	return s
+}
+
+func (m *minimiser) failsSomehow(s Schedule) bool {
+	c := m.c
+	for range otherSeeds {
+		c.Seed++
+		if m.fails(c, s) {
+			m.c = c
+			return true
+		}
+	}
+	return false
 }
 
 // shrink makes what is left shorter and rounder.

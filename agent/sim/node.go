@@ -28,7 +28,8 @@ type node struct {
 	gens    uint32
 	sick    bool // services fail to start
 	probes  []*probing
-	cuffed  int // power-offs under way that nobody switches on before
+	again   time.Duration // after which the supervisor starts an agent that ended in order
+	cuffed  int           // power-offs under way that nobody switches on before
 }
 
 // clock is the node's monotonic clock: true time and its drift. The nodes'
@@ -110,6 +111,12 @@ func (n *node) killAgent() {
 		n.w.tracef("node %d: agent ends", n.id)
 		n.proc = nil
 	}
+}
+
+// ended is an agent that stopped in order; its supervisor starts it again.
+func (n *node) ended() {
+	n.killAgent()
+	n.w.after(n.again, n.startAgent)
 }
 
 // startAgent asks the kernel what it holds and the disk what was promised.

@@ -396,14 +396,14 @@ func (p *process) housekeep(now pair.Instant) {
 		p.save()
 	}
 	if p.allStopped() {
-		p.n.killAgent()
+		p.n.ended()
 	}
 }
 
 // sleep says when the next turn is due.
 func (p *process) sleep() {
 	if p.allStopped() {
-		p.n.killAgent()
+		p.n.ended()
 		return
 	}
 	next := p.nextBeat

@@ -28,6 +28,7 @@ const (
 	FaultBits                           // link N has one bit in 10^M wrong, for For
 	FaultReorder                        // link N delays each frame by up to M microseconds more, for For
 	FaultDuplicate                      // link N doubles M percent of the frames, for For
+	FaultHold                           // frames of kind N are delayed by up to M milliseconds more, for For
 	FaultClog                           // direction M of link N holds everything back for For, then delivers
 	FaultReplay                         // M recorded frames come again on link N
 	FaultGarbage                        // M bytes of noise on the serial line, to node N
@@ -47,7 +48,7 @@ const (
 var faultNames = [...]string{
 	FaultPower: "power", FaultHang: "hang", FaultStop: "stop", FaultKill: "kill", FaultRestart: "restart", FaultSlow: "slow",
 	FaultJournal: "journal", FaultCut: "cut", FaultCutAll: "cut-all", FaultLoss: "loss", FaultBurst: "burst", FaultBits: "bits",
-	FaultReorder: "reorder", FaultDuplicate: "duplicate", FaultClog: "clog", FaultReplay: "replay", FaultGarbage: "garbage",
+	FaultReorder: "reorder", FaultDuplicate: "duplicate", FaultHold: "hold", FaultClog: "clog", FaultReplay: "replay", FaultGarbage: "garbage",
 	FaultLAN: "lan", FaultAlien: "alien", FaultDevice: "device", FaultReach: "reach", FaultFlush: "flush", FaultOrder: "order",
 	FaultSick: "sick", FaultKeys: "keys", FaultWall: "wall", FaultHeal: "heal",
 }

@@ -130,13 +130,17 @@ type World struct {
 	alien  bool         // a third host answers for the addresses
 	mended pair.Instant // when the links were last made clean
 	device device
-	result Result
-	darkAt [maxGroups]pair.Instant // since when nobody serves the group; zero: served
-	healed pair.Instant            // the last heal; zero while faults are on
-	okFrom pair.Instant
-	calm   bool // between a heal and the next fault
-	unit   time.Duration
-	settle time.Duration
+	// Frames of a kind may be late: late frames in odd states are what a
+	// protocol forgets.
+	holdKind pair.Kind
+	holdFor  time.Duration
+	result   Result
+	darkAt   [maxGroups]pair.Instant // since when nobody serves the group; zero: served
+	healed   pair.Instant            // the last heal; zero while faults are on
+	okFrom   pair.Instant
+	calm     bool // between a heal and the next fault
+	unit     time.Duration
+	settle   time.Duration
 	// graceful is the longest darkness of a planned move once everything is well.
 	graceful time.Duration
 	keys     [2]keyStage

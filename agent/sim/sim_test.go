@@ -46,8 +46,21 @@ func TestNoSeedHasTwoOwnersOrNoneForLong(t *testing.T) {
 	for i := 1; i < shards; i++ {
 		sums[0].Merge(&sums[i])
 	}
-	t.Logf("%v\n%vin %v", &sums[0], sums[0].Cover.Table(), time.Since(start).Round(time.Millisecond))
+	cover := &sums[0].Cover
+	t.Logf("%vin %v", &sums[0], time.Since(start).Round(time.Millisecond))
+	visitRare(t, cover)
+	visited, all, missing, wrong := cover.Pairs()
+	t.Logf("with the schedules of testdata %d of %d pairs\n%v", visited, all, cover.Table())
+	if len(wrong) > 0 {
+		t.Errorf("pairs that no machine should meet: %v", wrong)
+	}
+	if len(missing) > 0 && n >= allPairs {
+		t.Errorf("pairs not met: %v", missing)
+	}
 }
+
+// allPairs is from how many seeds on every (state, input) pair must be met.
+const allPairs = 2000
 
 // shards is how many runs go on at once.
 const shards = 2
@@ -119,12 +132,11 @@ func TestMutantsAreCaught(t *testing.T) {
 
 var record = flag.Uint64("record", 0, "write the minimised schedule of this mutant to testdata")
 
-// TestOldFailuresFailAgain replays testdata: the mutant, or the bug of old that
-// each schedule shows must still be found, by the same rule, and the machine as
-// it is must pass it.
-func TestOldFailuresFailAgain(t *testing.T) {
+// saved reads the schedules of testdata; what each is for is its first line.
+func saved(t *testing.T, each func(file, purpose string, c Config, s Schedule)) {
+	t.Helper()
 	files, _ := filepath.Glob("testdata/*.sched")
-	if len(files) < 5 {
+	if len(files) < 20 {
 		t.Errorf("%d schedules found", len(files))
 	}
 	for _, f := range files {
@@ -136,15 +148,49 @@ func TestOldFailuresFailAgain(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", f, err)
 		}
-		want, _, _ := strings.Cut(strings.TrimPrefix(string(b), "# "), "\n")
-		if v := Run(c, s).Violation; c.Mutant != Sound && (v == nil || v.Rule != want) {
-			t.Errorf("%s: %+v, want %s", f, v, want)
-		}
-		c.Mutant = Sound
-		if v := Run(c, s).Violation; v != nil {
-			t.Errorf("%s without its mutant: %+v", f, v)
-		}
+		purpose, _, _ := strings.Cut(strings.TrimPrefix(string(b), "# "), "\n")
+		each(f, purpose, c, s)
 	}
+}
+
+// TestOldFailuresFailAgain replays testdata: what a mutant broke it must break
+// again, by the same rule, and the machine as it is must pass every schedule.
+func TestOldFailuresFailAgain(t *testing.T) {
+	saved(t, func(f, purpose string, c Config, s Schedule) {
+		if c.Mutant != Sound {
+			if v := Run(c, s).Violation; v == nil || v.Rule != purpose {
+				t.Errorf("%s: %+v, want %s", f, v, purpose)
+			}
+			c.Mutant = Sound
+		}
+		if v := Run(c, s).Violation; v != nil {
+			t.Errorf("%s: %+v", f, v)
+		}
+	})
+}
+
+// nearby is how many noises a rare pair is looked for with: the schedule makes
+// it likely, not certain.
+const nearby = 40
+
+// visitRare plays the schedules that were made for one pair each.
+func visitRare(t *testing.T, cover *Coverage) {
+	t.Helper()
+	saved(t, func(f, purpose string, c Config, s Schedule) {
+		pair, rare := strings.CutPrefix(purpose, "visits ")
+		for range nearby {
+			if !rare || cover.visited(pair) {
+				return
+			}
+			r := Run(c, s)
+			report(t, c, s, r)
+			cover.Add(&r.Cover)
+			c.Seed++
+		}
+		if !cover.visited(pair) {
+			t.Errorf("%s does not visit its pair any more: look for it anew with -run Rare -args -hunt 4000", f)
+		}
+	})
 }
 
 // TestMinimise cuts a run that a mutant fails down to a few faults.
@@ -153,7 +199,10 @@ func TestMinimise(t *testing.T) {
 	if *record != 0 {
 		m = Mutant(*record)
 	}
-	mode := map[Mutant]pair.Mode{FenceLies: pair.ModeFence, TakeoverTooEarly: pair.ModeLease, LeaseLongerThanTold: pair.ModeLease}[m]
+	mode := map[Mutant]pair.Mode{
+		FenceLies: pair.ModeFence, TakeoverTooEarly: pair.ModeLease, LeaseLongerThanTold: pair.ModeLease,
+		EchoByArrival: pair.ModeLease, ClaimsUnheard: pair.ModeLease,
+	}[m]
 	if mode == 0 {
 		mode = pair.ModeSilence
 	}

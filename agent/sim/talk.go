@@ -357,7 +357,7 @@ func (p *process) translate(f *frame, g int, sent pair.Instant) pair.Heard {
 		h.EchoSentAt = p.now()
 	case ClaimsUnheard:
 		h.EchoSentAt = p.now()
-		if h.Kind == pair.Claim {
+		if h.Kind == pair.Claim && p.last[g].Owns() {
 			h.Kind = pair.Beat
 		}
 	case NoFrameOrder, ReplayTaken:
