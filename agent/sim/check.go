@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"hash/fnv"
 
 	"github.com/twinbeat/twinbeat/agent/pair"
 )
@@ -211,11 +210,4 @@ func (w *World) acceptedOnce(t *talk, f *frame) {
 		w.violate(ruleRep, fmt.Sprintf("session %06x counter %d on link %d", f.session, f.counter, f.link))
 	}
 	w.accepted[to][k] = struct{}{}
-}
-
-// Sum returns a digest of a text, for the names of transcripts.
-func Sum(text string) uint32 {
-	h := fnv.New32a()
-	h.Write([]byte(text)) // never fails
-	return h.Sum32()
 }
