@@ -42,7 +42,7 @@ var drivers = []string{
 // rooms is the import graph of the design: arrows point down.
 var rooms = map[string]room{
 	"":          {may: []string{"agent/cli"}},
-	"agent/cli": {may: []string{"agent", "agent/config", "agent/control", "agent/report", "agent/wire", "agent/journal"}},
+	"agent/cli": {may: []string{"agent", "agent/config", "agent/control", "agent/report", "agent/wire", "agent/journal", "agent/pair", "agent/sim"}},
 	"agent": {may: slices.Concat(drivers, []string{
 		"agent/act", "agent/config", "agent/loop", "agent/pair", "agent/report", "agent/wire", "vip",
 	})},
@@ -53,7 +53,7 @@ var rooms = map[string]room{
 	"agent/wire":   {pure: true},
 	"agent/report": {pure: true},
 	"agent/config": {pure: true, may: []string{"vip"}},
-	"agent/sim":    {pure: true, seeded: true, may: []string{"agent/pair", "agent/wire"}},
+	"agent/sim":    {pure: true, seeded: true, may: []string{"agent/config", "agent/journal", "agent/pair", "agent/wire"}},
 	"vip":          {pure: true},
 
 	"agent/link":          {},

@@ -34,12 +34,12 @@ type command struct {
 // commands is the table of all, in the order of the overview. It is a function
 // because the commands' code needs it, too.
 func commands() []*command {
-	return []*command{
+	return append([]*command{
 		&runCommand, &checkCommand, &keygenCommand,
 		&statusCommand, &eventsCommand,
 		&handoverCommand, &takeCommand, &maintenanceCommand, &resumeCommand, &confirmDeadCommand,
 		&versionCommand,
-	}
+	}, extra()...)
 }
 
 func find(name string) *command {
@@ -80,6 +80,12 @@ type options struct {
 	activate  int
 	remove    int
 	verbose   bool
+	seeds     uint64
+	seed      uint64
+	mode      string
+	trace     bool
+	replay    string
+	minimise  bool
 }
 
 // flagTable binds every flag of the program. A flag means the same in all
@@ -133,6 +139,20 @@ var flagTable = map[string]func(*flag.FlagSet, *options){
 	},
 	"remove": func(fs *flag.FlagSet, o *options) {
 		fs.IntVar(&o.remove, "remove", 0, "forget the key of this `ID`")
+	},
+	"seeds": func(fs *flag.FlagSet, o *options) {
+		fs.Uint64Var(&o.seeds, "seeds", 100, "how many seeds are played, `N`")
+	},
+	"seed": func(fs *flag.FlagSet, o *options) { fs.Uint64Var(&o.seed, "seed", 1, "the first seed, `S`") },
+	"mode": func(fs *flag.FlagSet, o *options) {
+		fs.StringVar(&o.mode, "mode", "", "only this `MODE`: fence, silence or lease (default: all)")
+	},
+	"trace": func(fs *flag.FlagSet, o *options) { fs.BoolVar(&o.trace, "trace", false, "print all that happens") },
+	"replay": func(fs *flag.FlagSet, o *options) {
+		fs.StringVar(&o.replay, "replay", "", "play the schedule in `FILE`")
+	},
+	"minimise": func(fs *flag.FlagSet, o *options) {
+		fs.BoolVar(&o.minimise, "minimise", false, "cut a schedule that fails down to the faults that matter")
 	},
 	"v": func(fs *flag.FlagSet, o *options) {
 		fs.BoolVar(&o.verbose, "v", false, "tell what it was built from, too")

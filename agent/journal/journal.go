@@ -125,31 +125,43 @@ func (j *Journal) lockDir() error {
 
 // load takes the newest whole copy and says what is wrong with the others.
 func (j *Journal) load() []error {
-	var errs []error
-	var whole, absent int
-	for _, name := range []string{copyA, copyB} {
+	var found [copies]record
+	var errs [copies]error
+	var out []error
+	for i, name := range [copies]string{copyA, copyB} {
 		path := filepath.Join(j.dir, name)
-		r, err := readCopy(path)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			absent++
-		case err != nil:
-			errs = append(errs, fmt.Errorf("read %s: %w", path, err))
-		case whole == 0 || r.Seq > j.last.Seq:
-			j.last = r
-			whole++
-		default:
-			whole++
+		if found[i], errs[i] = readCopy(path); errs[i] != nil && !errors.Is(errs[i], fs.ErrNotExist) {
+			out = append(out, fmt.Errorf("read %s: %w", path, errs[i]))
 		}
 	}
-	if whole == 0 {
-		j.last = bounded(record{State: State{Token: absent == 2}})
-		j.last.Clean = absent == 2 // nothing ran before, so nothing ended badly
+	var whole bool
+	if j.last, whole = newest(found, errs); !whole {
+		out = append(out, fmt.Errorf("read state in %s: no whole copy is left; terms, maintenance and faults are forgotten, and the boot token counts as spent", j.dir))
 	}
-	if whole == 0 && absent < 2 {
-		errs = append(errs, fmt.Errorf("read state in %s: no whole copy is left; terms, maintenance and faults are forgotten, and the boot token counts as spent", j.dir))
+	return out
+}
+
+// newest returns the record that counts: the newest whole copy. Whole is false
+// if there were copies and none is left whole.
+func newest(found [copies]record, errs [copies]error) (best record, whole bool) {
+	var good, absent int
+	for i, r := range found {
+		switch {
+		case errors.Is(errs[i], fs.ErrNotExist):
+			absent++
+		case errs[i] != nil:
+		case good == 0 || r.Seq > best.Seq:
+			best = r
+			good++
+		default:
+			good++
+		}
 	}
-	return errs
+	if good == 0 {
+		best = bounded(record{State: State{Token: absent == copies}})
+		best.Clean = absent == copies // nothing ran before, so nothing ended badly
+	}
+	return best, good > 0 || absent == copies
 }
 
 // readCopy reads one file, at most one byte more than a state may have.

@@ -37,6 +37,9 @@ func (m *Machine) tickFence() {
 // fenceDue says whether the peer must be switched off now, and why.
 func (m *Machine) fenceDue() (why string, due bool) {
 	silence := m.silence()
+	if silence <= m.cfg.Dead && m.deafFor() == 0 && !(m.peer.said.FenceMe && m.peer.known) {
+		return "", false // in contact; each rule below asks for more
+	}
 	why = "peer silent for " + ms(silence)
 	if m.cfg.Mode != ModeFence {
 		alone := m.state == Boot || m.state == Isolated || m.state == Fencing

@@ -94,6 +94,11 @@ func (m *Machine) maintenance(in Command) {
 		m.answer(true, "in maintenance already")
 	case m.state == Releasing:
 		m.answer(true, "maintenance follows the handover of group %s", m.cfg.Group)
+		if m.own.stopping { // the stop goes on; the next start is in maintenance
+			m.own.maintenance = true
+			m.persist()
+			return
+		}
 		m.rel.after = releaseMaintenance
 	case m.state.Owns() && !m.peerCanTake() && !in.Force:
 		m.answer(false, "the peer cannot take group %s: %s; force leaves it without an owner", m.cfg.Group, m.peerCannotSay())

@@ -202,10 +202,11 @@ func (m *Machine) moved() {
 // recentMoves counts the planned moves within the flap window.
 func (m *Machine) recentMoves() int {
 	n := 0
-	for _, at := range m.moves {
-		if at != 0 && m.now.Since(at) <= m.cfg.FlapWindow {
-			n++
+	for _, at := range m.moves { // the newest first
+		if at == 0 || m.now.Since(at) > m.cfg.FlapWindow {
+			break
 		}
+		n++
 	}
 	return n
 }

@@ -2,10 +2,31 @@ package sim
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/twinbeat/twinbeat/agent/pair"
 )
+
+// The rules, by the numbers of the invariants in the design. The rest is held
+// elsewhere: 9 (a watchdog is fed only by a live agent) by the tests of the
+// agent, 11 (one cut never switches both off) by a test of its own here.
+const (
+	rule1   = "1 two owners"
+	rule2   = "2 refresh without a lease"
+	rule3   = "3 evidence"
+	rule4   = "4 armed"
+	rule5   = "5 solo"
+	rule6   = "6 isolated"
+	rule7   = "7 fence"
+	rule8   = "8 term"
+	rule10  = "10 gate open at boot"
+	ruleOne = "liveness: none owns after the heal"
+	ruleRep = "replay taken"
+)
+
+// digestSeed begins a run's digest (FNV-1a).
+const digestSeed = 14695981039346656037
+
+func (r *Result) mix(x uint64) { r.Digest = (r.Digest ^ x) * 1099511628211 }
 
 func (w *World) violate(rule, text string) {
 	if w.result.Violation == nil {
@@ -17,44 +38,45 @@ func (w *World) violate(rule, text string) {
 // check runs after every event.
 func (w *World) check() {
 	served := 0
+	a, b := w.nodes[0], w.nodes[1]
 	for g := range w.cfg.Groups {
-		a, b := w.nodes[0].owner(g), w.nodes[1].owner(g)
-		if a && b {
-			w.violate("two owners", fmt.Sprintf("group %d: both gates are open", g))
-		}
-		if a || b {
+		x, y := a.owner(g), b.owner(g)
+		switch {
+		case x && y:
+			w.violate(rule1, fmt.Sprintf("group %d: both gates are open; %s", g, w.states()))
+		case x || y:
 			served++
+			if at := w.darkAt[g]; at != 0 {
+				w.result.Dark[g] = max(w.result.Dark[g], w.now.Since(at))
+				w.darkAt[g] = 0
+			}
+		case w.darkAt[g] == 0:
+			w.darkAt[g] = w.now
 		}
-		w.darkness(g, a || b)
 	}
-	if w.healed == 0 {
-		return
-	}
-	if served == w.cfg.Groups && w.okFrom == 0 {
-		w.okFrom = w.now
-		w.result.Healed = w.now.Since(w.healed)
-	}
-	if w.now.Since(w.healed) <= settle {
-		return
-	}
-	for g := range w.cfg.Groups {
-		if at := w.darkAt[g]; at != 0 && w.now.Since(max(at, w.healed.Add(settle-graceful))) > graceful {
-			w.violate("liveness", fmt.Sprintf("group %d: no owner after the heal; %s", g, w.states()))
-		}
+	if w.healed != 0 {
+		w.live(served)
 	}
 }
 
-// graceful is the longest darkness of a planned move once everything is well.
-const graceful = 500 * time.Millisecond
-
-// darkness keeps the longest time that a group had no owner.
-func (w *World) darkness(g int, served bool) {
-	switch {
-	case served && w.darkAt[g] != 0:
-		w.result.Dark[g] = max(w.result.Dark[g], w.now.Since(w.darkAt[g]))
-		w.darkAt[g] = 0
-	case !served && w.darkAt[g] == 0:
-		w.darkAt[g] = w.now
+// live holds the time from a heal to one owner of every group, and that it stays so.
+func (w *World) live(served int) {
+	since := w.now.Since(w.healed)
+	if served == w.cfg.Groups {
+		if w.okFrom == 0 {
+			w.okFrom = w.now
+			w.result.Healed = max(w.result.Healed, since)
+		}
+		return
+	}
+	if since <= w.settle {
+		return
+	}
+	for g := range w.cfg.Groups {
+		from := max(w.darkAt[g], w.healed.Add(w.settle-w.graceful))
+		if w.darkAt[g] != 0 && w.now.Since(from) > w.graceful {
+			w.violate(ruleOne, fmt.Sprintf("group %d, %v later; %s", g, since, w.states()))
+		}
 	}
 }
 
@@ -65,7 +87,7 @@ func (w *World) states() string {
 			s += fmt.Sprintf("node %d powered %v, no agent; ", n.id, n.powered)
 			continue
 		}
-		for g, m := range n.proc.machines {
+		for g, m := range n.proc.m {
 			v := m.View()
 			s += fmt.Sprintf("node %d g%d %v gate %v two-way %v %q; ", n.id, g, v.State, v.GateOpen, v.TwoWay, v.WhyNot)
 		}
@@ -73,38 +95,119 @@ func (w *World) states() string {
 	return s
 }
 
-// record checks what a machine says it did: one evidence per entry, and terms that rise.
-func (w *World) record(id, g int, r pair.Record) {
+// refreshed checks a renewal: invariants 2 and 10 (a gate that was never
+// granted in this boot must not come to be open).
+func (w *World) refreshed(n *node, g int, m *pair.Machine, late bool) {
+	if v := m.View(); !v.State.Owns() || !v.GateOpen {
+		w.violate(rule2, fmt.Sprintf("node %d group %d in %v", n.id, g, v.State))
+	}
+	if late && w.cfg.Mutant != RenewWithoutToken {
+		w.violate(rule2, fmt.Sprintf("node %d group %d: lapsed", n.id, g))
+	}
+	if !late && n.gates[g].granted == 0 {
+		w.violate(rule10, fmt.Sprintf("node %d group %d", n.id, g))
+	}
+}
+
+// record checks what a machine says it did.
+func (w *World) record(p *process, g int, r pair.Record) {
+	w.result.mix(uint64(w.now))
+	w.result.mix(uint64(p.n.id)<<32 | uint64(g)<<24 | uint64(r.From)<<16 | uint64(r.To)<<8 | uint64(r.Evidence))
 	h := &w.result.History
 	if len(*h) >= maxHistory {
-		*h = (*h)[1:]
+		copy(*h, (*h)[1:])
+		*h = (*h)[:maxHistory-1]
 	}
 	*h = append(*h, r)
-	w.tracef("node %d: g%d %v -> %v  %s | %s | %s", id, g, r.From, r.To, r.Seen, r.Decided, r.Doing)
-	entry := r.To.Owns() && !r.From.Owns()
+	if w.trace() {
+		w.tracef("node %d: g%d %v -> %v  %s | %s | %s", p.n.id, g, r.From, r.To, r.Seen, r.Decided, r.Doing)
+	}
+	if r.From == r.To {
+		return
+	}
+	w.entered(p, g, r)
+	switch {
+	case r.To == pair.Armed:
+		w.armed(p, g)
+	case r.To == pair.Solo:
+		w.solo(p, g)
+	}
+	if r.From == pair.Isolated && (r.To == pair.Armed || r.To == pair.Releasing) {
+		w.violate(rule6, fmt.Sprintf("node %d: %v -> %v", p.n.id, r.From, r.To))
+	}
+}
+
+// entered holds invariants 3 and 8, and 4 for a takeover by silence.
+func (w *World) entered(p *process, g int, r pair.Record) {
+	n, entry := p.n, r.To.Owns() && !r.From.Owns()
 	if entry != (r.Evidence != 0) {
-		w.violate("evidence", fmt.Sprintf("node %d: %v -> %v by %q", id, r.From, r.To, r.Evidence))
+		w.violate(rule3, fmt.Sprintf("node %d: %v -> %v by %q", n.id, r.From, r.To, r.Evidence))
 	}
 	if !entry {
-		if r.From == pair.Isolated && r.To == pair.Armed {
-			w.violate("isolated", "armed without contact")
-		}
 		return
 	}
 	w.result.Entries++
 	w.result.Evidence[r.Evidence]++
+	if r.Evidence == pair.EvidenceLease && r.From != pair.Armed {
+		w.violate(rule4, fmt.Sprintf("node %d: by lease from %v", n.id, r.From))
+	}
+	if r.From == pair.Isolated && r.Evidence == pair.EvidenceLease {
+		w.violate(rule6, fmt.Sprintf("node %d: by lease from %v", n.id, r.From))
+	}
+	if r.Term <= p.topTerm[g] {
+		w.violate(rule8, fmt.Sprintf("node %d: term %d after %d", n.id, r.Term, p.topTerm[g]))
+	}
+	p.topTerm[g] = r.Term
 }
 
-// Coverage counts which (state, input) pairs were visited.
-type Coverage map[string]int
+// armed holds invariant 4: the peer was in two-way contact and owned.
+func (w *World) armed(p *process, g int) {
+	v := p.m[g].View()
+	if !v.TwoWay || v.PeerState != pair.Active && v.PeerState != pair.Releasing || v.Passive {
+		w.violate(rule4, fmt.Sprintf("node %d armed by a peer that is %v, two-way %v, passive %v", p.n.id, v.PeerState, v.TwoWay, v.Passive))
+	}
+}
 
-func (c *Coverage) visit(s pair.State, in pair.Input) {
-	if c == nil {
+// solo holds invariant 5: the peer is off, or its gate is closed and it is not
+// armed, or what arms it is already too old.
+func (w *World) solo(p *process, g int) {
+	o := p.n.other()
+	if !o.powered || o.proc == nil || w.cfg.Mutant != Sound {
 		return
 	}
-	key := fmt.Sprintf("%v %T", s, in)
-	if h, ok := in.(pair.Heard); ok {
-		key = fmt.Sprintf("%v %v", s, h.Kind)
+	v := o.proc.m[g].View()
+	if v.State == pair.Armed && v.TwoWay && !v.Passive && !o.proc.paused && !o.proc.busy {
+		w.violate(rule5, fmt.Sprintf("node %d is SOLO, the peer is %v", p.n.id, v.State))
 	}
-	(*c)[key]++
+}
+
+// mayFence holds invariant 7.
+func (w *World) mayFence(p *process, g int, a pair.FencePeer) {
+	t, now, dead := &p.talk, p.now(), w.timing.Dead
+	if a.Token && !p.saved.Token && p.op.number == 0 {
+		w.violate(rule7, fmt.Sprintf("node %d spends a boot token that it does not have", p.n.id))
+	}
+	v := p.m[g].View()
+	silent := now.Since(t.heardAt) > dead
+	deaf := t.ackAt == 0 || now.Since(t.ackAt) > dead
+	if !silent && !deaf && !p.asked {
+		w.violate(rule7, fmt.Sprintf("node %d in %v fences a peer that it is in contact with: %s", p.n.id, v.State, a.Why))
+	}
+}
+
+// acceptedOnce holds, for real frames, that none is accepted twice on a link
+// and that no session comes twice.
+func (w *World) acceptedOnce(t *talk, f *frame) {
+	if t.e == nil {
+		return
+	}
+	k := uint64(f.session)<<34 | uint64(f.link)<<32 | uint64(f.counter)
+	to := 1 - f.from
+	if w.accepted[to] == nil {
+		w.accepted[to] = map[uint64]struct{}{}
+	}
+	if _, twice := w.accepted[to][k]; twice {
+		w.violate(ruleRep, fmt.Sprintf("session %06x counter %d on link %d", f.session, f.counter, f.link))
+	}
+	w.accepted[to][k] = struct{}{}
 }

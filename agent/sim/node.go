@@ -1,110 +1,79 @@
 package sim
 
 import (
+	"fmt"
 	"time"
 
+	"github.com/twinbeat/twinbeat/agent/journal"
 	"github.com/twinbeat/twinbeat/agent/pair"
 )
 
-// maxInbox is how many inputs wait for a process that stands still; the
-// kernel drops what comes after.
-const maxInbox = 256
-
-// journal is what survives a reboot.
-type journal struct {
-	term        uint32
-	token       bool
-	maintenance bool
-	unfit       bool
-	fenced      bool // switched off by the peer
-}
-
 // gate is the kernel lease of one group.
 type gate struct {
-	until   pair.Instant // zero: never granted or closed
-	flushed bool         // a stranger removed it
+	until   pair.Instant // true time; zero: never granted, or closed
+	granted pair.Instant
 }
 
-// node is a computer: power, kernel, disk, and at most one agent process.
+// node is a computer: power, clock, kernel, disk, and at most one agent process.
 type node struct {
 	w       *World
 	id      int
 	powered bool
-	boots   uint32
-	disk    [2]journal
-	gates   [2]gate
-	token   pair.Instant // the turn token lives until
+	outlet  uint32 // counts power-offs: a late power-on of an older one means nothing
+	wall    time.Duration
+	disk    disk
+	gates   [maxGroups]gate
+	mark    pair.Instant // the turn mark lives until
 	proc    *process
-	session uint32
+	gens    uint32
 	sick    bool // services fail to start
 	probes  []*probing
+	again   time.Duration // after which the supervisor starts an agent that ended in order
+	cuffed  int           // power-offs under way that nobody switches on before
 }
 
-// process is one run of the agent.
-type process struct {
-	n        *node
-	session  uint32
-	machines []*pair.Machine
-	inbox    []any   // frame or result
-	unread   []frame // in the kernel's buffers, of a process that stands still
-	paused   bool
-	parked   []func()
-	busy     bool // a turn is under way
-	wake     uint64
-	lastTurn pair.Instant
-	nextBeat pair.Instant
-
-	peer        uint32 // its established session; zero: none
-	pendingPeer uint32 // of the newest HELLO
-	heard       uint32 // newest counter heard of it
-	counter     uint32
-	sentAt      []pair.Instant // by counter
-	hello       bool           // send one in this turn
-	frames      []frame        // to be sent in this turn
-	gateWork    []gateWork
-	lastHello   pair.Instant
-	lastGood    pair.Instant // newest authentic frame
+// clock is the node's monotonic clock: true time and its drift. The nodes'
+// clocks have nothing to do with each other.
+func (n *node) clock(t pair.Instant) pair.Instant {
+	return t + n.drift(t) + pair.Instant(n.id)*pair.Instant(time.Hour)
 }
 
-type gateWork struct {
-	group  int
-	open   bool
-	ticket uint32
+// drift is how much the clock is fast at t: in steps that never go back.
+func (n *node) drift(t pair.Instant) pair.Instant {
+	return t / 1000 * pair.Instant(n.w.cfg.Drift[n.id]) / 1000
 }
 
-// result is an input for one machine, from outside or from the executor.
-type result struct {
-	group int
-	in    pair.Input
+// true is when the node's clock will read l.
+func (n *node) true(l pair.Instant) pair.Instant {
+	l -= pair.Instant(n.id) * pair.Instant(time.Hour)
+	t := l - n.drift(l)
+	return l - n.drift(t)
 }
 
-func newNode(w *World, id int) *node {
-	n := &node{w: w, id: id}
-	for g := range n.disk {
-		n.disk[g].token = true
-	}
-	return n
+// expiry is when the kernel forgets an element that lives for d: whole ticks,
+// of which it may lose the one it is born in (vip/gate says why).
+func (n *node) expiry(d time.Duration) pair.Instant {
+	tick := n.w.cfg.Tick[n.id]
+	d = d.Truncate(time.Millisecond).Truncate(tick)
+	end := n.clock(n.w.now).Add(d)
+	return n.true(end - end%pair.Instant(tick))
 }
+
+func newNode(w *World, id int) *node { return &node{w: w, id: id} }
 
 func (n *node) other() *node { return n.w.nodes[1-n.id] }
 
 // owner reports whether the kernel would answer for the group.
 func (n *node) owner(g int) bool { return n.powered && n.gates[g].until > n.w.now }
 
-func (n *node) powerOn(fenced bool) {
-	if n.powered {
+func (n *node) powerOn() {
+	if n.powered || n.cuffed > 0 {
 		return
 	}
 	n.w.tracef("node %d: power on", n.id)
 	n.powered = true
-	n.boots++
-	n.gates = [2]gate{}
-	n.token = 0
-	if fenced {
-		for g := range n.disk {
-			n.disk[g].fenced = true
-		}
-	}
+	n.gates = [maxGroups]gate{}
+	n.mark = 0
 	n.w.after(n.w.chance(50*time.Millisecond), n.startAgent)
 }
 
@@ -114,15 +83,40 @@ func (n *node) powerOff(why string) {
 	}
 	n.w.tracef("node %d: power off (%s)", n.id, why)
 	n.powered = false
-	n.gates = [2]gate{}
+	n.gates = [maxGroups]gate{}
 	n.proc = nil
+	if !n.w.nodes[0].powered && !n.w.nodes[1].powered {
+		n.w.result.BothOff = n.w.result.BothOff || why == fenced && n.other().outlet > 0
+	}
+	if why == fenced {
+		n.outlet++
+	}
 }
+
+// off is a loss of power for d.
+func (n *node) off(why string, d time.Duration) {
+	n.powerOff(why)
+	n.cuffed++
+	n.w.after(d, func() {
+		n.cuffed--
+		n.powerOn()
+	})
+}
+
+// fenced is the reason of a power-off by the other node.
+const fenced = "fenced"
 
 func (n *node) killAgent() {
 	if n.proc != nil {
-		n.w.tracef("node %d: agent killed", n.id)
+		n.w.tracef("node %d: agent ends", n.id)
 		n.proc = nil
 	}
+}
+
+// ended is an agent that stopped in order; its supervisor starts it again.
+func (n *node) ended() {
+	n.killAgent()
+	n.w.after(n.again, n.startAgent)
 }
 
 // startAgent asks the kernel what it holds and the disk what was promised.
@@ -131,322 +125,94 @@ func (n *node) startAgent() {
 		return
 	}
 	w := n.w
-	n.session++
-	p := &process{n: n, session: uint32(n.id+1)<<24 | n.session, sentAt: []pair.Instant{0}, hello: true}
-	p.lastTurn = w.now
+	n.gens++
+	p := newProcess(n)
 	n.proc = p
-	for g := range w.cfg.Groups {
-		m := pair.New(w.config(n.id, g))
-		p.machines = append(p.machines, m)
-		d := &n.disk[g]
+	p.saved = n.disk.open()
+	for g := range p.m {
 		s := pair.Start{
-			Term: d.term, Token: d.token, Maintenance: d.maintenance, Failed: d.unfit,
-			LeaseHeld: n.owner(g), FencedLast: d.fenced,
+			Term: p.saved.Terms[groupNames[g]], Token: p.saved.Token, Maintenance: p.saved.Maintenance != nil,
+			Failed: p.saved.Unfit[groupNames[g]] != "", LeaseHeld: n.owner(g), FencedLast: p.saved.FencedBy != "",
 		}
-		d.fenced = false
-		w.tracef("node %d: agent start g%d %+v", n.id, g, s)
-		p.inbox = append(p.inbox, result{g, s})
+		if w.trace() {
+			w.tracef("node %d: agent start g%d %+v", n.id, g, s)
+		}
+		p.own[g] = held{opened: s.LeaseHeld, renewed: p.lastTurn}
+		p.inbox = append(p.inbox, input{group: int8(g), in: s})
 	}
 	p.turn()
 }
 
-// then runs the next part of the process a moment later, or when it is resumed, if it still lives.
-func (p *process) then(d time.Duration, run func()) {
-	p.n.w.after(d, func() { p.run(run) })
+// groupNames are the names of the groups.
+var groupNames = [maxGroups]string{"g0", "g1"}
+
+// disk holds the real journal's bytes.
+type disk struct {
+	image journal.Image
+	older journal.Image // a backup that somebody may restore
+	opens int
+	seq   uint64
 }
 
-func (p *process) run(f func()) {
-	if p.n.proc != p {
-		return // killed
+func (d *disk) open() journal.State {
+	s, seq, whole := d.image.Load()
+	d.seq = seq
+	d.opens++
+	if whole && d.opens%3 == 1 {
+		d.older = d.image
 	}
-	if p.paused {
-		p.parked = append(p.parked, f)
-		return
-	}
-	f()
+	return s
 }
 
-func (p *process) pause() {
-	p.n.w.tracef("node %d: paused", p.n.id)
-	p.paused = true
-}
-
-func (p *process) resume() {
-	if p.n.proc != p || !p.paused {
+// save writes the state of a process, one copy after the other; a power cut
+// in between leaves the second one as it was.
+func (p *process) save() {
+	if p.saving {
+		p.saveAgain = true
 		return
 	}
-	p.n.w.tracef("node %d: resumed", p.n.id)
-	p.paused = false
-	for _, f := range p.parked {
-		p.then(p.n.w.chance(100*time.Microsecond), f)
+	p.saving = true
+	n, w := p.n, p.n.w
+	n.disk.seq++
+	b, err := journal.Encode(p.saved, n.disk.seq)
+	if err != nil {
+		panic(fmt.Sprintf("sim: %v", err))
 	}
-	p.parked = nil
-	for _, f := range p.unread { // the readers run when the scheduler lets them, maybe after the loop
-		p.then(p.n.w.chance(min(maxReaderLag, p.config().Beat)), func() { p.deliver(f) })
+	write := func(i int) bool {
+		if n.proc != p || !n.powered {
+			return false
+		}
+		n.disk.image[i] = b
+		return true
 	}
-	p.unread = nil
-}
-
-// maxReaderLag is how long after a resume the readers may still hand frames of
-// the stall to the loop.
-const maxReaderLag = 5 * time.Millisecond
-
-// deliver queues an input; the kernel keeps it for a process that stands still.
-func (p *process) deliver(in any) {
-	if p.n.proc != p || len(p.inbox)+len(p.unread) >= maxInbox {
-		return
+	d := w.chance(10 * time.Millisecond)
+	if w.odds(w.cfg.Trouble) {
+		d += w.chance(3 * w.unit) // a slow disk
 	}
-	if f, ok := in.(frame); ok && p.paused {
-		p.unread = append(p.unread, f)
-		return
-	}
-	p.inbox = append(p.inbox, in)
-	p.wakeAt(p.n.w.now)
-}
-
-// wakeAt starts a turn at t unless one is under way.
-func (p *process) wakeAt(t pair.Instant) {
-	if p.busy {
-		return
-	}
-	p.wake++
-	my := p.wake
-	p.n.w.at(t, func() {
-		if p.wake == my && !p.busy {
-			p.run(func() {
-				if !p.busy {
-					p.turn()
-				}
-			})
+	w.after(d/2, func() { write(0) })
+	w.after(d, func() {
+		if !write(1) {
+			return
+		}
+		p.saving = false
+		if p.saveAgain {
+			p.saveAgain = false
+			p.save()
 		}
 	})
 }
 
-// turn is one turn of the loop: token, drain and step, gates, frames, renew.
-// The process may be stopped between any two parts.
-func (p *process) turn() {
-	p.busy = true
-	w := p.n.w
-	p.n.token = w.now.Add(p.config().Window)
-	gap := w.now.Since(p.lastTurn)
-	p.lastTurn = w.now
-	p.then(p.moment(), func() { p.think(gap) })
-}
-
-// moment is the time between two parts of a turn: nearly always microseconds.
-func (p *process) moment() time.Duration {
-	w := p.n.w
-	n := 2000
-	if len(p.gateWork) > 0 {
-		n = 100 // a stop beside the gate's work is where the order of a turn matters
+// lose damages the disk: nothing left, one copy torn, both torn, or a backup.
+func (d *disk) lose(how int) {
+	tear := func(b []byte) []byte { return b[:len(b)*2/3] }
+	switch how {
+	case 0:
+		d.image = journal.Image{}
+	case 1:
+		d.image[0] = tear(d.image[0])
+	case 2:
+		d.image[0], d.image[1] = tear(d.image[0]), tear(d.image[1])
+	case 3:
+		d.image = d.older
 	}
-	if !w.cfg.Quiet && !w.slow && w.odds(n) {
-		return w.chance(p.config().Lease)
-	}
-	return w.chance(50 * time.Microsecond)
-}
-
-func (p *process) config() *pair.Config { return &p.n.w.timing }
-
-func (p *process) think(gap time.Duration) {
-	w := p.n.w
-	// Start comes first of all, in the first turn.
-	if len(p.sentAt) == 1 && p.counter == 0 {
-		for g := range p.machines {
-			p.step(g, p.inbox[g].(result).in)
-		}
-		p.inbox = p.inbox[len(p.machines):]
-		p.counter = 1
-		p.sentAt = append(p.sentAt, 0)
-	}
-	for g := range p.machines {
-		if gap > p.config().Lease/2 && w.cfg.Mutant != RenewWithoutToken {
-			p.step(g, pair.Stalled{Gap: gap})
-		}
-		p.lease(g, gap)
-	}
-	in := p.inbox
-	p.inbox = nil
-	for _, x := range in {
-		switch x := x.(type) {
-		case frame:
-			p.receive(x)
-		case result:
-			p.step(x.group, x.in)
-		}
-	}
-	for g := range p.machines {
-		p.step(g, pair.Tick{})
-	}
-	if w.cfg.Mutant == GrantWhileOwning {
-		p.then(p.moment(), func() { p.send(p.doGates) })
-		return
-	}
-	p.then(p.moment(), p.doGates)
-}
-
-// lease tells the machine of a kernel lease that is gone.
-func (p *process) lease(g int, gap time.Duration) {
-	k := &p.n.gates[g]
-	if p.machines[g].View().GateOpen && k.until <= p.n.w.now {
-		p.step(g, pair.LeaseLost{Stranger: k.flushed && gap <= p.config().Lease/2})
-	}
-	k.flushed = false
-}
-
-// doGates opens and closes gates in the kernel, in order. A refused or granted
-// lease goes back to the machine in the same turn.
-func (p *process) doGates() {
-	w, k := p.n.w, p.n
-	for i := 0; i < len(p.gateWork); i++ { // steps may add more
-		g := p.gateWork[i]
-		if !g.open {
-			k.gates[g.group] = gate{}
-			w.tracef("node %d: g%d gate closed", k.id, g.group)
-			continue
-		}
-		ok := k.token > w.now || w.cfg.Mutant == RenewWithoutToken
-		if ok {
-			k.gates[g.group] = gate{until: w.now.Add(w.lease())}
-		}
-		w.tracef("node %d: g%d gate opened %v", k.id, g.group, ok)
-		p.step(g.group, pair.GateOpened{Ticket: g.ticket, OK: ok})
-	}
-	p.gateWork = p.gateWork[:0]
-	if w.cfg.Mutant == GrantWhileOwning {
-		p.then(p.moment(), p.renew)
-		return
-	}
-	p.then(p.moment(), func() { p.send(p.renew) })
-}
-
-// lease is how long the kernel keeps a gate open.
-func (w *World) lease() time.Duration {
-	if w.cfg.Mutant == LeaseLongerThanTold {
-		return 3 * w.timing.Lease
-	}
-	return w.timing.Lease
-}
-
-// renew refreshes the lease if token and lease are unexpired in the kernel.
-func (p *process) renew() {
-	w, k := p.n.w, p.n
-	for g, m := range p.machines {
-		switch {
-		case !m.MayRenew(w.now):
-		case w.cfg.Mutant == RenewWithoutToken:
-			k.gates[g].until = w.now.Add(w.lease())
-		case k.token > w.now && k.gates[g].until > w.now:
-			k.gates[g].until = w.now.Add(w.lease())
-		}
-	}
-	p.busy = false
-	next := p.nextBeat
-	for _, m := range p.machines {
-		next = min(next, m.Next())
-	}
-	if len(p.inbox) > 0 {
-		next = w.now
-	}
-	p.wakeAt(next.Add(w.chance(200 * time.Microsecond)))
-	if p.allStopped() {
-		p.n.killAgent()
-	}
-}
-
-func (p *process) allStopped() bool {
-	for _, m := range p.machines {
-		if !m.View().Stopped {
-			return false
-		}
-	}
-	return true
-}
-
-// step feeds one machine and hands on what it asks for.
-func (p *process) step(g int, in pair.Input) {
-	w, m := p.n.w, p.machines[g]
-	was := m.View().State
-	acts := m.Step(w.now, in)
-	w.cfg.Cover.visit(was, in)
-	if w.cfg.Trace != nil {
-		w.traceStep(p.n.id, g, was, in, acts)
-	}
-	for _, a := range acts {
-		p.act(g, a)
-	}
-}
-
-func (w *World) traceStep(id, g int, was pair.State, in pair.Input, acts []pair.Action) {
-	switch in.(type) {
-	case pair.Tick, pair.Heard:
-		if len(acts) == 0 {
-			return
-		}
-	}
-	w.tracef("node %d: g%d %v <- %T%+v", id, g, was, in, in)
-	for _, a := range acts {
-		w.tracef("node %d: g%d    -> %T%+v", id, g, a, a)
-	}
-}
-
-// act is the executor: what takes time answers later, with its ticket.
-func (p *process) act(g int, a pair.Action) {
-	w, n := p.n.w, p.n
-	short, long := 2*time.Millisecond, 30*time.Millisecond
-	switch a := a.(type) {
-	case pair.Send:
-		p.frames = append(p.frames, frame{kind: a.Kind, group: g})
-	case pair.OpenGate:
-		p.gateWork = append(p.gateWork, gateWork{g, true, a.Ticket})
-	case pair.CloseGate:
-		p.gateWork = append(p.gateWork, gateWork{g, false, 0})
-	case pair.TakeAddresses:
-		p.later(short, g, pair.AddressesUp{Ticket: a.Ticket, Err: w.trouble(200, n.sick)})
-	case pair.DropAddresses:
-		p.later(short, g, pair.AddressesDown{Ticket: a.Ticket})
-	case pair.StartServices:
-		p.later(long, g, pair.ServicesUp{Ticket: a.Ticket, Err: w.trouble(60, n.sick)})
-	case pair.StopServices:
-		p.later(long, g, pair.ServicesDown{Ticket: a.Ticket, Err: w.trouble(60, false)})
-	case pair.Probe:
-		p.probe(g, a)
-	case pair.FencePeer:
-		p.fence(g, a)
-	case pair.CancelFence:
-		w.device.cancel(n.id, g, a.Ticket)
-	case pair.Persist:
-		d := &n.disk[g]
-		w.after(w.chance(10*time.Millisecond), func() {
-			if n.powered && n.proc == p {
-				d.term, d.maintenance, d.unfit = max(d.term, a.Term), a.Maintenance, a.Unfit
-			}
-		})
-	case pair.Record:
-		w.record(n.id, g, a)
-	case pair.Alarm:
-		if a.On {
-			w.result.Alarms[a.Name]++
-		}
-	case pair.Answer:
-		w.result.Answers[a.OK]++
-	case pair.Announce:
-	}
-}
-
-// later answers within d, rarely much later.
-func (p *process) later(d time.Duration, g int, in pair.Input) {
-	w := p.n.w
-	if !w.cfg.Quiet && !w.slow && w.odds(50) {
-		d *= 60
-	}
-	w.after(w.chance(d), func() { p.deliver(result{g, in}) })
-}
-
-// trouble is an error once in n, or always for a sick node.
-func (w *World) trouble(n int, sick bool) string {
-	if sick || !w.cfg.Quiet && !w.slow && w.odds(n) {
-		return "exit status 1"
-	}
-	return ""
 }

@@ -1,0 +1,227 @@
+//go:build !lite
+
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twinbeat/twinbeat/agent/control"
+	"github.com/twinbeat/twinbeat/agent/pair"
+	"github.com/twinbeat/twinbeat/agent/sim"
+)
+
+// extra are the commands that a small build leaves out.
+func extra() []*command { return []*command{&simulateCommand} }
+
+var simulateCommand = command{
+	name: "simulate", args: "[--seeds N] [--seed S] [--mode M] [--trace] [--json] [--replay FILE [--minimise]]", summary: "play random faults against two simulated boxes",
+	text: `Run the decisions of two boxes in a simulated world for ten minutes a seed, with
+random faults in power, processes, clocks, links, disks and the fence device,
+and hold every step against the rules: never two owners, one owner again soon
+after the faults end, and more. Nothing of this machine is touched. The same
+seeds give the same digest with the same version, on every machine.
+
+If a rule is broken the exit code is 1, and the schedule, cut down to the faults
+that matter, is written to twinbeat-SEED.sched. --replay plays such a file.`,
+	examples: []string{"twinbeat simulate --seeds 10000", "twinbeat simulate --seeds 1 --seed 42 --trace | less", "twinbeat simulate --replay twinbeat-42.sched --trace"},
+	flags:    []string{"seeds", "seed", "mode", "trace", "json", "replay", "minimise"},
+	run:      (*shell).simulate,
+}
+
+// gcPercent trades memory for speed: a run makes much garbage and holds little.
+const gcPercent = 800
+
+// A simulated is the answer of simulate, for programs.
+type simulated struct {
+	First, Seeds uint64
+	Mode         string
+	Schedules    int
+	Hours        float64
+	Faults       int
+	LeastFaults  int
+	Entries      int
+	Fences       int
+	Pairs        int
+	PairsOfAll   int
+	NotMet       []string
+	Replayed     int
+	Events       int
+	Digest       string
+	Violations   int
+	Violation    string `json:",omitempty"`
+	Schedule     string `json:",omitempty"`
+	Seconds      float64
+}
+
+func (sh *shell) simulate(o *options, _ []string) error {
+	debug.SetGCPercent(gcPercent)
+	if o.replay != "" {
+		return sh.replay(o)
+	}
+	mode, err := simMode(o.mode)
+	if err != nil {
+		return err
+	}
+	c := campaign{first: o.seed, last: o.seed + o.seeds, mode: mode}
+	if o.trace {
+		c.trace = sh.stdout
+	}
+	start := time.Now()
+	c.run()
+	return sh.tell(o, &c, time.Since(start))
+}
+
+func simMode(name string) (pair.Mode, error) {
+	if name == "" {
+		return 0, nil
+	}
+	for m := pair.ModeFence; m <= pair.ModeLease; m++ {
+		if m.String() == name {
+			return m, nil
+		}
+	}
+	return 0, &usageError{text: fmt.Sprintf("simulate: unknown mode %q", name), hint: "one of fence, silence, lease"}
+}
+
+// A campaign plays many seeds, one goroutine a core.
+type campaign struct {
+	first, last uint64 // the last one is not played
+	mode        pair.Mode
+	trace       io.Writer
+
+	next   atomic.Uint64
+	mu     sync.Mutex
+	sum    sim.Tally
+	broken []uint64 // seeds that broke a rule, the lowest first once run ends
+	words  string   // of the lowest
+}
+
+// maxBroken ends a campaign that fails everywhere.
+const maxBroken = 20
+
+func (c *campaign) run() {
+	cores := runtime.NumCPU()
+	if c.trace != nil {
+		cores = 1
+	}
+	c.next.Store(c.first)
+	var wait sync.WaitGroup
+	for range cores {
+		wait.Go(c.shard)
+	}
+	wait.Wait()
+}
+
+func (c *campaign) shard() {
+	var sum sim.Tally
+	for seed := c.next.Add(1) - 1; seed < c.last; seed = c.next.Add(1) - 1 {
+		conf, schedule := sim.Draw(seed, c.mode)
+		conf.Trace = c.trace
+		if c.trace != nil {
+			fmt.Fprint(c.trace, sim.Format(conf, schedule))
+		}
+		r := sim.Run(conf, schedule)
+		sum.Add(seed, &r)
+		if r.Violation != nil && c.fail(seed, r.Violation) >= maxBroken {
+			break
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sum.Merge(&sum)
+}
+
+// fail notes a broken rule and says how many there are.
+func (c *campaign) fail(seed uint64, v *sim.Violation) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.broken = append(c.broken, seed)
+	if low := len(c.broken) - 1; low == 0 || seed < c.broken[0] {
+		c.broken[0], c.broken[low] = seed, c.broken[0]
+		c.words = fmt.Sprintf("seed %d at %v: %s: %s", seed, time.Duration(v.At).Round(time.Millisecond), v.Rule, v.Text)
+	}
+	return len(c.broken)
+}
+
+// tell prints what a campaign found.
+func (sh *shell) tell(o *options, c *campaign, took time.Duration) error {
+	t := &c.sum
+	visited, all, missing, impossible := t.Cover.Pairs()
+	a := simulated{
+		First: c.first, Seeds: c.last - c.first, Mode: o.mode, Schedules: t.Runs, Hours: t.Life.Hours(), Faults: t.Faults, LeastFaults: t.Least,
+		Entries: t.Entries, Fences: t.Fences, Pairs: visited, PairsOfAll: all, NotMet: missing, Replayed: t.Replayed, Events: t.Events,
+		Digest: fmt.Sprintf("%016x", t.Digest), Violations: len(c.broken), Violation: c.words, Seconds: took.Seconds(),
+	}
+	var broken error
+	if len(c.broken) > 0 {
+		conf, schedule := sim.Draw(c.broken[0], c.mode)
+		name, err := writeMinimised(conf, schedule, c.broken[0])
+		if err != nil {
+			return err
+		}
+		a.Schedule = name
+		broken = &control.Error{Text: c.words, Advice: "twinbeat simulate --replay " + name + " --trace"}
+	} else if len(impossible) > 0 {
+		broken = fmt.Errorf("visit pairs that no machine should meet: %v", impossible)
+	}
+	var err error
+	if o.json {
+		err = sh.printJSON(a)
+	} else {
+		err = sh.print(fmt.Sprintf("%vviolations %d\ntime       %.1f s\n", t, len(c.broken), took.Seconds()))
+	}
+	return errors.Join(err, broken)
+}
+
+// writeMinimised cuts a failing run down and writes it beside the user.
+func writeMinimised(c sim.Config, s sim.Schedule, seed uint64) (string, error) {
+	small, rest, tries := sim.Minimise(c, s)
+	rule, text := "passes", "nothing was broken"
+	if v := sim.Run(small, rest).Violation; v != nil {
+		rule, text = v.Rule, fmt.Sprintf("at %v: %s", time.Duration(v.At), v.Text)
+	}
+	text = fmt.Sprintf("%s\nseed %d, cut down from %d faults to %d in %d runs; %s", rule, seed, len(s), len(rest), tries, programVersion())
+	name := fmt.Sprintf("twinbeat-%d.sched", seed)
+	if err := os.WriteFile(name, []byte(sim.Format(small, rest, text)), 0o644); err != nil {
+		return "", fmt.Errorf("write schedule: %w", err)
+	}
+	return name, nil
+}
+
+// replay plays one schedule from a file.
+func (sh *shell) replay(o *options) error {
+	b, err := os.ReadFile(o.replay)
+	if err != nil {
+		return fmt.Errorf("read schedule: %w", err)
+	}
+	c, s, err := sim.ParseSchedule(string(b))
+	if err != nil {
+		return err
+	}
+	if o.trace {
+		c.Trace = sh.stdout
+	}
+	r := sim.Run(c, s)
+	var sum sim.Tally
+	sum.Add(c.Seed, &r)
+	if err := sh.print(sum.String()); err != nil || r.Violation == nil {
+		return err
+	}
+	advice := ""
+	if o.minimise {
+		if advice, err = writeMinimised(c, s, c.Seed); err != nil {
+			return err
+		}
+		advice = "cut down in " + advice
+	}
+	v := r.Violation
+	return &control.Error{Text: fmt.Sprintf("at %v: %s: %s", time.Duration(v.At), v.Rule, v.Text), Advice: advice}
+}

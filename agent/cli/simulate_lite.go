@@ -1,0 +1,6 @@
+//go:build lite
+
+package cli
+
+// extra are the commands that a small build leaves out: none of them here.
+func extra() []*command { return nil }

@@ -1,0 +1,75 @@
+package sim
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twinbeat/twinbeat/agent/pair"
+)
+
+var hunt = flag.Int("hunt", 0, "in how many runs to look for pairs that no schedule in testdata visits")
+
+// hunted are the faults among which rare pairs are found: late frames and
+// orders while slow actions are under way.
+var hunted = []FaultKind{
+	FaultHold, FaultHold, FaultHold, FaultCutAll, FaultOrder, FaultOrder, FaultOrder, FaultStop, FaultRestart, FaultKill, FaultSick, FaultReach, FaultFlush,
+}
+
+// TestRarePairs writes to testdata, cut down, a schedule for each pair that
+// nothing there visits. It is a tool for after a change of the machine or of the
+// world; without -hunt it only sees that the files it wrote do what they say.
+func TestRarePairs(t *testing.T) {
+	var cover Coverage
+	if *hunt == 0 {
+		visitRare(t, &cover)
+		return
+	}
+	saved(t, func(_, _ string, c Config, s Schedule) {
+		r := Run(c, s)
+		cover.Add(&r.Cover)
+	})
+	for seed := *first; seed < *first+uint64(*hunt); seed++ {
+		c, s := wild(seed)
+		r := Run(c, s)
+		report(t, c, s, r)
+		for st := range r.Cover {
+			for i := range r.Cover[st] {
+				if r.Cover[st][i] > 0 && cover[st][i] == 0 {
+					writePair(t, c, s, pair.State(st), i)
+				}
+			}
+		}
+		cover.Add(&r.Cover)
+	}
+	_, _, missing, _ := cover.Pairs()
+	t.Logf("left: %v", missing)
+}
+
+// wild is a run of slow actions and close faults.
+func wild(seed uint64) (Config, Schedule) {
+	c, _ := Draw(seed, 0)
+	c.Slow, c.NoServices, c.Trouble, c.Hiccup, c.Wire = true, false, 20, 100, false
+	c.Profile, c.Scale, c.Length = "slow", 1+c.Scale%3, 5*time.Minute
+	d := drawer{Rand: newRand(seed), c: c, w: newWorld(c)}
+	var s Schedule
+	for at := 10 * time.Second; at < 4*time.Minute; at += d.below(2 * d.w.unit) {
+		s = append(s, d.fault(hunted[d.IntN(len(hunted))], at.Truncate(time.Millisecond)))
+	}
+	return c, s
+}
+
+func writePair(t *testing.T, c Config, s Schedule, st pair.State, input int) {
+	t.Helper()
+	small, rest, tries := minimise(c, s, pair.Instant(c.Length), func(r *Result) bool { return r.Violation == nil && r.Cover[st][input] > 0 })
+	key := st.String() + " " + inputNames[input]
+	text := Format(small, rest, "visits "+key, fmt.Sprintf("Cut down from %d faults in %d runs.", len(s), tries))
+	t.Logf("%s: %d faults", key, len(rest))
+	name := "testdata/pair_" + strings.ToLower(strings.ReplaceAll(key, " ", "_")) + ".sched"
+	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
