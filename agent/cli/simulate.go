@@ -184,11 +184,11 @@ func (sh *shell) tell(o *options, c *campaign, took time.Duration) error {
 // writeMinimised cuts a failing run down and writes it beside the user.
 func writeMinimised(c sim.Config, s sim.Schedule, seed uint64) (string, error) {
 	small, rest, tries := sim.Minimise(c, s)
-	rule, text := "passes", "nothing was broken"
+	rule, words := "passes", "nothing was broken"
 	if v := sim.Run(small, rest).Violation; v != nil {
-		rule, text = v.Rule, fmt.Sprintf("at %v: %s", time.Duration(v.At), v.Text)
+		rule, words = v.Rule, fmt.Sprintf("at %v: %s", time.Duration(v.At), v.Text)
 	}
-	text = fmt.Sprintf("%s\nseed %d, cut down from %d faults to %d in %d runs; %s", rule, seed, len(s), len(rest), tries, programVersion())
+	text := fmt.Sprintf("%s\n%s\nseed %d, cut down from %d faults to %d in %d runs; %s", rule, words, seed, len(s), len(rest), tries, programVersion())
 	name := fmt.Sprintf("twinbeat-%d.sched", seed)
 	if err := os.WriteFile(name, []byte(sim.Format(small, rest, text)), 0o644); err != nil {
 		return "", fmt.Errorf("write schedule: %w", err)

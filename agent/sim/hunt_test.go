@@ -13,6 +13,9 @@ import (
 
 var hunt = flag.Int("hunt", 0, "in how many runs to look for pairs that no schedule in testdata visits")
 
+// common is how many drawn runs say which pairs are not rare.
+const common = 600
+
 // hunted are the faults among which rare pairs are found: late frames and
 // orders while slow actions are under way.
 var hunted = []FaultKind{
@@ -32,6 +35,11 @@ func TestRarePairs(t *testing.T) {
 		r := Run(c, s)
 		cover.Add(&r.Cover)
 	})
+	for seed := range uint64(common) {
+		c, s := Draw(seed+1, 0)
+		r := Run(c, s)
+		cover.Add(&r.Cover)
+	}
 	for seed := *first; seed < *first+uint64(*hunt); seed++ {
 		c, s := wild(seed)
 		r := Run(c, s)

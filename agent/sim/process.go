@@ -35,8 +35,7 @@ type process struct {
 	ttyFull int
 
 	paused  bool
-	stopAt  int // part of a turn before which a SIGSTOP comes
-	until   pair.Instant
+	stopAt  int           // part of a turn before which a SIGSTOP comes
 	drag    time.Duration // each turn takes so much longer
 	busy    bool          // a turn is under way
 	part    int

@@ -40,7 +40,6 @@ type frame struct {
 	echo       uint32
 	lease      time.Duration
 	g          [maxGroups]said
-	n          int16  // bytes of raw
 	raw        []byte // as it travels, if frames are real
 }
 
