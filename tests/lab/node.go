@@ -28,6 +28,7 @@ type Node struct {
 
 	lab    *Lab
 	dir    string // its disk
+	under  string // program that starts the agent, and a space; see OtherClock
 	mu     sync.Mutex
 	cmd    *exec.Cmd
 	done   chan struct{} // closed when cmd has ended
@@ -176,8 +177,8 @@ func (n *Node) Run() error {
 	if err := n.lab.FreeSerial(n.Index); err != nil {
 		return err
 	}
-	script := fmt.Sprintf("mount --bind %[1]s/state %[2]s/state && mount --bind %[1]s/run /run && exec %[3]s run --config %[1]s/twinbeat.toml --node %[4]s --log-level %[5]s",
-		n.dir, n.lab.Dir, n.lab.Binary, n.Name, n.lab.LogLevel)
+	script := fmt.Sprintf("mount --bind %[1]s/state %[2]s/state && mount --bind %[1]s/run /run && exec %[6]s%[3]s run --config %[1]s/twinbeat.toml --node %[4]s --log-level %[5]s",
+		n.dir, n.lab.Dir, n.lab.Binary, n.Name, n.lab.LogLevel, n.under)
 	cmd := exec.Command("/bin/sh", "-c", script)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Setsid: true} // as an init does
