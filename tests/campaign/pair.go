@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -226,7 +228,7 @@ func (p *pair) operate() (did []string) {
 		switch {
 		case s.Self.Maintenance != nil:
 			command = control.OrderMaintenanceOff
-		case s.Groups[0].Unfit != "" || s.Groups[0].State == "FAILED":
+		case s.Groups[0].Unfit != "" || s.Groups[0].State == "FAILED" || slices.ContainsFunc(s.Alarms, stopFailed):
 			command = control.OrderResume
 		default:
 			continue
@@ -237,6 +239,9 @@ func (p *pair) operate() (did []string) {
 	}
 	return did
 }
+
+// stopFailed is for a service that hung: the operator ends it, and says so.
+func stopFailed(a report.Alarm) bool { return strings.Contains(a.Name, "stop-failed") }
 
 // heal ends every fault.
 func (p *pair) heal() error {

@@ -40,8 +40,8 @@ type result struct {
 // play runs one iteration on a pair that is well.
 func (p *pair) play(plan plan, stalls *stallWatch) (r result, err error) {
 	r = result{Index: plan.Index, Class: plan.Class}
-	owner := p.well()
-	if owner < 0 {
+	owner, ok := p.untilWell(starvedTime) // it was well; on a busy machine a frame may be lost since
+	if !ok {
 		return r, fmt.Errorf("iteration %d: the pair is not well before it: %s", plan.Index, p.show())
 	}
 	p.prepare()
