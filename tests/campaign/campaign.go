@@ -178,7 +178,7 @@ func (c *campaign) freshGoroutines(p *pair) (int, error) {
 		}
 		most = max(most, count)
 	}
-	if _, ok := p.untilWell(bootTime); !ok {
+	if !p.boots() {
 		return 0, fmt.Errorf("restart a fresh pair: not well within %s: %s", bootTime, p.show())
 	}
 	c.fresh[p.class.name] = most

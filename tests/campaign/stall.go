@@ -22,7 +22,7 @@ type stall struct {
 	lasted time.Duration
 }
 
-// A stallWatch measures, as an ordinary program, how the machine treats one.
+// A stallWatch measures how the machine treats a program of a box.
 type stallWatch struct {
 	stop chan struct{}
 	done sync.WaitGroup
@@ -38,7 +38,7 @@ func watchStalls() *stallWatch {
 
 func (w *stallWatch) run() {
 	runtime.LockOSThread() // ends with the goroutine
-	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, 0)
+	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, boxNice)
 	last := time.Now()
 	for {
 		select {

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/twinbeat/twinbeat/agent/control"
 	"github.com/twinbeat/twinbeat/agent/link/linktest"
 	"github.com/twinbeat/twinbeat/agent/report"
@@ -184,6 +186,9 @@ func (n *Node) Run() error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Setsid: true} // as an init does
 	if err := n.Space.Start(cmd); err != nil {
 		return fmt.Errorf("start agent of %s: %w", n.Name, err)
+	}
+	if n.lab.Nice != 0 {
+		_ = unix.Setpriority(unix.PRIO_PROCESS, cmd.Process.Pid, n.lab.Nice)
 	}
 	n.cmd, n.done = cmd, make(chan struct{})
 	go func(cmd *exec.Cmd, done chan struct{}) {
