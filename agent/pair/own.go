@@ -190,6 +190,7 @@ func (m *Machine) gateOpened(in GateOpened) {
 	}
 	if in.OK {
 		m.own.gate, m.own.grants = gateOpen, 0
+		m.alarm(alarmLease, false, "")
 		m.serve("gate opened")
 		return
 	}

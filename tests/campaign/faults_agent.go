@@ -54,6 +54,18 @@ var agentFaults = []fault{
 		return x.start(x.owner)
 	}},
 	{name: "restart-storm", touches: agents, ends: true, strike: storm},
+	{name: "restart-storm-cut-off", touches: agents | links, ends: true, strike: func(x *strike) error { // an init that restarts what crashes, with nobody to talk to
+		x.undo(x.healLinks)
+		x.CutSerial()
+		if err := x.CutEthernetSilently(); err != nil {
+			return err
+		}
+		for at := time.Duration(0); at < 1500*time.Millisecond; at += x.between(220, 330) {
+			x.later(at, func() error { return x.kill(x.owner) })
+			x.later(at+x.between(20, 200), func() error { return x.start(x.owner) })
+		}
+		return nil
+	}},
 	{name: "kill-during-boot", touches: agents, ends: true, strike: func(x *strike) error {
 		i := x.any()
 		x.node(i).Kill()

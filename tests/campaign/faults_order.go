@@ -73,7 +73,7 @@ func configDiffers(x *strike) error {
 // for anybody.
 func rotateKeys(x *strike) error {
 	x.keyID++
-	id := []string{itoa(x.keyID + 1), itoa(x.keyID)}
+	id := []string{itoa(x.keyID), itoa(x.keyID - 1)}
 	for k, args := range [][]string{{"--add"}, {"--activate", id[0]}, {"--remove", id[1]}} {
 		// An agent looks at the file once a second.
 		x.later(time.Duration(k)*1300*time.Millisecond, func() error {

@@ -48,7 +48,7 @@ type flags struct {
 	within        time.Duration
 	results       string
 	record        string
-	fault         string
+	fault, class  string
 }
 
 func main() { os.Exit(run()) }
@@ -59,6 +59,7 @@ func run() int {
 	flag.Uint64Var(&f.seed, "seed", 1, "what everything that is left to chance follows from")
 	flag.IntVar(&f.iter, "iter", -1, "play this iteration alone, on a pair of its own")
 	flag.StringVar(&f.fault, "fault", "", "play only this fault, -n times, on pairs of its class")
+	flag.StringVar(&f.class, "class", "", "with -fault: on pairs of this class")
 	flag.IntVar(&f.labs, "labs", 4, "pairs at once")
 	flag.DurationVar(&f.within, "for", 0, "end after this time; with the same -results the next call goes on")
 	flag.StringVar(&f.results, "results", "", "file of what came of each iteration; those that it holds are not played again")
@@ -187,7 +188,11 @@ func (f flags) plans(played played) ([]plan, error) {
 			return nil, err
 		}
 		for i := range f.n {
-			all = append(all, single(f.seed, i, one))
+			p := single(f.seed, i, one)
+			if f.class != "" {
+				p.Class = f.class
+			}
+			all = append(all, p)
 		}
 		return all, nil
 	}
