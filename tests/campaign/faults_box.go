@@ -83,6 +83,7 @@ var resourceFaults = []fault{
 		return x.diskWhileDown(func(_ string, b []byte) []byte { return b[:x.rng.IntN(len(b)+1)] })
 	}},
 	{name: "disk-rotten", touches: disk | agents, ends: true, strike: func(x *strike) error {
+		x.rot = true
 		return x.diskWhileDown(func(_ string, b []byte) []byte {
 			for range 1 + len(b)/20 {
 				b[x.rng.IntN(len(b))] ^= 1 << x.rng.IntN(8)

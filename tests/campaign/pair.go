@@ -26,7 +26,8 @@ type pair struct {
 	watch *watch
 	probe *lab.Prober
 	pdu   *pdu
-	keyID int // of the key in use
+	keyID int  // of the key in use
+	rot   bool // damaged lines are in an event file: an alarm says so at each start until they are rotated away
 
 	hands  sync.Mutex     // one at a time changes the boxes
 	busy   sync.WaitGroup // what faults do beside
@@ -168,7 +169,7 @@ func (p *pair) well() int {
 	}
 	for i, n := range p.Nodes {
 		s, err := n.Status()
-		if err != nil || len(s.Groups) == 0 || len(s.Alarms) > 0 {
+		if err != nil || len(s.Groups) == 0 || slices.ContainsFunc(s.Alarms, p.matters) {
 			return -1
 		}
 		want := "ARMED"
@@ -184,6 +185,9 @@ func (p *pair) well() int {
 	}
 	return owner
 }
+
+// matters says whether an alarm speaks of something that should be over.
+func (p *pair) matters(a report.Alarm) bool { return !p.rot || a.Name != "journal" }
 
 // untilWell waits, and meanwhile does what the site around the boxes does: an
 // agent that ended is started again, a box that was fenced gets its power back,
