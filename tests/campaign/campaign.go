@@ -215,7 +215,7 @@ func line(r result) string {
 	return text
 }
 
-// sayTo prints a line to stderr.
+// say prints a line to stderr.
 func say(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, time.Now().Format("15:04:05 ")+format+"\n", args...)
 }

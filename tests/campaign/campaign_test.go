@@ -204,13 +204,13 @@ func TestTheWatchSeesTwoOwners(t *testing.T) {
 func TestResultsOfSlicesMakeOneRecord(t *testing.T) {
 	file := t.TempDir() + "/results"
 	f := flags{n: 3, iter: -1, seed: 5, results: file, record: t.TempDir() + "/record"}
-	write := func(l line1) {
+	write := func(l row) {
 		if err := appendLine(file, l); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for i := range 3 {
-		write(line1{Head: &head{Commit: "c0ffee", Seed: 5, N: 3, Labs: 1, At: time.Unix(0, 0)}})
+		write(row{Head: &head{Commit: "c0ffee", Seed: 5, N: 3, Labs: 1, At: time.Unix(0, 0)}})
 		p, err := readResults(file)
 		if err != nil {
 			t.Fatal(err)
@@ -219,7 +219,7 @@ func TestResultsOfSlicesMakeOneRecord(t *testing.T) {
 		if err != nil || len(left) != 3-i || left[0].Index != i {
 			t.Fatalf("after %d: %v left, %v", i, left, err)
 		}
-		write(line1{Result: &result{Index: i, Class: "silence", Faults: []string{"kill-owner"}, OutageMS: float64(100 + i), HealMS: 600, Asked: 1000}})
+		write(row{Result: &result{Index: i, Class: "silence", Faults: []string{"kill-owner"}, OutageMS: float64(100 + i), HealMS: 600, Asked: 1000}})
 		if i == 1 {
 			if err := writeRecord(f); err != nil {
 				t.Fatal(err)
@@ -242,7 +242,7 @@ func TestResultsOfSlicesMakeOneRecord(t *testing.T) {
 		}
 	}
 	other := flags{n: 3, seed: 6, results: file}
-	write(line1{Head: &head{Seed: other.seed}})
+	write(row{Head: &head{Seed: other.seed}})
 	if _, err := readResults(file); err == nil {
 		t.Error("two seeds in one file")
 	}

@@ -217,7 +217,7 @@ const keepLines = 200
 
 // keep writes down everything that is known of an iteration that went wrong,
 // and prints it.
-func (p *pair) keep(plan plan, r result, from time.Duration, v view) {
+func (p *pair) keep(plan plan, r result, from time.Duration) {
 	dir := filepath.Join(keepDir, fmt.Sprintf("seed%d-iter%d", plan.seed, plan.Index))
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		fmt.Fprintln(os.Stderr, "campaign:", err)
@@ -250,5 +250,4 @@ func (p *pair) keep(plan plan, r result, from time.Duration, v view) {
 	}
 	_ = os.WriteFile(filepath.Join(dir, "report.txt"), b.Bytes(), 0o644)
 	fmt.Fprintf(os.Stderr, "%s\nkept in %s; again: make campaign SEED=%d ITER=%d\n", b.String(), dir, plan.seed, plan.Index)
-	_ = v
 }

@@ -124,7 +124,7 @@ func begin(f flags) error {
 	if err != nil {
 		return fmt.Errorf("name the commit: %w", err)
 	}
-	return appendLine(f.results, line1{Head: &head{Commit: strings.TrimSpace(string(commit)), Seed: f.seed, N: f.n, Labs: f.labs, At: time.Now()}})
+	return appendLine(f.results, row{Head: &head{Commit: strings.TrimSpace(string(commit)), Seed: f.seed, N: f.n, Labs: f.labs, At: time.Now()}})
 }
 
 // inside plays, in namespaces of its own.
@@ -153,12 +153,12 @@ func inside(f flags) int {
 		say("%s", line(r))
 		sum.add(r)
 		if f.results != "" {
-			_ = appendLine(f.results, line1{Result: &r})
+			_ = appendLine(f.results, row{Result: &r})
 		}
 	}
 	c.doneAll = func(g growth) {
 		if f.results != "" {
-			_ = appendLine(f.results, line1{Growth: &g})
+			_ = appendLine(f.results, row{Growth: &g})
 		}
 	}
 	err = c.run(ctx, blocks(plans))

@@ -22,8 +22,8 @@ type head struct {
 	Labs   int       `json:"labs"`
 }
 
-// A line1 is one line of the results: one of these.
-type line1 struct {
+// A row is one line of the results: one of these.
+type row struct {
 	Head   *head   `json:"head,omitempty"`
 	Result *result `json:"result,omitempty"`
 	Growth *growth `json:"growth,omitempty"`
@@ -41,7 +41,7 @@ func (p played) has(i int) bool {
 	return ok
 }
 
-// linesMost bounds a line of the results.
+// lineMost bounds a line of the results.
 const lineMost = 1 << 20
 
 func readResults(file string) (played, error) {
@@ -60,7 +60,7 @@ func readResults(file string) (played, error) {
 	s := bufio.NewScanner(f)
 	s.Buffer(nil, lineMost)
 	for s.Scan() {
-		var l line1
+		var l row
 		if err := json.Unmarshal(s.Bytes(), &l); err != nil {
 			return p, fmt.Errorf("read %s: %w", file, err)
 		}
@@ -79,7 +79,7 @@ func readResults(file string) (played, error) {
 	return p, s.Err()
 }
 
-func appendLine(file string, l line1) error {
+func appendLine(file string, l row) error {
 	b, err := json.Marshal(l)
 	if err != nil {
 		return err

@@ -74,7 +74,7 @@ func (p *pair) play(plan plan, stalls *stallWatch) (r result, err error) {
 	j := judge{p: p, plan: plan, faults: picked, owner: owner, last: last, result: &r}
 	j.judge(v, inTime)
 	if len(r.Violation) > 0 {
-		p.keep(plan, r, from, v)
+		p.keep(plan, r, from)
 	}
 	return r, nil
 }
@@ -133,9 +133,8 @@ const operateEvery = 150 * time.Millisecond
 // recover waits for the pair to be well again.
 func (p *pair) recover(r *result, stalls *stallWatch) (owner int, inTime bool) {
 	healed, fenced := time.Now(), p.fenced
-	looked := time.Now()
 	for {
-		if looked = time.Now(); looked.Sub(healed) > starvedTime {
+		if time.Since(healed) > starvedTime {
 			r.HealMS = millis(time.Since(healed))
 			return -1, false
 		}
