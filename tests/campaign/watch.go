@@ -138,7 +138,11 @@ func (w *watch) run() {
 		now := time.Now()
 		w.mu.Lock()
 		w.late = max(w.late, now.Sub(last)-watchEvery)
-		w.asked = append(w.asked, question{at: now.Sub(w.began), transit: w.gated[0].Load() && w.gated[1].Load()})
+		gated := w.gated[0].Load() && w.gated[1].Load()
+		if !gated && q > 0 {
+			w.asked[q-1].transit = false // it may have been sent late
+		}
+		w.asked = append(w.asked, question{at: now.Sub(w.began), transit: gated})
 		macs := w.macs
 		w.mu.Unlock()
 		last = now
