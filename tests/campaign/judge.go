@@ -177,8 +177,12 @@ func (j *judge) moves(all []entry) {
 // holdSure is how long a fault must last for what it brings about to be sure.
 const holdSure = 800 * time.Millisecond
 
-// tells holds that some event tells of each fault.
+// tells holds that some event tells of each fault. An agent that is ended or
+// stopped beside it may have had no time to see it.
 func (j *judge) tells(events []report.Event) {
+	if len(j.faults) > 1 && slices.ContainsFunc(j.faults, func(f fault) bool { return f.touches&agents != 0 }) {
+		return
+	}
 	for k, f := range j.faults {
 		if len(f.tells) == 0 || j.plan.Hold-j.plan.Picks[k].After < holdSure {
 			continue

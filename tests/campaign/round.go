@@ -115,9 +115,12 @@ func (p *pair) run(hold time.Duration, r *result) error {
 		err := next.do()
 		p.hands.Unlock()
 		var missing unavailable
-		if errors.As(err, &missing) {
+		switch {
+		case errors.As(err, &missing):
 			r.Missing = missing.Error()
-		} else if err != nil {
+		case err != nil && !(p.Nodes[0].Powered() && p.Nodes[1].Powered()):
+			p.note("%v", err) // there is no such port or agent on a box without power
+		case err != nil:
 			return fmt.Errorf("iteration %d (%s): %w", r.Index, strings.Join(r.Faults, " + "), err)
 		}
 	}
