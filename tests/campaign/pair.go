@@ -245,6 +245,8 @@ func (p *pair) operate() (did []string) {
 		switch {
 		case s.Self.Maintenance != nil:
 			command = control.OrderMaintenanceOff
+		case slices.ContainsFunc(s.Alarms, fenceNotice): // it comes back by itself if no fence follows
+			continue
 		case s.Groups[0].Unfit != "" || s.Groups[0].State == "FAILED" || slices.ContainsFunc(s.Alarms, stopFailed):
 			command = control.OrderResume
 		default:
@@ -259,6 +261,8 @@ func (p *pair) operate() (did []string) {
 
 // stopFailed is for a service that hung: the operator ends it, and says so.
 func stopFailed(a report.Alarm) bool { return strings.Contains(a.Name, "stop-failed") }
+
+func fenceNotice(a report.Alarm) bool { return strings.Contains(a.Name, "fence-notice") }
 
 // heal ends every fault.
 func (p *pair) heal() error {
