@@ -191,6 +191,21 @@ func (n *Node) Holdings() Holdings {
 	return Holdings{RSS: kib("VmRSS"), Virtual: kib("VmSize"), FDs: len(fds), Threads: threads}
 }
 
+// Files returns what the running agent's descriptors stand for, counted by
+// kind: "socket" for "socket:[123]".
+func (n *Node) Files() map[string]int {
+	all := map[string]int{}
+	dir := fmt.Sprintf("/proc/%d/fd/", n.Pid())
+	fds, _ := os.ReadDir(dir)
+	for _, e := range fds {
+		if name, err := os.Readlink(dir + e.Name()); err == nil {
+			kind, _, _ := strings.Cut(name, ":[")
+			all[kind]++
+		}
+	}
+	return all
+}
+
 // TopFD returns the highest file descriptor of the running agent.
 func (n *Node) TopFD() int {
 	top := 0
