@@ -80,7 +80,8 @@ type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { return len(b), nil }
 
-// slowStart bounds how long strace may take to get hold of the agent.
+// slowStart bounds how long strace may take to get hold of the agent, and to
+// let go of it.
 const slowStart = 2 * time.Second
 
 // ErrNoStrace says that there is no strace to slow a disk down with.
@@ -118,9 +119,10 @@ func (n *Node) SlowDisk(delay time.Duration) (heal func() error, err error) {
 		select {
 		case <-done:
 			return nil
-		case <-time.After(slowStart):
+		case <-time.After(slowStart): // it is in a delay of its own; the kernel lets go for it
 			_ = cmd.Process.Kill()
-			return fmt.Errorf("slow disk of %s: strace does not let go", n.Name)
+			<-done
+			return nil
 		}
 	}
 	if !Until(slowStart, func() bool { return traced(pid) }) {
