@@ -69,14 +69,16 @@ func configDiffers(x *strike) error {
 	return x.start(x.peer)
 }
 
-// rotateKeys adds a key, uses it and removes the one before, while nobody waits
-// for anybody.
+// keysSeen is how long it takes until both agents have looked at the key file.
+const keysSeen = 2300 * time.Millisecond
+
+// rotateKeys adds a key, uses it and removes the one before, with time for
+// both to take up each.
 func rotateKeys(x *strike) error {
 	x.keyID++
 	id := []string{itoa(x.keyID), itoa(x.keyID - 1)}
 	for k, args := range [][]string{{"--add"}, {"--activate", id[0]}, {"--remove", id[1]}} {
-		// An agent looks at the file once a second.
-		x.later(time.Duration(k)*1300*time.Millisecond, func() error {
+		x.later(time.Duration(k)*keysSeen, func() error {
 			out, err := x.Client.Run(x.Binary, append([]string{"keygen", "--out", x.Dir + "/keys"}, args...)...)
 			x.note("keygen %v: %s", args, strings.TrimSpace(out))
 			return err
@@ -92,6 +94,6 @@ func breakKeys(x *strike) error {
 		return err
 	}
 	x.undo(func() error { return os.WriteFile(file, good, 0o600) })
-	x.later(1500*time.Millisecond, func() error { return nil }) // until they have looked
+	x.later(keysSeen, func() error { return nil })
 	return os.WriteFile(file, []byte("active 1\nkey 1 short\n"), 0o600)
 }
