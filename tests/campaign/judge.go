@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/twinbeat/twinbeat/agent/report"
+	"github.com/twinbeat/twinbeat/tests/lab"
 )
 
 // An entry is a node's entry to ownership.
@@ -90,11 +91,15 @@ func perKind(n [kinds]int) string {
 	return strings.Join(all, ", ")
 }
 
+// eventsWithin bounds how long a busy agent may take to tell its events.
+const eventsWithin = 2 * time.Second
+
 // events collects what both nodes recorded.
 func (j *judge) events() (all []report.Event, entries []entry) {
 	for i, n := range j.p.Nodes {
-		mine, err := j.p.since(i)
-		if err != nil {
+		var mine []report.Event
+		var err error
+		if !lab.Until(eventsWithin, func() bool { mine, err = j.p.since(i); return err == nil }) {
 			j.violated("%s does not tell its events: %v", n.Name, err)
 		}
 		all = append(all, mine...)

@@ -16,6 +16,7 @@ const (
 	settle       = 30 * time.Millisecond
 	probeTrail   = 50 * time.Millisecond
 	stepsMost    = 6 * time.Second
+	fencesMost   = 3
 )
 
 // A result is what came of an iteration.
@@ -65,8 +66,15 @@ func (p *pair) play(plan plan, stalls *stallWatch) (r result, err error) {
 		return r, fmt.Errorf("iteration %d (%s): heal: %w", plan.Index, plan.names(), err)
 	}
 	last, inTime := p.recover(&r, stalls)
-	r.Moved = last != owner
 	time.Sleep(probeTrail)
+	for range fencesMost { // a command of the fence that was under way may come late
+		if last < 0 || p.Nodes[0].Pid() != 0 && p.Nodes[1].Pid() != 0 {
+			break
+		}
+		last, inTime = p.recover(&r, stalls)
+		time.Sleep(probeTrail)
+	}
+	r.Moved = last != owner
 	r.OutageMS = millis(p.probe.LongestLoss(probed, p.probe.Now()-probeTrail))
 	v := p.watch.between(from, p.watch.now()-settle)
 	r.BothMS, r.Asked, r.WatchMS, r.StallMS = v.both(), v.Asked, millis(v.Late), millis(stalls.since(p.began))
