@@ -80,8 +80,7 @@ type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { return len(b), nil }
 
-// slowStart bounds how long strace may take to get hold of the agent, and to
-// let go of it.
+// slowStart bounds how long strace may take to get hold of the agent.
 const slowStart = 2 * time.Second
 
 // ErrNoStrace says that there is no strace to slow a disk down with.
@@ -115,15 +114,11 @@ func (n *Node) SlowDisk(delay time.Duration) (heal func() error, err error) {
 		close(done)
 	}()
 	heal = func() error {
-		_ = cmd.Process.Signal(syscall.SIGINT) // strace lets go of the agent
-		select {
-		case <-done:
-			return nil
-		case <-time.After(slowStart): // it is in a delay of its own; the kernel lets go for it
-			_ = cmd.Process.Kill()
-			<-done
-			return nil
-		}
+		// Asked to let go, strace would hold all threads until the delays are over;
+		// of one that died the kernel lets go at once (ptrace(2)).
+		_ = cmd.Process.Kill()
+		<-done
+		return nil
 	}
 	if !Until(slowStart, func() bool { return traced(pid) }) {
 		return nil, errors.Join(fmt.Errorf("slow disk of %s: strace has no hold: %s", n.Name, says.String()), heal())
