@@ -126,8 +126,8 @@ func (p *pair) run(hold time.Duration, r *result) error {
 		switch {
 		case errors.As(err, &missing):
 			r.Missing = missing.Error()
-		case err != nil && !(p.Nodes[0].Powered() && p.Nodes[1].Powered()):
-			p.note("%v", err) // there is no such port or agent on a box without power
+		case err != nil && (p.Nodes[0].Pid() == 0 || p.Nodes[1].Pid() == 0):
+			p.note("%v", err) // the other fault was first: there is no such agent, or port
 		case err != nil:
 			return fmt.Errorf("iteration %d (%s): %w", r.Index, strings.Join(r.Faults, " + "), err)
 		}
