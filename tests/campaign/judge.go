@@ -121,17 +121,20 @@ var byMode = map[string]string{"silence": "silence", "fence": "fence", "lease": 
 // always are the evidences of every mode.
 const always = "released grant goodbye adopted"
 
+func (j *judge) touched() (all touch) {
+	for _, f := range j.faults {
+		all |= f.touches
+	}
+	return all
+}
+
 // entries holds every entry to ownership against the rules: it says what it
 // rests on, what was seen and decided, and its term is new.
 func (j *judge) entries(all []entry) {
 	allowed := strings.Fields(always + " " + byMode[j.p.class.mode])
 	var last [2]uint32
 	var highest uint32
-	var touched touch
-	for _, f := range j.faults {
-		touched |= f.touches
-	}
-	apart := touched&links == links // neither can know the other's terms
+	apart := j.touched()&links == links // neither can know the other's terms
 	for _, e := range all {
 		name := j.p.Nodes[e.node].Name
 		if !slices.Contains(allowed, e.Evidence) {
@@ -159,7 +162,8 @@ func (j *judge) moves(all []entry) {
 	if j.p.class.profile == "fast" || j.result.Missing != "" {
 		return
 	}
-	stay := !slices.ContainsFunc(j.faults, func(f fault) bool { return f.moves != mustStay })
+	// Two links that each suffer a little can be all links cut.
+	stay := j.touched()&links != links && !slices.ContainsFunc(j.faults, func(f fault) bool { return f.moves != mustStay })
 	if stay && len(all) > 0 {
 		e := all[0]
 		j.late("the group moved without need: %s %s -> %s by %s (%s)", j.p.Nodes[e.node].Name, e.From, e.To, e.Evidence, e.Seen)
