@@ -34,7 +34,7 @@ func serviceConfig(dir string) (string, error) {
 	var b strings.Builder
 	for _, name := range serviceNames {
 		fmt.Fprintf(&b, "[[group.service]]\nname = %[1]q\ndriver = \"command\"\ncheck_interval = \"400ms\"\nstop_timeout = \"1s\"\n"+
-			"status_timeout = \"500ms\"\nstart_timeout = \"2s\"\non_stop_failure = \"proceed\"\n"+
+			"status_timeout = \"500ms\"\nstart_timeout = \"2s\"\nrestarts = 2\nrestart_window = \"3s\"\non_stop_failure = \"proceed\"\n"+
 			"start = [%[2]q, \"start\", %[1]q]\nstop = [%[2]q, \"stop\", %[1]q]\nstatus = [%[2]q, \"status\", %[1]q]\n", name, rc)
 	}
 	return b.String(), nil
