@@ -19,6 +19,9 @@ const (
 	// unsentProbes is how many probes in a row may fail to leave this node
 	// before the takeover goes on without one.
 	unsentProbes = 3
+	// stopEvery is how long after a failed stop of services the next one comes.
+	stopEvery = 2 * time.Second
+
 	// foreignLasts is how long the alarm of a foreign MAC stays without another.
 	foreignLasts = time.Minute
 	// gateTries is how often in a row the kernel may refuse the grant (a turn
@@ -189,6 +192,7 @@ func (m *Machine) tick() {
 		m.tickFailed()
 	}
 	m.tickFence()
+	m.tickStop()
 }
 
 // to changes the state and records why.

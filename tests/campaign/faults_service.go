@@ -59,7 +59,7 @@ var serviceFaults = []fault{
 		}
 		return x.order(x.owner, control.Order{Command: control.OrderHandover})
 	}},
-	{name: "service-hangs-at-stop", only: "services calm", touches: service | orders, operator: true, tells: serviceNames, strike: func(x *strike) error {
+	{name: "service-hangs-at-stop", only: "services calm", touches: service | orders, tells: serviceNames, strike: func(x *strike) error {
 		if err := x.spoil(x.owner, "hang"); err != nil {
 			return err
 		}

@@ -247,7 +247,7 @@ func (p *pair) operate() (did []string) {
 			command = control.OrderMaintenanceOff
 		case slices.ContainsFunc(s.Alarms, fenceNotice): // it comes back by itself if no fence follows
 			continue
-		case s.Groups[0].Unfit != "" || s.Groups[0].State == "FAILED" || slices.ContainsFunc(s.Alarms, stopFailed):
+		case s.Groups[0].Unfit != "" || s.Groups[0].State == "FAILED":
 			command = control.OrderResume
 		default:
 			continue
@@ -258,9 +258,6 @@ func (p *pair) operate() (did []string) {
 	}
 	return did
 }
-
-// stopFailed is for a service that hung: the operator ends it, and says so.
-func stopFailed(a report.Alarm) bool { return strings.Contains(a.Name, "stop-failed") }
 
 func fenceNotice(a report.Alarm) bool { return strings.Contains(a.Name, "fence-notice") }
 
