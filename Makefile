@@ -12,7 +12,7 @@ GCFLAGS  = $(if $(filter lite,$(TAGS)),all=-l)
 GOFUMPT     = $(GO) run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build test deps lint unit race fuzz mutants world cross size demo bench clean
+.PHONY: build test deps lint unit race fuzz mutants world cross size demo bench campaign clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -tags "$(TAGS)" -gcflags "$(GCFLAGS)" -ldflags "$(LDFLAGS)" -o $(OUT) .
@@ -61,6 +61,14 @@ demo:
 
 bench:
 	$(GO) run ./tests/lab/bench
+
+# Random faults against real pairs. SEED=S ITER=I plays one iteration again;
+# RECORD=1 writes tests/campaign/RECORD.md.
+N    ?= 200
+SEED ?= 1
+campaign:
+	$(GO) run ./tests/campaign -n $(N) -seed $(SEED) $(if $(ITER),-iter $(ITER)) $(if $(LABS),-labs $(LABS)) \
+		$(if $(RECORD),-results dist/campaign-$(SEED).jsonl -record tests/campaign/RECORD.md)
 
 clean:
 	rm -rf dist

@@ -13,6 +13,10 @@ import (
 // is well: an unreachable device must be an alarm long before it is needed.
 const fenceAsk = 30 * time.Second
 
+// fenceAskAgain is how often while the device fails or reads off although the
+// peer beats: an alarm must end soon after its cause.
+const fenceAskAgain = 2 * time.Second
+
 // fenceState merges what several machines want of the one power switch.
 type fenceState struct {
 	waiting map[int]uint32 // group index to ticket
@@ -21,8 +25,10 @@ type fenceState struct {
 	owed    atomic.Bool // the boot token must be spent on disk before the device is asked
 	began   pair.Instant
 	asked   pair.Instant
+	asking  bool // an answer is awaited
 	power   string
 	err     string
+	wrong   bool // it reads off although the peer beats
 	last    string
 }
 
@@ -111,10 +117,14 @@ func (l *Loop) cancelFence(g *group, ticket uint32) {
 // askFence asks for the outlet's state while all is well.
 func (l *Loop) askFence(now pair.Instant) {
 	f := &l.fence
-	if l.o.FenceName == "" || f.running || (f.asked != 0 && now.Since(f.asked) < fenceAsk) {
+	every := fenceAsk
+	if f.err != "" || f.wrong {
+		every = fenceAskAgain
+	}
+	if l.o.FenceName == "" || f.running || f.asking || (f.asked != 0 && now.Since(f.asked) < every) {
 		return
 	}
-	f.asked = now
+	f.asked, f.asking = now, true
 	hands := l.o.Hands
 	l.lane("fence status", l.o.FenceTime, func(ctx context.Context) Fact {
 		power, err := hands.FenceStatus(ctx)
@@ -125,6 +135,7 @@ func (l *Loop) askFence(now pair.Instant) {
 type powerFact struct{ power, err string }
 
 func (p powerFact) apply(l *Loop, now pair.Instant) {
+	l.fence.asking = false
 	l.fence.power, l.fence.err = p.power, p.err
 	l.alarm("fence-device", p.err != "", l.o.FenceName+": "+p.err)
 	l.judgeWiring(now)
@@ -137,6 +148,6 @@ func (l *Loop) judgeWiring(now pair.Instant) {
 	if off && f.asked < l.aliveFrom {
 		f.asked = 0 // it was off before it came back: ask again
 	}
-	wrong := off && f.asked >= l.aliveFrom
-	l.alarm("fence-wiring", wrong, l.o.FenceName+" says that "+l.o.Peer.Name+" is off, but it beats: wrong outlet?")
+	f.wrong = off && f.asked >= l.aliveFrom
+	l.alarm("fence-wiring", f.wrong, l.o.FenceName+" says that "+l.o.Peer.Name+" is off, but it beats: wrong outlet?")
 }

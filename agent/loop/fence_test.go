@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -95,5 +96,19 @@ func TestFenceWaitsForTheTokenToBeSpentOnDisk(t *testing.T) {
 			t.Errorf("spent %d times", a.memory.spent)
 		}
 		a.end2()
+	})
+}
+
+func TestADeviceThatFailedIsAskedAgainSoon(t *testing.T) {
+	bubble(t, setup{mode: pair.ModeFence, fence: true}, func(r *rig, a, b *node) {
+		a.hands.set(func() { a.hands.errs["status"] = errors.New("no answer") })
+		r.await("the alarm", fenceAsk+time.Second, func() bool { return a.alarmed("fence-device") })
+		a.hands.set(func() { delete(a.hands.errs, "status") })
+		r.await("its end", fenceAskAgain+time.Second, func() bool { return !a.alarmed("fence-device") })
+		before := a.hands.count("status")
+		time.Sleep(fenceAsk / 2)
+		if n := a.hands.count("status") - before; n > 1 {
+			t.Errorf("a device that is well was asked %d times in %v", n, fenceAsk/2)
+		}
 	})
 }

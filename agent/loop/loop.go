@@ -299,6 +299,9 @@ func (l *Loop) start() {
 		g.since = now
 		if g.Start.LeaseHeld { // the kernel held it for us while no agent ran
 			g.opened, g.renewed = true, now
+			if held, left, err := l.o.Gate.Held(uint8(g.index)); held && err == nil {
+				g.renewed = now.Add(min(left, l.o.Lease) - l.o.Lease)
+			}
 			l.o.Hands.SetOwner(g.index, true)
 		}
 		l.step(now, g, g.Start)

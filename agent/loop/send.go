@@ -69,6 +69,11 @@ func (l *Loop) renew(now pair.Instant) {
 			l.verify(now, g)
 			continue
 		}
+		if now.Since(g.renewed) >= l.o.Lease { // it may have run out, and the kernel refuses what is late
+			if l.verify(now, g); !g.opened {
+				continue
+			}
+		}
 		g.renewed = now
 	}
 }

@@ -117,6 +117,9 @@ func (m *Machine) mayRegrant() bool {
 	if m.state == Releasing || m.own.doubtAt != 0 || p.said.State.Owns() && m.silence() <= m.cfg.Takeover {
 		return false
 	}
+	if m.evidence == EvidenceAdopted && m.cfg.Mode != ModeFence && !p.contact {
+		return false // it was never renewed, so it ran out by itself
+	}
 	return m.cfg.Mode != ModeLease || m.state == Solo || m.now.Since(p.ackAt) <= m.cfg.Ack
 }
 

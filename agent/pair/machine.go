@@ -19,6 +19,9 @@ const (
 	// unsentProbes is how many probes in a row may fail to leave this node
 	// before the takeover goes on without one.
 	unsentProbes = 3
+	// stopEvery is how long after a failed stop of services the next one comes.
+	stopEvery = 2 * time.Second
+
 	// foreignLasts is how long the alarm of a foreign MAC stays without another.
 	foreignLasts = time.Minute
 	// gateTries is how often in a row the kernel may refuse the grant (a turn
@@ -162,6 +165,9 @@ func (m *Machine) dispatchOwn(in Input) {
 	case ServiceFailed:
 		m.serviceFailed(in)
 	case ForeignMAC:
+		if m.evidence == EvidenceReleased && m.now.Since(m.enteredAt) < m.cfg.Beat {
+			return // the last that the owner before announced was still on its way
+		}
 		m.own.foreignAt = m.now
 		m.alarm(alarmForeign, m.state.Owns(), fmt.Sprintf("%s answers for %s", in.MAC, in.Address))
 	default:
@@ -186,6 +192,7 @@ func (m *Machine) tick() {
 		m.tickFailed()
 	}
 	m.tickFence()
+	m.tickStop()
 }
 
 // to changes the state and records why.

@@ -123,7 +123,8 @@ func (m *Machine) resume(in Command) {
 		m.answer(true, "maintenance called off; group %s is still handed over", m.cfg.Group)
 		return
 	}
-	if !m.own.maintenance && !m.own.unfit && m.state != Failed {
+	left := m.alarmed(alarmStop) // services that would not stop may still run here
+	if !m.own.maintenance && !m.own.unfit && m.state != Failed && !left {
 		m.answer(true, "nothing to resume")
 		return
 	}
@@ -134,6 +135,10 @@ func (m *Machine) resume(in Command) {
 	m.alarm(alarmNotice, false, "")
 	m.persist()
 	m.answer(true, "back in service")
+	if left && !m.state.Owns() && m.own.stop == 0 {
+		m.own.services = servicesFailed
+		m.stopServices()
+	}
 	switch m.state {
 	case Maintenance, Failed:
 		m.peer.heardAt = max(m.peer.heardAt, m.now) // judge the peer from now on

@@ -41,6 +41,8 @@ type own struct {
 	grants  int     // refused in a row
 	takes   int     // failed in a row
 	retryAt Instant // next try of the addresses
+	// stopAgain is the next try of services that would not stop.
+	stopAgain Instant
 
 	maintenance bool
 	unfit       bool
@@ -190,6 +192,7 @@ func (m *Machine) gateOpened(in GateOpened) {
 	}
 	if in.OK {
 		m.own.gate, m.own.grants = gateOpen, 0
+		m.alarm(alarmLease, false, "")
 		m.serve("gate opened")
 		return
 	}
@@ -315,10 +318,21 @@ func (m *Machine) servicesDown(in ServicesDown) {
 	m.finishStop()
 }
 
+// tickStop stops once more what would not stop: a machine that stood still, or
+// a disk that was slow, is no reason to leave it to an operator.
+func (m *Machine) tickStop() {
+	if !m.alarmed(alarmStop) || m.own.fenceMe || m.own.stopping || m.own.stop != 0 || m.state.Owns() || m.now < m.own.stopAgain {
+		return
+	}
+	m.own.services = servicesFailed
+	m.stopServices()
+}
+
 // stopFailed asks to be fenced where the policy says so: what still runs here
 // must not run twice.
 func (m *Machine) stopFailed(cause string) {
 	m.alarm(alarmStop, true, cause)
+	m.own.stopAgain = m.now.Add(stopEvery)
 	if m.cfg.Mode != ModeFence || !m.cfg.StopFailureFence || m.state == Boot || m.state == Active || m.state == Solo {
 		return
 	}

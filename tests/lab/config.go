@@ -33,6 +33,7 @@ type Options struct {
 	Group    string        // further lines for the first [[group]]
 	Extra    string        // further sections at the end of the file
 	LogLevel string        // info if empty
+	Nice     int           // of what runs on the boxes
 }
 
 func (o Options) defaults() Options {

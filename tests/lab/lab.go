@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/twinbeat/twinbeat/agent/link/linktest"
 )
@@ -22,6 +23,8 @@ type Lab struct {
 	Client *Space
 	Serial *linktest.NullModem
 	Nodes  [2]*Node
+
+	disks []string // mounted by SmallDisk
 }
 
 // New builds the lab with both boxes switched on and no agent running.
@@ -129,6 +132,9 @@ func (l *Lab) Close() error {
 		if s != nil {
 			s.Close()
 		}
+	}
+	for _, d := range l.disks {
+		errs = append(errs, unix.Unmount(d, unix.MNT_DETACH))
 	}
 	if l.Dir != "" {
 		errs = append(errs, os.RemoveAll(l.Dir))

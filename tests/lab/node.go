@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/twinbeat/twinbeat/agent/control"
 	"github.com/twinbeat/twinbeat/agent/link/linktest"
 	"github.com/twinbeat/twinbeat/agent/report"
@@ -28,6 +30,7 @@ type Node struct {
 
 	lab    *Lab
 	dir    string // its disk
+	under  string // program that starts the agent, and a space; see OtherClock
 	mu     sync.Mutex
 	cmd    *exec.Cmd
 	done   chan struct{} // closed when cmd has ended
@@ -176,13 +179,16 @@ func (n *Node) Run() error {
 	if err := n.lab.FreeSerial(n.Index); err != nil {
 		return err
 	}
-	script := fmt.Sprintf("mount --bind %[1]s/state %[2]s/state && mount --bind %[1]s/run /run && exec %[3]s run --config %[1]s/twinbeat.toml --node %[4]s --log-level %[5]s",
-		n.dir, n.lab.Dir, n.lab.Binary, n.Name, n.lab.LogLevel)
+	script := fmt.Sprintf("mount --bind %[1]s/state %[2]s/state && mount --bind %[1]s/run /run && exec %[6]s%[3]s run --config %[1]s/twinbeat.toml --node %[4]s --log-level %[5]s",
+		n.dir, n.lab.Dir, n.lab.Binary, n.Name, n.lab.LogLevel, n.under)
 	cmd := exec.Command("/bin/sh", "-c", script)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Setsid: true} // as an init does
 	if err := n.Space.Start(cmd); err != nil {
 		return fmt.Errorf("start agent of %s: %w", n.Name, err)
+	}
+	if n.lab.Nice != 0 {
+		_ = unix.Setpriority(unix.PRIO_PROCESS, cmd.Process.Pid, n.lab.Nice)
 	}
 	n.cmd, n.done = cmd, make(chan struct{})
 	go func(cmd *exec.Cmd, done chan struct{}) {
