@@ -235,6 +235,7 @@ func (m *Machine) servicesUp(in ServicesUp) {
 	}
 	if in.Err == "" {
 		m.own.services = servicesUp
+		m.alarm(alarmStop, false, "") // what would not stop is where it belongs
 		return
 	}
 	m.servicesBroke(in.Err)

@@ -75,8 +75,8 @@ const keysSeen = 2300 * time.Millisecond
 // rotateKeys adds a key, uses it and removes the one before, with time for
 // both to take up each.
 func rotateKeys(x *strike) error {
-	x.keyID++
-	id := []string{itoa(x.keyID), itoa(x.keyID - 1)}
+	id := []string{itoa(3 - x.keyID), itoa(x.keyID)} // a new key gets the lowest number that is free
+	x.keyID = 3 - x.keyID
 	for k, args := range [][]string{{"--add"}, {"--activate", id[0]}, {"--remove", id[1]}} {
 		x.later(time.Duration(k)*keysSeen, func() error {
 			out, err := x.Client.Run(x.Binary, append([]string{"keygen", "--out", x.Dir + "/keys"}, args...)...)
