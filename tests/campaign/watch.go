@@ -309,20 +309,26 @@ func (w *watch) between(from, to time.Duration) view {
 		v.Asked++
 		before := w.asked[i-1]
 		v.Late = max(v.Late, q.at-before.at-watchEvery)
-		for kind := range kinds {
-			if kind == asksTransit && !(q.transit && before.transit) {
-				continue
-			}
-			a, b := before.by[kind], q.by[kind]
-			if a == 3 && b&1 != 0 || a&2 != 0 && b == 3 { // fw1 fw2 fw1, or fw2 fw1 fw2
-				v.Both[kind]++
-				if v.First == 0 {
-					v.First = q.at
-				}
+		v.count(before, q)
+	}
+	return v
+}
+
+// count takes two questions in a row: both boxes answered if one of them did
+// before and after the other.
+func (v *view) count(before, q question) {
+	for kind := range kinds {
+		if kind == asksTransit && !(q.transit && before.transit) {
+			continue
+		}
+		a, b := before.by[kind], q.by[kind]
+		if a == 3 && b&1 != 0 || a&2 != 0 && b == 3 { // fw1 fw2 fw1, or fw2 fw1 fw2
+			v.Both[kind]++
+			if v.First == 0 {
+				v.First = q.at
 			}
 		}
 	}
-	return v
 }
 
 // serves says whether, for the last few milliseconds, one box alone has
