@@ -69,7 +69,7 @@ var pairTakeover = []mutant{
 	{
 		name: "takes-from-a-peer-of-another-configuration", rings: "transcripts",
 		rule:  "A node takes nothing by silence from a peer whose configuration or protocol differs.",
-		edits: edits{silenceGo(" || p.known && !p.said.Accept:", ":")},
+		edits: edits{silenceGo(" || p.known && !p.said.Accept:", " || p.known && false:")},
 	},
 	{
 		name: "lease-mode-takes-unarmed", rings: "transcripts",
