@@ -26,6 +26,12 @@ var Atoms = []Atom{
 	{"maintained", "0", func(f *facts) bool { return f.start.Maintenance }},
 	{"long", "(nd[n].hang>=LEASE)", func(f *facts) bool { return f.gap >= f.cfg.Lease-f.cfg.Reserve }},
 	{"stranger", "0", func(f *facts) bool { return f.stranger }},
+	{"undisputed", "0", func(f *facts) bool {
+		if f.said.State.Owns() && f.silence() <= f.cfg.Takeover {
+			return false
+		}
+		return f.cfg.Mode != pair.ModeLease || f.state == pair.Solo || f.now.Since(f.ackAt) <= f.cfg.Ack
+	}},
 	{"holding", "(gr[k].hold>0)", func(f *facts) bool { return f.now < f.holdUntil }},
 	{"doubting", "(gr[k].doubt>0)", func(f *facts) bool { return f.doubtAt != 0 }},
 	{"doubted", "(gr[k].doubt>1)", func(f *facts) bool { return f.now.Since(f.doubtAt) >= (f.takeAfter()-f.cfg.Dead)/4 }},
@@ -115,7 +121,7 @@ var Atoms = []Atom{
 
 	// Orders.
 	{"told_release", "(w.ord==1)", func(*facts) bool { return true }}, // an order, a RELEASE, failed services, failback, a stop
-	{"told_leave", "(w.ord==2)", func(f *facts) bool { return f.leaveAfter }},
+	{"told_leave", "(w.ord==2)", func(f *facts) bool { return f.op == pair.OpMaintenance }},
 	{"told_maintain", "(w.ord==3)", func(f *facts) bool { return f.op == pair.OpMaintenance }},
 	{"told_resume", "(w.ord==4 || healed)", func(f *facts) bool { return f.op == pair.OpResume }},
 	{"told_dead", "(w.ord==5)", func(f *facts) bool { return f.op == pair.OpConfirmDead }},

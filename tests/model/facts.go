@@ -23,6 +23,7 @@ type facts struct {
 	fencedLast  bool
 	stopping    bool
 	maintenance bool
+	unfit       bool
 	leaveAfter  bool // maintenance follows the release
 	ableFrom    pair.Instant
 
@@ -51,7 +52,7 @@ type facts struct {
 	probeFor   time.Duration
 	probeArmed bool
 	silent     bool
-	foreign    bool
+	foreign    bool // the probe that ended in this step was answered
 	unsent     int
 
 	// The fence device.
@@ -71,14 +72,6 @@ type facts struct {
 
 // is evaluates an atom by name.
 func (f *facts) is(name string) bool { return atomsByName[name].Go(f) }
-
-var atomsByName = map[string]Atom{}
-
-func init() {
-	for _, a := range Atoms {
-		atomsByName[a.Name] = a
-	}
-}
 
 // Constants of agent/pair that are part of the protocol.
 const (
@@ -139,7 +132,7 @@ func (f *facts) deafFor() time.Duration {
 
 // input takes what an input tells, before any rule is tried.
 func (f *facts) input(in pair.Input) {
-	f.rx, f.old, f.lost, f.gap, f.stranger, f.proven, f.op = pair.Heard{}, false, false, 0, false, false, 0
+	f.rx, f.old, f.lost, f.gap, f.stranger, f.proven, f.foreign, f.op = pair.Heard{}, false, false, 0, false, false, false, 0
 	switch in := in.(type) {
 	case pair.Start:
 		f.begin(in)
@@ -151,6 +144,11 @@ func (f *facts) input(in pair.Input) {
 		f.probe, f.silent, f.bidAt = 0, false, 0
 	case pair.LeaseLost:
 		f.stranger = in.Stranger
+		f.gate = f.gate && !in.Stranger
+	case pair.GateOpened:
+		if in.Ticket == f.grant && f.grant != 0 {
+			f.gate, f.grant = in.OK, 0
+		}
 	case pair.Lines:
 		f.lines = in.State
 	case pair.ProbeDone:
@@ -168,7 +166,7 @@ func (f *facts) input(in pair.Input) {
 func (f *facts) begin(in pair.Start) {
 	f.begun, f.start = true, in
 	f.state, f.since, f.heardAt = pair.Boot, f.now, f.now
-	f.token, f.fencedLast, f.maintenance = in.Token, in.FencedLast, in.Maintenance
+	f.token, f.fencedLast, f.maintenance, f.unfit = in.Token, in.FencedLast, in.Maintenance, in.Failed
 }
 
 // heard takes a frame: what proves contact is the echo, what orders is the counter.
@@ -199,6 +197,9 @@ func (f *facts) heard(in pair.Heard) {
 		if f.fencedLast {
 			f.fencedLast, f.ableFrom = false, f.now
 		}
+	}
+	if f.doubtAt != 0 && in.Kind != pair.Claim && in.EchoSentAt >= f.doubtAt && !in.State.Owns() {
+		f.doubtAt = 0
 	}
 	if in.State.Owns() && !f.state.Owns() && in.EchoSentAt != 0 && in.EchoSentAt >= f.gave && in.Kind != pair.Claim && in.Kind != pair.FenceNotice {
 		f.holdUntil = 0 // the promise was kept: it has taken the group
@@ -249,13 +250,14 @@ func (f *facts) ordered(in pair.Command) {
 	switch in.Op {
 	case pair.OpResume:
 		f.leaveAfter = false
+		if f.maintenance || f.unfit || f.state == pair.Failed {
+			f.ableFrom = f.now
+		}
 		f.maintenance = false
 		if f.state == pair.Failed || f.state == pair.Maintenance {
 			f.heardAt = max(f.heardAt, f.now)
 		}
 	case pair.OpMaintenance:
-		if f.state.Owns() {
-			f.leaveAfter = true
-		}
+		f.leaveAfter = f.state == pair.Releasing
 	}
 }

@@ -94,6 +94,9 @@
 #ifndef CUT
 #define CUT 0           /* one cut for good, in one or both directions, and the right to heal it */
 #endif
+#ifndef CUTS
+#define CUTS 0          /* links may be cut in one or both directions, and mended */
+#endif
 #ifndef HEAL
 #define HEAL 0          /* the world may heal; BOUND ticks later there is one owner, for ever */
 #endif
@@ -148,8 +151,12 @@
 #define BEFORE_RENEW 4
 
 /* How far counters need to count. */
-#define ACAP 5
-#define SCAP (INIT+TAKE+1)
+#define ACAP 4
+#if MODE == FENCE
+#define SCAP (INIT+1)
+#else
+#define SCAP (INIT+TAKE)
+#endif
 #define OFF 8           /* the device carried the order out: the answer is on its way */
 #define NOPE 9          /* it did not */
 
@@ -263,8 +270,12 @@ World w;
 #define fault when(FAULTS<255, w.faults++)
 #if MODE == SILENCE && APART == 1
 #define lossy (LOSS && !healed && w.lan)
+#define cut_allowed w.lan
+#define lan_allowed (!(LOSS || CUTS) || w.calm>=CALM)
 #else
 #define lossy (LOSS && !healed)
+#define cut_allowed 1
+#define lan_allowed 1
 #endif
 
 #define probe_is_long (gr[k].st!=ARMED && !(owns(gr[k].st) && gr[k].parm))
@@ -551,8 +562,14 @@ inline session(x) {
 inline weather() {
   if
   :: true
-  :: LANCUT && w.lan && may_fault && (!APART || !LOSS || w.calm>=CALM) -> d_step { w.lan=0; fault }
+  :: LANCUT && w.lan && may_fault && lan_allowed -> d_step { w.lan=0; fault }
   :: LANCUT && !w.lan -> w.lan=1
+  :: CUTS && may_fault && cut_allowed && !nd[0].cut -> d_step { nd[0].cut=1; fault }
+  :: CUTS && may_fault && cut_allowed && !nd[1].cut -> d_step { nd[1].cut=1; fault }
+  :: CUTS && may_fault && cut_allowed && !nd[0].cut && !nd[1].cut -> d_step { nd[0].cut=1; nd[1].cut=1; fault }
+  :: CUTS && nd[0].cut -> nd[0].cut=0
+  :: CUTS && nd[1].cut -> nd[1].cut=0
+  :: CUTS && nd[0].cut && nd[1].cut -> d_step { nd[0].cut=0; nd[1].cut=0 }
   :: CUT && w.cuts==0 && may_fault -> d_step { nd[0].cut=1; w.cuts=1 }
   :: CUT && w.cuts==0 && may_fault -> d_step { nd[1].cut=1; w.cuts=1 }
   :: CUT && w.cuts==0 && may_fault -> d_step { nd[0].cut=1; nd[1].cut=1; w.cuts=1 }
@@ -575,12 +592,25 @@ inline pass_group(x,y) {
   when(gr[x].hold==0, gr[x].rel=0);
   when(gr[x].pr, up(gr[x].pr,LONGPROBE+1); when(w.lan && owner(y), gr[x].pf=1))
 }
+/* What no rule can ask any more is made equal, so that equal states meet. */
+inline canon_node(x) {
+  when(nd[x].proc<BEFORE_GATES, nd[x].mark=0);
+  when(nd[x].proc>=RUNS && !w.est, nd[x].hage=ACAP)       /* a new session echoes nothing of the old one */
+}
+inline canon_group(x) {
+  when(gr[x].st==BOOT || gr[x].st==ARMED || gr[x].st==FENCING || gr[x].st==RELEASING || gr[x].st==MAINTENANCE || (gr[x].st==ACTIVE && !gr[x].adopted), gr[x].since=0);
+  when(gr[x].pr==0 && gr[x].gate!=WANTED, gr[x].parm=0)
+}
 inline pass() {
   pass_node(0); pass_node(1); pass_group(0,G); pass_group(G,0);
 #if G == 2
   pass_group(1,3); pass_group(3,1);
 #endif
-  if :: LANCUT && LOSS && !healed -> up(w.calm,CALM) :: else -> w.calm=0 fi;
+  canon_node(0); canon_node(1); canon_group(0); canon_group(G);
+#if G == 2
+  canon_group(1); canon_group(3);
+#endif
+  if :: LANCUT && (LOSS || CUTS) && !healed && !nd[0].cut && !nd[1].cut -> up(w.calm,CALM) :: else -> w.calm=0 fi;
   when(healed && w.ticks<BOUND, w.ticks=w.ticks+1);
   when(HEAL && w.ticks==BOUND, assert(owner(0)+owner(G)==1); when(G==2, assert(owner(G-1)+owner(2*G-1)==1)));
 #ifdef BOTHOFF

@@ -68,7 +68,7 @@ var Rules = []Rule{
 	{Name: "stall_idle", On: OnStall, From: []pair.State{pair.Armed, pair.Fencing}, If: "long", To: pair.Standby},
 	{Name: "lost_fence", On: OnLost, From: owning, If: "mode_fence", To: pair.Standby, Do: "close say_RELEASED"},
 	{Name: "lost_other", On: OnLost, From: owning, If: "!mode_fence", To: pair.Isolated, Do: "close say_RELEASED"},
-	{Name: "regrant", On: OnLost, From: serving, If: "stranger !long", Do: "reopen", Only: true},
+	{Name: "regrant", On: OnLost, From: serving, If: "stranger !doubting undisputed", Do: "reopen", Only: true},
 
 	// What the coming of a frame proves.
 	{Name: "contact", On: OnWake, From: only(pair.Boot), If: "fresh", To: pair.Standby},
@@ -115,6 +115,7 @@ var Rules = []Rule{
 	{Name: "confirm_solo", On: OnOrder, From: only(pair.Active), If: "told_dead silent_dead", To: pair.Solo},
 	{Name: "leave", On: OnOrder, From: []pair.State{pair.Armed, pair.Fencing}, If: "stopping", To: pair.Standby, Only: true},
 	{Name: "stop_failed", On: OnOrder, From: idle, If: "mode_fence", To: pair.Failed, Only: true},
+	{Name: "ask", On: OnOrder, From: idle, If: "!passive", Do: "say_RELEASE", Only: true},
 	{Name: "goodbye", On: OnOrder, From: idle, If: "stopping", Do: "say_GOODBYE"},
 
 	// Time passes for an owner.
