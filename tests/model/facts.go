@@ -198,9 +198,6 @@ func (f *facts) heard(in pair.Heard) {
 			f.fencedLast, f.ableFrom = false, f.now
 		}
 	}
-	if f.doubtAt != 0 && in.Kind != pair.Claim && in.EchoSentAt >= f.doubtAt && !in.State.Owns() {
-		f.doubtAt = 0
-	}
 	if in.State.Owns() && !f.state.Owns() && in.EchoSentAt != 0 && in.EchoSentAt >= f.gave && in.Kind != pair.Claim && in.Kind != pair.FenceNotice {
 		f.holdUntil = 0 // the promise was kept: it has taken the group
 	}

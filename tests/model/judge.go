@@ -28,6 +28,7 @@ type Checker struct {
 	begin   pair.State // at the start of the step
 	applied []*row     // that may have made the changes of this step
 	moved   bool
+	why     []string       // rules that explained this step
 	Fired   map[string]int // how often each rule explained a step
 }
 
@@ -66,7 +67,16 @@ func (c *Checker) Step(s Step) error {
 	f.now, c.in = s.Now, s.In
 	gate := f.gate
 	f.input(s.In)
-	c.begin, c.applied, c.moved, c.events = f.state, c.applied[:0], false, eventsOf[reflect.TypeOf(s.In)]
+	c.begin, c.applied, c.moved, c.why, c.events = f.state, nil, false, nil, eventsOf[reflect.TypeOf(s.In)]
+	if c.any("undoubt") {
+		f.doubtAt = 0
+	}
+	if f.doubtAt == 0 && c.any("doubt") {
+		f.doubtAt = f.now
+		if !slices.Contains(s.Out, pair.Action(pair.Send{Kind: pair.Beat})) {
+			return fmt.Errorf("a CLAIM in %v and no beat in answer", f.state)
+		}
+	}
 	due := c.due()
 	for i, a := range s.Out {
 		if err := c.action(i, a); err != nil {
@@ -140,9 +150,9 @@ func (c *Checker) due() string {
 }
 
 // causes are rules whose guard only names what may lead to them: a service, a
-// policy, a claim not yet given up, a pause before the next try.
+// policy, a veto, a claim not yet given up, a pause before the next try.
 var causes = map[string]bool{
-	"release": true, "release_out": true, "take_grant": true, "released": true, "keep": true, "fence_standby": true, "fence_boot": true, "fence_lines": true, "fence_lonely": true,
+	"release": true, "release_out": true, "take_grant": true, "released": true, "confirm_take": true, "keep": true, "fence_standby": true, "fence_boot": true, "fence_lines": true, "fence_lonely": true,
 }
 
 // change explains a change of state by a rule.
@@ -168,7 +178,7 @@ func (c *Checker) change(a pair.Record) error {
 		near += " " + r.Name
 		if c.on(r) && c.enabled(r) {
 			found = append(found, r)
-			c.Fired[r.Name]++
+			c.explain(r)
 		}
 	}
 	if found == nil {
@@ -205,11 +215,16 @@ func (c *Checker) any(effect string) bool {
 		r := &rows[i]
 		stays := r.To == 0 || r.To == c.f.state && c.begin == c.f.state
 		if stays && r.does(effect) && (r.from(c.f.state) || r.from(c.begin)) && c.on(r) && c.enabled(r) {
-			c.Fired[r.Name]++
+			c.explain(r)
 			return true
 		}
 	}
 	return false
+}
+
+func (c *Checker) explain(r *row) {
+	c.Fired[r.Name]++
+	c.why = append(c.why, r.Name)
 }
 
 // action judges one action.
@@ -297,10 +312,6 @@ func (c *Checker) send(k pair.Kind, need func(...string) error) error {
 		return need("say_NOTICE")
 	case pair.Release:
 		return need("say_RELEASE")
-	case pair.Beat:
-		if c.any("doubt") && f.doubtAt == 0 && f.state.Owns() && f.rx.Kind == pair.Claim {
-			f.doubtAt = f.now
-		}
 	}
 	return nil
 }

@@ -115,6 +115,7 @@ var Rules = []Rule{
 	{Name: "confirm_solo", On: OnOrder, From: only(pair.Active), If: "told_dead silent_dead", To: pair.Solo},
 	{Name: "leave", On: OnOrder, From: []pair.State{pair.Armed, pair.Fencing}, If: "stopping", To: pair.Standby, Only: true},
 	{Name: "stop_failed", On: OnOrder, From: idle, If: "mode_fence", To: pair.Failed, Only: true},
+	{Name: "stop_failed_late", On: OnOrder, From: only(pair.Releasing), If: "mode_fence", To: pair.Failed, Do: "close", Only: true},
 	{Name: "ask", On: OnOrder, From: idle, If: "!passive", Do: "say_RELEASE", Only: true},
 	{Name: "goodbye", On: OnOrder, From: idle, If: "stopping", Do: "say_GOODBYE"},
 
