@@ -104,6 +104,7 @@ var Atoms = []Atom{
 	}},
 	{"probed", "(gr[k].pr==2 && !gr[k].pf)", func(f *facts) bool { return f.probeSilent(f.cfg.Probe) }},
 	{"probed_long", "(gr[k].pr==LONGPROBE && !gr[k].pf)", func(f *facts) bool { return f.probeSilent(f.longProbe()) }},
+	{"probing", "(gr[k].pr>0)", func(f *facts) bool { return f.probe != 0 }},
 	{"rivalled", "(gr[k].gate==WANTED && gr[k].pf)", func(f *facts) bool { return f.foreign }},
 	{"still_true", "(MODE!=SILENCE || nd[n].ack<=ACK || gr[k].sure || p_cannot || (gr[k].pr==(gr[k].parm -> 2 : LONGPROBE) && !gr[k].pf))", func(f *facts) bool {
 		short := f.longProbe()

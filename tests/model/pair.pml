@@ -62,6 +62,9 @@
 #ifndef LISTEN
 #define LISTEN 2        /* after a stall: TAKE - DEAD */
 #endif
+#ifndef RESTART
+#define RESTART 0       /* a stall restarts the clock of silence */
+#endif
 #ifndef LONGPROBE
 #define LONGPROBE 3     /* an unarmed probe ends after two ticks */
 #endif
@@ -72,6 +75,9 @@
 #endif
 #ifndef LANCUT
 #define LANCUT 0        /* the LAN may fail (silence mode: not while frames are lost, see CALM) */
+#endif
+#ifndef NOLAN
+#define NOLAN 0         /* no probe is ever answered */
 #endif
 #ifndef STALL
 #define STALL 0         /* a process may stand still at any point of its turn */
@@ -115,6 +121,14 @@
 /* The assumption of silence mode; 0 drops it. */
 #ifndef APART
 #define APART 1
+#endif
+
+#ifdef MUTANTS
+c_decl {
+\#include <stdlib.h>
+  static int dropped[256];
+  __attribute__((constructor)) static void drop(void) { char *e = getenv("DROP"); if (e) dropped[atoi(e)&255] = 1; }
+}
 #endif
 
 /* States, as in agent/pair. */
@@ -285,6 +299,16 @@ World w;
 #else
 #define idle_all (idle(2*n) && idle(2*n+1))
 #endif
+/* The pair works: one node owns, the other one is armed, no order is under way. */
+#define quiet (!nd[0].fly && !nd[1].fly && !nd[0].orphan && !nd[1].orphan)
+#ifdef COLD
+#define warm 1
+#elif G == 1
+#define warm (quiet && ((owner(0) && gr[1].st==ARMED) || (owner(1) && gr[0].st==ARMED)))
+#else
+#define warm (quiet && owner(0) && gr[2].st==ARMED && owner(3) && gr[1].st==ARMED)
+#endif
+
 /* Where a choice can matter: two rules for one owner; a rule that may be left. */
 #define torn(x,y) (gr[x].st==RELEASING || (owns(gr[x].st) && (gr[x].doubt || (nd[o].nf && owns(gr[y].nst)))))
 #define slow(x) ((gr[x].st==STANDBY && nd[n].ack<=ACK) || gr[x].st==FAILED || gr[x].st==RELEASING || (MODE==SILENCE && owns(gr[x].st) && nd[n].ack>=ACK))
@@ -412,7 +436,7 @@ inline think() {
 }
 
 /* After a stall a claim and a probe begin anew, and silence is judged later. */
-inline stood() { nd[n].lis=LISTEN; each(gr[k].bid=0; gr[k].pr=0; gr[k].pf=0) }
+inline stood() { nd[n].lis=LISTEN; when(RESTART, nd[n].sil=0; nd[n].lis=0); each(gr[k].bid=0; gr[k].pr=0; gr[k].pf=0) }
 
 /* A frame is taken: first what its coming proves. */
 inline receive() {
@@ -570,10 +594,10 @@ inline weather() {
   :: CUTS && nd[0].cut -> nd[0].cut=0
   :: CUTS && nd[1].cut -> nd[1].cut=0
   :: CUTS && nd[0].cut && nd[1].cut -> d_step { nd[0].cut=0; nd[1].cut=0 }
-  :: CUT && w.cuts==0 && may_fault -> d_step { nd[0].cut=1; w.cuts=1 }
-  :: CUT && w.cuts==0 && may_fault -> d_step { nd[1].cut=1; w.cuts=1 }
-  :: CUT && w.cuts==0 && may_fault -> d_step { nd[0].cut=1; nd[1].cut=1; w.cuts=1 }
-  :: HEAL && !healed -> d_step { healed=1; w.lan=1; w.calm=0; nd[0].cut=0; nd[1].cut=0; nd[0].lines=0; nd[1].lines=0; w.faults=0; w.cuts=0 }
+  :: CUT && w.cuts==0 && may_fault && warm -> d_step { nd[0].cut=1; w.cuts=1 }
+  :: CUT && w.cuts==0 && may_fault && warm -> d_step { nd[1].cut=1; w.cuts=1 }
+  :: CUT && w.cuts==0 && may_fault && warm -> d_step { nd[0].cut=1; nd[1].cut=1; w.cuts=1 }
+  :: HEAL && !healed -> d_step { healed=1; w.lan=!NOLAN; w.calm=0; nd[0].cut=0; nd[1].cut=0; nd[0].lines=0; nd[1].lines=0; w.faults=0; w.cuts=0 }
   fi
 }
 
@@ -626,7 +650,7 @@ inline pass() {
 }
 
 active proctype world() {
-  d_step { nd[0].pw=1; nd[1].pw=1; w.lan=1; nd[0].token=1; nd[1].token=1 }
+  d_step { nd[0].pw=1; nd[1].pw=1; w.lan=!NOLAN; nd[0].token=1; nd[1].token=1 }
   do
   :: atomic { w.phase==0 -> if :: n=0 :: n=1 fi; w.first=n; turn(); w.phase=1 }
   :: atomic { w.phase==1 -> n=1-w.first; turn(); w.first=0; w.phase=2 }

@@ -7,21 +7,23 @@ import (
 )
 
 // Promela prints the atoms and the rules as pair.pml includes them. Each
-// conjunct of a guard has a switch, DROP_rule_atom, that leaves it out: with it
-// the rule is wrong, and the model must say so.
+// conjunct of a guard has a switch, DROP_rule_atom, that leaves it out: see
+// [Drops].
 func Promela() []byte {
 	var b strings.Builder
 	b.WriteString("/* rules.pml: printed from rules.go and atoms.go by go test ./tests/model -run RulesPml -rewrite; do not edit. */\n\n")
 	for _, a := range Atoms {
 		fmt.Fprintf(&b, "#define %s %s\n", a.Name, a.Pml)
 	}
-	for _, r := range Rules {
-		for _, g := range r.guards() {
-			if !r.Only {
-				fmt.Fprintf(&b, "#ifndef %s\n#define %[1]s 0\n#endif\n", r.drop(g))
-			}
-		}
+	b.WriteString("#ifdef MUTANTS\n")
+	for i, d := range Drops() {
+		fmt.Fprintf(&b, "#define %s c_expr { dropped[%d] }\n", d, i+1)
 	}
+	b.WriteString("#else\n")
+	for _, d := range Drops() {
+		fmt.Fprintf(&b, "#define %s 0\n", d)
+	}
+	b.WriteString("#endif\n")
 	for _, e := range events {
 		rules := slices.DeleteFunc(slices.Clone(Rules), func(r Rule) bool { return r.On != e || r.Only })
 		fmt.Fprintf(&b, "\ninline on_%s() {\n  if\n", e)
@@ -42,6 +44,21 @@ func Promela() []byte {
 		b.WriteString("}\n")
 	}
 	return []byte(b.String())
+}
+
+// Drops returns the switches in the order of their numbers, which begin at 1: a
+// model made with -DMUTANTS leaves out the conjunct whose number the
+// environment's DROP says.
+func Drops() []string {
+	var all []string
+	for _, r := range Rules {
+		for _, g := range r.guards() {
+			if !r.Only && !strings.HasPrefix(strings.TrimPrefix(g, "!"), "mode_") {
+				all = append(all, r.drop(g))
+			}
+		}
+	}
+	return all
 }
 
 // twofold reports whether two of the rules may be enabled at once for an owner.
@@ -71,6 +88,10 @@ func (r Rule) promela() string {
 	}
 	guard := "(" + strings.Join(from, " || ") + ")"
 	for _, g := range r.guards() {
+		if strings.HasPrefix(strings.TrimPrefix(g, "!"), "mode_") { // no mutant: the mode is not a fact
+			guard += " && " + g
+			continue
+		}
 		guard += fmt.Sprintf(" && (%s || %s)", g, r.drop(g))
 	}
 	if r.May {

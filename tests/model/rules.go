@@ -132,8 +132,8 @@ var Rules = []Rule{
 	{Name: "take_boot", On: OnTick, From: unarmed, If: "mode_silence silent_init probed_long !holding !passive s_accept", To: pair.Active, By: pair.EvidenceSilence, Do: "own"},
 	{Name: "take_lease", On: OnTick, From: only(pair.Armed), If: "mode_lease silent_take probed !holding !passive s_accept", To: pair.Solo, By: pair.EvidenceLease, Do: "own"},
 	{Name: "take_isolated", On: OnTick, From: only(pair.Armed), If: "mode_lease s_isolated !silent_dead !p_hears !holding !passive s_accept", To: pair.Solo, By: pair.EvidenceLease, Do: "own"},
-	{Name: "probe", On: OnProbe, From: []pair.State{pair.Boot, pair.Standby, pair.Armed, pair.Isolated, pair.Fencing}, If: "!mode_fence silent_soon !passive", Do: "probe"},
-	{Name: "probe_again", On: OnProbe, From: serving, If: "mode_silence gate_wanted !twoway", Do: "probe"},
+	{Name: "probe", On: OnProbe, From: []pair.State{pair.Boot, pair.Standby, pair.Armed, pair.Isolated, pair.Fencing}, If: "!mode_fence silent_soon !probing !passive", Do: "probe"},
+	{Name: "probe_again", On: OnProbe, From: serving, If: "mode_silence gate_wanted !twoway !probing", Do: "probe"},
 	{Name: "rival", On: OnTick, From: serving, If: "!gate_open rivalled", To: pair.Standby, Do: "close say_RELEASED"},
 	{Name: "repeat", On: OnClaim, From: idle, If: "holding", Do: "repeat_RELEASED"},
 
