@@ -102,7 +102,7 @@ func (p *player) step(in Input) {
 	if p.m.started {
 		p.visited[p.m.state.String()+" "+strings.TrimPrefix(key, "pair.")] = true
 	}
-	before := p.m.View()
+	before := p.m.View().State
 	acts := p.m.Step(p.now, in)
 	p.write(in, acts, before)
 	for _, a := range acts {
@@ -111,7 +111,7 @@ func (p *player) step(in Input) {
 }
 
 // write adds the step to the file of steps, if one is wanted: a line of JSON.
-func (p *player) write(in Input, acts []Action, before View) {
+func (p *player) write(in Input, acts []Action, before State) {
 	if p.steps == nil {
 		return
 	}

@@ -503,8 +503,8 @@ func (p *process) step(g int, in pair.Input) {
 	was := p.last[g]
 	acts := m.Step(p.now(), in)
 	w.result.Cover.visit(was, in)
-	if w.cfg.Observe != nil {
-		w.cfg.Observe(Step{p.n.id, g, p.now(), in, acts, was, m.View(), m.MayRenew(p.now()), w.config(p.n, g)})
+	if w.cfg.Watch != nil {
+		w.cfg.Watch.Watch(Step{p.n.id, g, p.now(), in, acts, was, m.View(), m.MayRenew(p.now()), w.config(p.n, g)})
 	}
 	if len(acts) == 0 {
 		return

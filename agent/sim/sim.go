@@ -52,11 +52,12 @@ type Config struct {
 
 	Mutant Mutant
 	Trace  io.Writer // nil: silent
-
-	// Observe, if set, is told of every step of every machine, before its
-	// actions are carried out.
-	Observe func(Step)
+	Watch  Watcher   // nil: nobody
 }
+
+// A Watcher is told of every step of every machine, before its actions are
+// carried out.
+type Watcher interface{ Watch(Step) }
 
 // A Step is one input of one machine and what came of it.
 type Step struct {

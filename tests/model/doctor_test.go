@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/twinbeat/twinbeat/agent/pair"
-	"github.com/twinbeat/twinbeat/agent/sim"
 )
 
 // A doctor makes one step a lie; false if it has nothing to do there.
@@ -110,6 +109,9 @@ func slip(a pair.Action) doctor {
 	}
 }
 
+// treated is how many simulated runs are lied about.
+const treated = 40
+
 // unbreakable are rules that no lie about one step can contradict, with the reason.
 var unbreakable = map[string]string{}
 
@@ -127,7 +129,7 @@ func TestDoctoredTracesAreRefused(t *testing.T) {
 			}
 		}
 	}
-	for seed := range uint64(60) {
+	for seed := range uint64(treated) {
 		if err := treatRun(seed+1, used, broken, refused); err != nil {
 			t.Fatal(err)
 		}
@@ -179,23 +181,12 @@ func lied(c Checker, s Step, lie doctor) bool {
 }
 
 // treatRun does so for a simulated run, for the steps that did something.
-func treatRun(seed uint64, used, broken, refused map[string]int) (err error) {
-	var checkers [2][2]*Checker
-	c := drawn(seed)
-	c.Observe = func(o sim.Step) {
-		k := &checkers[o.Node][o.Group]
-		if *k == nil {
-			*k = &Checker{Fired: used}
+func treatRun(seed uint64, used, broken, refused map[string]int) error {
+	_, err := follow(seed, used, func(c *Checker, s Step) error {
+		if len(s.Out) == 0 {
+			return c.Step(s)
 		}
-		s := Step{o.Now, o.In, o.Out, o.Before, o.After, o.Renew, o.Config}
-		switch {
-		case err != nil:
-		case len(o.Out) == 0:
-			err = (*k).Step(s)
-		default:
-			err = treat(*k, s, broken, refused)
-		}
-	}
-	sim.Run(c)
+		return treat(c, s, broken, refused)
+	})
 	return err
 }

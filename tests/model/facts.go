@@ -159,7 +159,7 @@ func (f *facts) input(in pair.Input) {
 		f.op = in.Op
 		f.ordered(in)
 	case pair.Stop:
-		f.stopping = true
+		f.stopping, f.bidAt = true, 0
 	}
 }
 
@@ -184,9 +184,6 @@ func (f *facts) heard(in pair.Heard) {
 		return
 	}
 	f.counter = max(f.counter, in.Counter)
-	if f.bidAt != 0 && f.silence() > f.cfg.Dead {
-		f.bidAt = 0 // a claim to a silent peer is not answered by GRANT
-	}
 	f.heardAt = max(f.heardAt, f.now.Add(-in.SentAgo))
 	f.ackAt = max(f.ackAt, in.EchoSentAt)
 	f.said = in
@@ -200,6 +197,22 @@ func (f *facts) heard(in pair.Heard) {
 	}
 	if in.State.Owns() && !f.state.Owns() && in.EchoSentAt != 0 && in.EchoSentAt >= f.gave && in.Kind != pair.Claim && in.Kind != pair.FenceNotice {
 		f.holdUntil = 0 // the promise was kept: it has taken the group
+	}
+}
+
+// abandon ends a claim that was not answered in time.
+func (f *facts) abandon(in pair.Input) {
+	switch in.(type) {
+	case pair.Heard:
+		if f.old || f.lost {
+			return
+		}
+	case pair.Tick:
+	default:
+		return
+	}
+	if !f.is("twoway") || f.now.Since(f.bidAt) > f.takeAfter() {
+		f.bidAt = 0
 	}
 }
 

@@ -4,18 +4,20 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/twinbeat/twinbeat/agent/pair"
 )
 
 // A Step is one input of a machine and what came of it.
 type Step struct {
-	Now           pair.Instant
-	In            pair.Input
-	Out           []pair.Action
-	Before, After pair.View
-	Renew         bool // MayRenew, after the step
-	Config        pair.Config
+	Now    pair.Instant
+	In     pair.Input
+	Out    []pair.Action
+	Before pair.State
+	After  pair.View
+	Renew  bool // MayRenew, after the step
+	Config pair.Config
 }
 
 // A Checker follows one machine. It keeps its own facts and accepts a step only
@@ -61,8 +63,8 @@ func (c *Checker) Step(s Step) error {
 	f := &c.f
 	if _, first := s.In.(pair.Start); first {
 		*f = facts{cfg: s.Config}
-	} else if !f.begun || f.state != s.Before.State {
-		return fmt.Errorf("the state was %v and is %v between two steps", f.state, s.Before.State)
+	} else if !f.begun || f.state != s.Before {
+		return fmt.Errorf("the state was %v and became %v between two steps", f.state, s.Before)
 	}
 	f.now, c.in = s.Now, s.In
 	gate := f.gate
@@ -92,6 +94,7 @@ func (c *Checker) Step(s Step) error {
 // after holds what must be true of the machine once the step is over.
 func (c *Checker) after(s Step, gate bool) error {
 	f := &c.f
+	f.abandon(s.In)
 	switch {
 	case s.After.State != f.state:
 		return fmt.Errorf("the state became %v, the records say %v", s.After.State, f.state)
@@ -119,6 +122,9 @@ func (c *Checker) on(r *row) bool {
 	if r.On == OnRenew || f.lost {
 		return r.On == OnRenew // a frame of a session that is over says nothing
 	}
+	if r.does("say_GOODBYE") {
+		return true
+	}
 	if f.old && (f.rx.EchoSentAt != 0 || !f.state.Owns() || !r.claim) {
 		return false // a frame that was overtaken says nothing, but a CLAIM of one that never heard this node
 	}
@@ -133,6 +139,20 @@ func (c *Checker) enabled(r *row) bool {
 		}
 	}
 	return true
+}
+
+// wrong names the rule and what of it is not true now.
+func (c *Checker) wrong(r *row) string {
+	text := r.Name + "("
+	if !c.on(r) {
+		text += "not by this input "
+	}
+	for i, g := range r.guards() {
+		if r.tests[i].holds(&c.f) == r.tests[i].not {
+			text += g + " "
+		}
+	}
+	return strings.TrimSpace(text) + ")"
 }
 
 // due returns a rule that a node must follow now.
@@ -150,9 +170,9 @@ func (c *Checker) due() string {
 }
 
 // causes are rules whose guard only names what may lead to them: a service, a
-// policy, a veto, a claim not yet given up, a pause before the next try.
+// policy, a veto, a claim not yet given up, an order carried out already, a pause before the next try.
 var causes = map[string]bool{
-	"release": true, "release_out": true, "take_grant": true, "released": true, "confirm_take": true, "keep": true, "fence_standby": true, "fence_boot": true, "fence_lines": true, "fence_lonely": true,
+	"release": true, "release_out": true, "take_grant": true, "take_boot": true, "maintain": true, "released": true, "confirm_take": true, "keep": true, "fence_standby": true, "fence_boot": true, "fence_lines": true, "fence_lonely": true,
 }
 
 // change explains a change of state by a rule.
@@ -168,21 +188,18 @@ func (c *Checker) change(a pair.Record) error {
 	near := ""
 	for i := range rows {
 		r := &rows[i]
-		to := r.To
-		if f.leaveAfter && f.state.Owns() && r.does("close") && to != pair.Failed {
-			to = pair.Maintenance
-		}
-		if to != a.To || !r.from(a.From) || r.By != a.Evidence {
+		out := f.leaveAfter && r.does("close") && r.To != pair.Failed && a.To == pair.Maintenance
+		if r.To != a.To && !out || !r.from(a.From) || r.By != a.Evidence {
 			continue
 		}
-		near += " " + r.Name
+		near += " " + c.wrong(r)
 		if c.on(r) && c.enabled(r) {
 			found = append(found, r)
 			c.explain(r)
 		}
 	}
 	if found == nil {
-		return fmt.Errorf("%v -> %v (%s; %s) by %T: no rule allows it; guards false or out of place:%s", a.From, a.To, a.Seen, a.Decided, c.in, near)
+		return fmt.Errorf("%v -> %v (%s; %s) by %T: no rule allows it; not true:%s", a.From, a.To, a.Seen, a.Decided, c.in, near)
 	}
 	c.applied = append(c.applied, found...)
 	c.enter(a)
@@ -200,8 +217,10 @@ func (c *Checker) enter(a pair.Record) {
 		f.gate = f.adopted
 	case a.To == pair.Releasing:
 		f.leaveAfter = f.op == pair.OpMaintenance
-	case a.From.Owns() && !a.To.Owns():
+	case !a.To.Owns():
 		f.doubtAt, f.leaveAfter = 0, false
+	default:
+		f.leaveAfter = false
 	}
 }
 
@@ -289,7 +308,7 @@ func (c *Checker) send(k pair.Kind, need func(...string) error) error {
 	switch k {
 	case pair.Claim:
 		err := need("say_CLAIM", "warn_CLAIM")
-		if f.bidAt == 0 && f.silence() <= f.cfg.Dead {
+		if f.bidAt == 0 && f.is("twoway") { // a claim to a silent peer is not answered by GRANT
 			f.bidAt = f.now
 		}
 		return err

@@ -68,12 +68,12 @@ var Rules = []Rule{
 	{Name: "stall_idle", On: OnStall, From: []pair.State{pair.Armed, pair.Fencing}, If: "long", To: pair.Standby},
 	{Name: "lost_fence", On: OnLost, From: owning, If: "mode_fence", To: pair.Standby, Do: "close say_RELEASED"},
 	{Name: "lost_other", On: OnLost, From: owning, If: "!mode_fence", To: pair.Isolated, Do: "close say_RELEASED"},
-	{Name: "regrant", On: OnLost, From: serving, If: "stranger !doubting undisputed", Do: "reopen", Only: true},
+	{Name: "regrant", On: OnLost, From: serving, If: "stranger !doubting undisputed sure_adopted", Do: "reopen", Only: true},
 
 	// What the coming of a frame proves.
 	{Name: "contact", On: OnWake, From: only(pair.Boot), If: "fresh", To: pair.Standby},
 	{Name: "rejoin", On: OnWake, From: only(pair.Isolated), If: "fresh echo_since", To: pair.Standby},
-	{Name: "spoke", On: OnWake, From: only(pair.Fencing), To: pair.Standby},
+	{Name: "spoke", On: OnWake, From: only(pair.Fencing), If: "!p_begs", To: pair.Standby},
 	{Name: "believed", On: OnWake, From: owning, If: "doubting !rx_claim echo_doubt !p_owns", Do: "undoubt"},
 
 	// What a frame says.
@@ -116,7 +116,7 @@ var Rules = []Rule{
 	{Name: "leave", On: OnOrder, From: []pair.State{pair.Armed, pair.Fencing}, If: "stopping", To: pair.Standby, Only: true},
 	{Name: "stop_failed", On: OnOrder, From: idle, If: "mode_fence", To: pair.Failed, Only: true},
 	{Name: "stop_failed_late", On: OnOrder, From: only(pair.Releasing), If: "mode_fence", To: pair.Failed, Do: "close", Only: true},
-	{Name: "ask", On: OnOrder, From: idle, If: "!passive", Do: "say_RELEASE", Only: true},
+	{Name: "ask", On: OnOrder, From: idle, Do: "say_RELEASE", Only: true},
 	{Name: "goodbye", On: OnOrder, From: idle, If: "stopping", Do: "say_GOODBYE"},
 
 	// Time passes for an owner.
@@ -133,6 +133,7 @@ var Rules = []Rule{
 	{Name: "take_lease", On: OnTick, From: only(pair.Armed), If: "mode_lease silent_take probed !holding !passive s_accept", To: pair.Solo, By: pair.EvidenceLease, Do: "own"},
 	{Name: "take_isolated", On: OnTick, From: only(pair.Armed), If: "mode_lease s_isolated !silent_dead !p_hears !holding !passive s_accept", To: pair.Solo, By: pair.EvidenceLease, Do: "own"},
 	{Name: "probe", On: OnProbe, From: []pair.State{pair.Boot, pair.Standby, pair.Armed, pair.Isolated, pair.Fencing}, If: "!mode_fence silent_soon !probing !passive", Do: "probe"},
+	{Name: "probe_lonely", On: OnProbe, From: []pair.State{pair.Boot, pair.Isolated, pair.Fencing}, If: "mode_lease has_fence silent_boot !probing !passive", Do: "probe"},
 	{Name: "probe_again", On: OnProbe, From: serving, If: "mode_silence gate_wanted !twoway !probing", Do: "probe"},
 	{Name: "rival", On: OnTick, From: serving, If: "!gate_open rivalled", To: pair.Standby, Do: "close say_RELEASED"},
 	{Name: "repeat", On: OnClaim, From: idle, If: "holding", Do: "repeat_RELEASED"},
