@@ -2,6 +2,7 @@ package pair
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -13,7 +14,10 @@ import (
 	"time"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write the transcripts anew; commit only what you understand")
+var (
+	rewrite = flag.Bool("rewrite", false, "write the transcripts anew; commit only what you understand")
+	steps   = flag.String("steps", "", "write every step of every story to this file, for tests/model")
+)
 
 // TestTranscripts replays testdata/*.txt: a command, "----", what the machine did.
 func TestTranscripts(t *testing.T) {
@@ -22,6 +26,14 @@ func TestTranscripts(t *testing.T) {
 		t.Fatalf("%d transcripts found", len(files))
 	}
 	visited := map[string]bool{}
+	if *steps != "" {
+		w, err := os.Create(*steps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Close()
+		stepsTo = json.NewEncoder(w)
+	}
 	for _, f := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(f), ".txt"), func(t *testing.T) {
 			want, err := os.ReadFile(f)
@@ -40,12 +52,15 @@ func TestTranscripts(t *testing.T) {
 	table(t, visited)
 }
 
+// stepsTo is where the steps go, if they are wanted.
+var stepsTo *json.Encoder
+
 // zero is where the stories' clocks begin; any but the zero Instant would do.
 const zero = Instant(10 * time.Second)
 
 // replay runs every command and returns the transcript as it should be.
 func replay(t *testing.T, text []byte, visited map[string]bool) []byte {
-	p := &player{t: t, now: zero, tickets: map[string]uint32{}, visited: visited}
+	p := &player{t: t, now: zero, tickets: map[string]uint32{}, visited: visited, steps: stepsTo}
 	out := &p.out
 	skip := false
 	for line := range strings.Lines(string(text)) {
@@ -76,6 +91,7 @@ type player struct {
 	counter uint32
 	session uint32
 	visited map[string]bool
+	steps   *json.Encoder
 }
 
 func (p *player) step(in Input) {
@@ -86,8 +102,33 @@ func (p *player) step(in Input) {
 	if p.m.started {
 		p.visited[p.m.state.String()+" "+strings.TrimPrefix(key, "pair.")] = true
 	}
-	for _, a := range p.m.Step(p.now, in) {
+	before := p.m.View().State
+	acts := p.m.Step(p.now, in)
+	p.write(in, acts, before)
+	for _, a := range acts {
 		fmt.Fprintf(&p.out, "%6s  %s\n", strconv.FormatFloat(float64(p.now-zero)/1e6, 'f', 0, 64), p.show(a))
+	}
+}
+
+// write adds the step to the file of steps, if one is wanted: a line of JSON.
+func (p *player) write(in Input, acts []Action, before State) {
+	if p.steps == nil {
+		return
+	}
+	type typed struct {
+		Type  string
+		Value any
+	}
+	out := make([]typed, len(acts))
+	for i, a := range acts {
+		out[i] = typed{fmt.Sprintf("%T", a), a}
+	}
+	err := p.steps.Encode(map[string]any{
+		"Story": p.t.Name(), "Now": p.now, "In": typed{fmt.Sprintf("%T", in), in}, "Out": out,
+		"Before": before, "After": p.m.View(), "Renew": p.m.MayRenew(p.now), "Config": p.m.cfg,
+	})
+	if err != nil {
+		p.t.Fatal(err)
 	}
 }
 

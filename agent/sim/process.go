@@ -96,9 +96,7 @@ func newProcess(n *node) *process {
 	now := n.clock(w.now)
 	p := &process{n: n, gen: n.gens, stopAt: unstopped, breakAt: unstopped, lastTurn: now, nextBeat: now, nextSlow: now}
 	for g := range w.cfg.Groups {
-		c := w.timing
-		c.Group, c.Index, c.Preferred, c.LowerID = groupNames[g], g, n.id == g, n.id == 0
-		p.m = append(p.m, pair.New(c))
+		p.m = append(p.m, pair.New(w.config(n, g)))
 		p.last[g] = pair.Boot
 	}
 	p.talk.open(p)
@@ -505,6 +503,9 @@ func (p *process) step(g int, in pair.Input) {
 	was := p.last[g]
 	acts := m.Step(p.now(), in)
 	w.result.Cover.visit(was, in)
+	if w.cfg.Watch != nil {
+		w.cfg.Watch.Watch(Step{p.n.id, g, p.now(), in, acts, was, m.View(), m.MayRenew(p.now()), w.config(p.n, g)})
+	}
 	if len(acts) == 0 {
 		return
 	}

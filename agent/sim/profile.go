@@ -48,6 +48,13 @@ func (w *World) profile() {
 	}
 }
 
+// config is what the machine of a group on a node gets.
+func (w *World) config(n *node, g int) pair.Config {
+	c := w.timing
+	c.Group, c.Index, c.Preferred, c.LowerID = groupNames[g], g, n.id == g, n.id == 0
+	return c
+}
+
 // toml is the configuration file of the run.
 func (c *Config) toml() string {
 	var b strings.Builder

@@ -52,6 +52,23 @@ type Config struct {
 
 	Mutant Mutant
 	Trace  io.Writer // nil: silent
+	Watch  Watcher   // nil: nobody
+}
+
+// A Watcher is told of every step of every machine, before its actions are
+// carried out.
+type Watcher interface{ Watch(Step) }
+
+// A Step is one input of one machine and what came of it.
+type Step struct {
+	Node, Group int
+	Now         pair.Instant // by the node's clock
+	In          pair.Input
+	Out         []pair.Action // valid until the machine's next step
+	Before      pair.State
+	After       pair.View
+	Renew       bool // MayRenew, after the step
+	Config      pair.Config
 }
 
 // A Mutant is one way to be wrong that the checkers must notice.

@@ -1,0 +1,273 @@
+package model
+
+import (
+	"time"
+
+	"github.com/twinbeat/twinbeat/agent/pair"
+)
+
+// facts is what the checker knows of one machine: gathered from its inputs and
+// actions alone, never from its insides.
+type facts struct {
+	cfg pair.Config
+	now pair.Instant
+
+	state    pair.State
+	since    pair.Instant
+	entered  pair.Instant
+	evidence pair.Evidence
+	adopted  bool
+
+	start       pair.Start
+	begun       bool
+	fencedLast  bool
+	stopping    bool
+	maintenance bool
+	unfit       bool
+	leaveAfter  bool // maintenance follows the release
+	ableFrom    pair.Instant
+
+	// Contact.
+	known     bool
+	said, rx  pair.Heard // newest frame; the frame of this step
+	old, lost bool       // the frame of this step was overtaken, or is of a session that is over
+	session   uint32
+	sessionAt pair.Instant
+	counter   uint32
+	heardAt   pair.Instant
+	listen    pair.Instant
+	ackAt     pair.Instant
+	deafFrom  pair.Instant
+	contact   bool
+	gone      bool
+	deadID    uint32
+	deadKnown bool
+
+	// Promises.
+	gave, holdUntil, bidAt, doubtAt pair.Instant
+
+	// The probe.
+	probe      uint32
+	probeAt    pair.Instant
+	probeFor   time.Duration
+	probeArmed bool
+	silent     bool
+	foreign    bool // the probe that ended in this step was answered
+	unsent     int
+
+	// The fence device.
+	token, right bool
+	fence        uint32
+	fenceSession uint32
+	fenceKnown   bool
+	proven       bool
+
+	gate     bool
+	grant    uint32
+	gap      time.Duration
+	stranger bool
+	lines    pair.LineState
+	op       pair.Op
+}
+
+// is evaluates an atom by name.
+func (f *facts) is(name string) bool { return atomsByName[name].Go(f) }
+
+// Constants of agent/pair that are part of the protocol.
+const (
+	unarmedProbe = 60 * time.Millisecond // longer than three probes and a window
+	probeGrace   = 15 * time.Millisecond
+	unsentProbes = 3
+)
+
+func (f *facts) longProbe() time.Duration { return max(unarmedProbe, f.cfg.Probe) }
+
+func (f *facts) probeSilent(lasts time.Duration) bool {
+	return f.silent && f.probe == 0 && f.probeFor >= lasts && f.now.Since(f.probeAt) <= lasts+probeGrace
+}
+
+// silence is how long the peer has been silent; for a beat after a stall it is
+// not judged.
+func (f *facts) silence() time.Duration {
+	s := f.now.Since(f.heardAt)
+	if f.now < f.listen {
+		return min(s, f.cfg.Dead)
+	}
+	return s
+}
+
+// heardOut is when the peer was silent for d and, after a stall, listened to.
+func (f *facts) heardOut(d time.Duration) pair.Instant {
+	return max(f.heardAt.Add(d), f.listen.Add(f.takeAfter()-f.cfg.Dead))
+}
+
+// takeAfter is the silence after which the peer's kernel lease has ended.
+func (f *facts) takeAfter() time.Duration {
+	lease := f.cfg.Lease + f.cfg.Window
+	if f.known && f.said.Lease > 0 {
+		lease = f.said.Lease
+	}
+	d := lease + f.cfg.Reserve
+	if f.cfg.Mode == pair.ModeLease {
+		d += f.cfg.Ack
+		d += d / 500 // 1000 ppm on either clock
+	}
+	return max(f.cfg.Takeover, d)
+}
+
+// ownerLimit is the silence after which an owner fences.
+func (f *facts) ownerLimit() time.Duration {
+	if f.cfg.Index != 0 {
+		return f.cfg.Dead + f.cfg.Race
+	}
+	return f.cfg.Dead
+}
+
+func (f *facts) deafFor() time.Duration {
+	if f.deafFrom == 0 || f.silence() > f.cfg.Dead {
+		return 0
+	}
+	return f.now.Since(f.deafFrom)
+}
+
+// input takes what an input tells, before any rule is tried.
+func (f *facts) input(in pair.Input) {
+	f.rx, f.old, f.lost, f.gap, f.stranger, f.proven, f.foreign, f.op = pair.Heard{}, false, false, 0, false, false, false, 0
+	switch in := in.(type) {
+	case pair.Start:
+		f.begin(in)
+	case pair.Heard:
+		f.heard(in)
+	case pair.Stalled:
+		f.gap = in.Gap
+		f.listen = f.now.Add(f.cfg.Beat)
+		f.probe, f.silent, f.bidAt = 0, false, 0
+	case pair.LeaseLost:
+		f.stranger = in.Stranger
+		f.gate = f.gate && !in.Stranger
+	case pair.GateOpened:
+		if in.Ticket == f.grant && f.grant != 0 {
+			f.gate, f.grant = in.OK, 0
+		}
+	case pair.Lines:
+		f.lines = in.State
+	case pair.ProbeDone:
+		f.probed(in)
+	case pair.FenceDone:
+		f.fenced(in)
+	case pair.Command:
+		f.op = in.Op
+		f.ordered(in)
+	case pair.Stop:
+		f.stopping, f.bidAt = true, 0
+	}
+}
+
+func (f *facts) begin(in pair.Start) {
+	f.begun, f.start = true, in
+	f.state, f.since, f.heardAt = pair.Boot, f.now, f.now
+	f.token, f.fencedLast, f.maintenance, f.unfit = in.Token, in.FencedLast, in.Maintenance, in.Failed
+}
+
+// heard takes a frame: what proves contact is the echo, what orders is the counter.
+func (f *facts) heard(in pair.Heard) {
+	if f.deadKnown && in.Session == f.deadID {
+		f.lost = true
+		return
+	}
+	if !f.known || in.Session != f.session {
+		f.known, f.session, f.sessionAt, f.counter, f.gone = true, in.Session, f.now, 0, false
+	}
+	f.rx = in
+	if in.Counter != 0 && in.Counter < f.counter {
+		f.old = true
+		return
+	}
+	f.counter = max(f.counter, in.Counter)
+	f.heardAt = max(f.heardAt, f.now.Add(-in.SentAgo))
+	f.ackAt = max(f.ackAt, in.EchoSentAt)
+	f.said = in
+	f.gone = f.gone || in.Kind == pair.Goodbye
+	f.noteEcho()
+	if f.is("fresh") {
+		f.contact = true
+		if f.fencedLast {
+			f.fencedLast, f.ableFrom = false, f.now
+		}
+	}
+	if in.State.Owns() && !f.state.Owns() && in.EchoSentAt != 0 && in.EchoSentAt >= f.gave && in.Kind != pair.Claim && in.Kind != pair.FenceNotice {
+		f.holdUntil = 0 // the promise was kept: it has taken the group
+	}
+}
+
+// abandon ends a claim that was not answered in time.
+func (f *facts) abandon(in pair.Input) {
+	switch in.(type) {
+	case pair.Heard:
+		if f.old || f.lost {
+			return
+		}
+	case pair.Tick:
+	default:
+		return
+	}
+	if !f.is("twoway") || f.now.Since(f.bidAt) > f.takeAfter() {
+		f.bidAt = 0
+	}
+}
+
+// noteEcho keeps since when the peer speaks without having heard this node.
+func (f *facts) noteEcho() {
+	switch {
+	case f.now.Since(max(f.ackAt, f.sessionAt, f.entered)) <= f.cfg.Dead:
+		f.deafFrom = 0
+	case f.deafFrom == 0:
+		f.deafFrom = f.now
+	}
+}
+
+func (f *facts) probed(in pair.ProbeDone) {
+	if in.Ticket != f.probe || f.probe == 0 {
+		return
+	}
+	f.probe, f.foreign = 0, in.Foreign
+	switch {
+	case in.Foreign:
+		f.silent, f.unsent = false, 0
+	case !in.Sent:
+		f.unsent++
+		f.silent = f.unsent >= unsentProbes
+	default:
+		f.silent, f.unsent = true, 0
+	}
+}
+
+func (f *facts) fenced(in pair.FenceDone) {
+	same := f.fenceKnown == f.known && f.fenceSession == f.session
+	switch {
+	case in.Ticket == 0:
+		f.proven = in.Proven && f.silence() > f.cfg.Dead && f.is("may_fence") && f.state != pair.Solo
+	case in.Ticket == f.fence && f.fence != 0:
+		f.fence = 0
+		f.proven = in.Proven && same
+	}
+	if f.proven {
+		f.right, f.deadID, f.deadKnown = true, f.session, f.known
+	}
+}
+
+func (f *facts) ordered(in pair.Command) {
+	switch in.Op {
+	case pair.OpResume:
+		f.leaveAfter = false
+		if f.maintenance || f.unfit || f.state == pair.Failed {
+			f.ableFrom = f.now
+		}
+		f.maintenance = false
+		if f.state == pair.Failed || f.state == pair.Maintenance {
+			f.heardAt = max(f.heardAt, f.now)
+		}
+	case pair.OpMaintenance:
+		f.leaveAfter = f.state == pair.Releasing
+	}
+}
