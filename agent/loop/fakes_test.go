@@ -27,6 +27,7 @@ type fakeGate struct {
 	heldErr             error
 	refuse, refuseGrant bool
 	refuseRenew         bool
+	mute                bool // refuses without a word, as a kernel without an egress hook
 }
 
 var errRefused = errors.New("refused")
@@ -75,6 +76,9 @@ func (g *fakeGate) extend(what string, group uint8, need bool) error {
 	g.mu.Unlock()
 	g.n.note(what, int(group), ok)
 	if !ok {
+		if g.mute {
+			return nil
+		}
 		return errRefused
 	}
 	if other := g.n.peer(); other.gate.lit(int(group)) {

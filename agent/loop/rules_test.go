@@ -303,3 +303,35 @@ func TestAFrameIsNeverNewerThanTheTurn(t *testing.T) {
 		})
 	})
 }
+
+// What is left of an adopted lease is less than its length: when it has run out
+// must be known, for a kernel without an egress hook refuses without a word.
+func TestAnAdoptedLeaseLastsForWhatIsLeftOfIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, setup{change: func(i int, o *Options) { o.Groups[0].Start.LeaseHeld = i == 0 }})
+		a := r.nodes[0]
+		a.gate.lease[0] = time.Now().Add(testLease / 3)
+		a.loop.start()
+		if left := testLease - r.now().Since(a.loop.groups[0].renewed); left != testLease/3 {
+			t.Errorf("it counts as held for %v more, want %v", left, testLease/3)
+		}
+	})
+}
+
+func TestALeaseThatMayHaveRunOutIsLookedFor(t *testing.T) {
+	bubble(t, setup{}, func(r *rig, a, b *node) {
+		a.inLoop(func(l *Loop, now pair.Instant) {
+			a.gate.set(func() { a.gate.mute = true })
+			a.gate.flush()
+			l.groups[0].renewed = now.Add(-testLease)
+			l.mark()
+			l.send(now, wire.Beat, wire.AllGroups)
+			l.renew(now)
+			if l.groups[0].opened {
+				t.Error("a lease that is gone counts as renewed")
+			}
+			a.gate.set(func() { a.gate.mute = false })
+		})
+		r.await("served again", 3*time.Second, func() bool { return a.owns(0) || b.owns(0) })
+	})
+}

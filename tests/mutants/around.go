@@ -47,12 +47,12 @@ var aroundMutants = []mutant{
 	{
 		name: "the-older-copy-counts", rings: "journal",
 		rule:  "Of two whole copies the newer one counts.",
-		edits: edits{journalGo("case whole == 0 || r.Seq > j.last.Seq:", "case whole == 0 || r.Seq < j.last.Seq:")},
+		edits: edits{journalGo("case good == 0 || r.Seq > best.Seq:", "case good == 0 || r.Seq < best.Seq:")},
 	},
 	{
 		name: "lost-journal-has-a-token", rings: "journal",
 		rule:  "If no whole copy is left the boot token counts as spent.",
-		edits: edits{journalGo("record{State: State{Token: absent == 2}}", "record{State: State{Token: true}}")},
+		edits: edits{journalGo("record{State: State{Token: absent == copies}}", "record{State: State{Token: true}}")},
 	},
 	{
 		name: "token-is-spent-twice", rings: "journal",

@@ -134,6 +134,16 @@ var loopMutants = []mutant{
 		edits: edits{factGo("Stranger: now.Since(g.renewed) < l.o.Lease/2", "Stranger: true")},
 	},
 	{
+		name: "adopted-lease-counts-from-the-start", rings: "loop",
+		rule:  "An adopted lease lasts for what the kernel says is left of it.",
+		edits: edits{loopGo("g.renewed = now.Add(min(left, l.o.Lease) - l.o.Lease)", "_ = left")},
+	},
+	{
+		name: "lapsed-lease-is-not-looked-for", rings: "loop",
+		rule:  "A lease that nobody renewed for its length is looked for in the kernel.",
+		edits: edits{sendGo("if now.Since(g.renewed) >= l.o.Lease {", "if false {")},
+	},
+	{
 		name: "refused-renewal-is-passed-over", rings: "loop",
 		rule:  "After a refused renewal the kernel is asked whether the lease is still held.",
 		edits: edits{sendGo("\t\t\tl.verify(now, g)\n", "")},

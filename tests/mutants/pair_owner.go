@@ -114,6 +114,11 @@ var pairOwner = []mutant{
 		edits: edits{activeGo("|| m.own.doubtAt != 0 || p.said.State.Owns() && m.silence() <= m.cfg.Takeover {", "|| m.own.doubtAt != 0 {")},
 	},
 	{
+		name: "regrants-what-it-adopted", rings: "transcripts",
+		rule:  "An adopted lease that is gone before contact ran out by itself, and is not granted again.",
+		edits: edits{activeGo("if m.evidence == EvidenceAdopted && m.cfg.Mode != ModeFence && !p.contact {", "if false {")},
+	},
+	{
 		name: "regrants-unacknowledged", rings: "transcripts",
 		rule:  "In mode lease a lease that a stranger took is granted again only while acknowledged.",
 		edits: edits{activeGo("return m.cfg.Mode != ModeLease || m.state == Solo || m.now.Since(p.ackAt) <= m.cfg.Ack", "return true")},

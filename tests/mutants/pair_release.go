@@ -90,7 +90,7 @@ var pairRelease = []mutant{
 	{
 		name: "freeze-has-no-end", rings: "transcripts",
 		rule:  "A freeze ends with the flap window.",
-		edits: edits{releaseGo("if at != 0 && m.now.Since(at) <= m.cfg.FlapWindow {", "if at != 0 {")},
+		edits: edits{releaseGo("if at == 0 || m.now.Since(at) > m.cfg.FlapWindow {", "if at == 0 {")},
 	},
 	{
 		name: "failback-does-not-wait", rings: "transcripts",
