@@ -168,6 +168,7 @@ func (c Command) start(path string) (*job, error) {
 		Dir:   "/",
 		Env:   env,
 		Files: []*os.File{null, j.out.child, j.err.child, keep[1]},
+		Sys:   &syscall.SysProcAttr{Setsid: true}, // a session is a group, too, and has no terminal
 	})
 	if err != nil {
 		j.close()
@@ -212,7 +213,7 @@ func (j *job) wait(ctx context.Context, sweep bool) (Result, error) {
 	}
 	if cause != nil || sweep {
 		// The leader is still unreaped, so the group is ours.
-		j.signal(unix.SIGKILL)
+		_ = unix.Kill(-j.proc.Pid, unix.SIGKILL)
 	}
 	state, err := j.proc.Wait()
 	if err != nil {
@@ -233,21 +234,14 @@ func (j *job) terminate(cause error) bool {
 	if errors.Is(cause, context.Canceled) {
 		grace = CancelGrace
 	}
-	j.signal(unix.SIGTERM)
+	_ = unix.Kill(-j.proc.Pid, unix.SIGTERM)
 	// A stopped process takes SIGTERM only once it runs again.
-	j.signal(unix.SIGCONT)
+	_ = unix.Kill(-j.proc.Pid, unix.SIGCONT)
 	if j.exitsWithin(grace) {
 		return true
 	}
-	j.signal(unix.SIGKILL)
+	_ = unix.Kill(-j.proc.Pid, unix.SIGKILL)
 	return j.exitsWithin(ReapWait)
-}
-
-// signal reaches the group, or the launcher that has not made its session yet.
-func (j *job) signal(s unix.Signal) {
-	if unix.Kill(-j.proc.Pid, s) == unix.ESRCH {
-		_ = unix.Kill(j.proc.Pid, s)
-	}
 }
 
 func (j *job) exitsWithin(d time.Duration) bool {

@@ -22,10 +22,7 @@ import (
 //     keeps the modem lines up when this node dies.
 //   - Go forks with vfork and holds a P until the exec is done. An exec that
 //     must first read its file from slow flash or a dead disk would stall the
-//     heartbeat with it; this program's own pages are in memory. So would a
-//     session made before the exec: where the kernel shares the processor out
-//     by session (autogroup), the child of a busy box then waits for its turn
-//     as an equal of all others, seen for 700 ms.
+//     heartbeat with it; this program's own pages are in memory.
 //   - With SCHED_FIFO a slow start-up would run at the agent's priority.
 const launchName = "twinbeat:launch"
 
@@ -47,8 +44,7 @@ func init() {
 
 // launch becomes the command; it does not return.
 func launch(path string, argv []string) {
-	runtime.LockOSThread()  // the thread that execs is the one whose attributes stay
-	_, _ = syscall.Setsid() // a session is a group, too, and has no terminal
+	runtime.LockOSThread() // the thread that execs is the one whose attributes stay
 	ordinary()
 	syscall.Umask(0o022)
 	closeOnExec()
