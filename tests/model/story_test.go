@@ -25,8 +25,21 @@ var kinds = func() map[string]reflect.Type {
 		m[t.String()] = t
 	}
 	for _, a := range []pair.Action{
-		pair.Send{}, pair.TakeAddresses{}, pair.OpenGate{}, pair.CloseGate{}, pair.StartServices{}, pair.StopServices{}, pair.DropAddresses{}, pair.Probe{},
-		pair.FencePeer{}, pair.CancelFence{}, pair.Announce{}, pair.Persist{}, pair.Record{}, pair.Alarm{}, pair.Answer{},
+		pair.Send{},
+		pair.TakeAddresses{},
+		pair.OpenGate{},
+		pair.CloseGate{},
+		pair.StartServices{},
+		pair.StopServices{},
+		pair.DropAddresses{},
+		pair.Probe{},
+		pair.FencePeer{},
+		pair.CancelFence{},
+		pair.Announce{},
+		pair.Persist{},
+		pair.Record{},
+		pair.Alarm{},
+		pair.Answer{},
 	} {
 		m[reflect.TypeOf(a).String()] = reflect.TypeOf(a)
 	}
