@@ -36,6 +36,10 @@ func (l *Loop) forget(g *group) {
 	for _, name := range []string{"/gate", "/address", "/lifetime"} {
 		l.alarm(g.Name+name, false, "")
 	}
+	l.forgetServices(g)
+}
+
+func (l *Loop) forgetServices(g *group) {
 	for _, s := range g.Services {
 		l.alarm(g.Name+"/service-"+s, false, "")
 	}

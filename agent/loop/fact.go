@@ -23,8 +23,14 @@ type groupFact struct {
 	in    pair.Input
 }
 
-func (f groupFact) apply(l *Loop, now pair.Instant) { l.step(now, l.groups[f.group], f.in) }
-func (f groupFact) opens()                          {}
+func (f groupFact) apply(l *Loop, now pair.Instant) {
+	g := l.groups[f.group]
+	if up, ok := f.in.(pair.ServicesUp); ok && up.Err == "" {
+		l.forgetServices(g) // they were watched anew, and all run
+	}
+	l.step(now, g, f.in)
+}
+func (f groupFact) opens() {}
 
 // Facts of the watchers.
 type (

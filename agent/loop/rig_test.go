@@ -143,7 +143,7 @@ func (r *rig) node(i int, s setup, keys *wire.Keyring) *node {
 func (r *rig) group(i, g int, s setup) Group {
 	name := fmt.Sprintf("g%d", g)
 	return Group{
-		Name: name, Addresses: []string{"192.0.2.1/24"},
+		Name: name, Addresses: []string{"192.0.2.1/24"}, Services: []string{"dns"},
 		Slow: Deadlines{Take: time.Second, Drop: time.Second, Start: 2 * time.Second, Stop: 2 * time.Second},
 		Pair: pair.Config{
 			Group: name, Index: g, Preferred: i == 0, LowerID: i == 0, Mode: s.mode, HasFence: s.fence,

@@ -128,3 +128,20 @@ func TestAdoptedLeaseIsRenewedAfterContact(t *testing.T) {
 		b.end2()
 	})
 }
+
+func TestServicesThatWereStartedAnewAreNoAlarm(t *testing.T) {
+	bubble(t, setup{services: true}, func(r *rig, a, b *node) {
+		b.cutAll(true) // the group stays where it is
+		time.Sleep(time.Second)
+		a.loop.Tell(ServiceFault{Name: "dns", Err: "is stopped; restarting it"})
+		r.await("the alarm", time.Second, func() bool { return a.alarmed("g0/service-dns") })
+		a.loop.Tell(ServiceFault{Name: "dns", Err: "is stopped after 3 restarts", Final: true})
+		r.await("the verdict", time.Second, func() bool { return a.alarmed("g0/unfit") })
+		if _, err := order1(t, a, Order{Command: OrderResume, Reason: "mended"}); err != nil {
+			t.Fatal(err)
+		}
+		r.await("the end of both", 2*time.Second, func() bool { return !a.alarmed("g0/unfit") && !a.alarmed("g0/service-dns") })
+		b.cutAll(false)
+		time.Sleep(time.Second)
+	})
+}

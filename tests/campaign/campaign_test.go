@@ -257,3 +257,20 @@ func TestACampaignEndsWhenItIsTold(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestAGroupThatGoesAndComesBackIsNotTwoOwners(t *testing.T) {
+	ms := time.Millisecond
+	for name, c := range map[string]struct {
+		asked       []question
+		both, blind int
+	}{
+		"two owners":               {[]question{{at: 1 * ms, by: [kinds]uint8{2}}, {at: 2 * ms, by: [kinds]uint8{3}}}, 1, 0},
+		"a move":                   {[]question{{at: 1 * ms, by: [kinds]uint8{1}}, {at: 2 * ms, by: [kinds]uint8{3}}, {at: 3 * ms, by: [kinds]uint8{2}}}, 0, 0},
+		"a watch that stood still": {[]question{{at: 1 * ms, by: [kinds]uint8{2}}, {at: 800 * ms, took: 900 * ms, by: [kinds]uint8{3}}}, 0, 799},
+	} {
+		w := &watch{asked: c.asked}
+		if v := w.between(0, time.Hour); v.Both[asksARP] != c.both || v.Blind != time.Duration(c.blind)*ms {
+			t.Errorf("%s: %+v", name, v)
+		}
+	}
+}

@@ -95,7 +95,7 @@ func appendLine(file string, l row) error {
 // A tally counts what came of iterations.
 type tally struct {
 	n, violations, both, asked, starved, operator, missing, moved, fenced int
-	healMost                                                              float64
+	healMost, blind                                                       float64
 }
 
 func (t *tally) add(r result) {
@@ -108,6 +108,7 @@ func (t *tally) add(r result) {
 	t.both += r.BothMS
 	t.asked += r.Asked
 	t.fenced += r.Fenced
+	t.blind += r.BlindMS
 	t.healMost = max(t.healMost, r.HealMS)
 	count(&t.violations, len(r.Violation) > 0)
 	count(&t.starved, len(r.Starved) > 0)
@@ -117,9 +118,9 @@ func (t *tally) add(r result) {
 }
 
 func (t tally) String() string {
-	return fmt.Sprintf("%d iterations, %d with a violation; both active %d ms of %.0f s; %d moved the group, %d boxes fenced, %d needed an operator by policy; "+
+	return fmt.Sprintf("%d iterations, %d with a violation; both active %d ms of %.0f s (blind for %.1f s); %d moved the group, %d boxes fenced, %d needed an operator by policy; "+
 		"healed after %.0f ms at most; %d where this machine stood still and something came late by it; %d faults not possible here",
-		t.n, t.violations, t.both, float64(t.asked)/1000, t.moved, t.fenced, t.operator, t.healMost, t.starved, t.missing)
+		t.n, t.violations, t.both, float64(t.asked)/1000, t.blind/1000, t.moved, t.fenced, t.operator, t.healMost, t.starved, t.missing)
 }
 
 // writeRecord makes the record of a complete campaign.
@@ -151,7 +152,7 @@ func (p played) record() string {
 	fmt.Fprintf(&b, "- date: %s to %s, commit %s, %d pairs at once, %d calls\n", first.At.UTC().Format("2006-01-02 15:04"), last.At.UTC().Format("15:04 MST"),
 		strings.Join(slices.Sorted(maps.Keys(commits)), ", "), last.Labs, len(p.heads))
 	fmt.Fprintf(&b, "- iterations: %d, of them %d with two faults at once, %d kinds of faults\n", t.n, p.doubles(), len(p.byFault()))
-	fmt.Fprintf(&b, "- **both active: %d ms** of %.0f s of pair life, each millisecond asked by ARP, ND, IP and transit\n", t.both, float64(t.asked)/1000)
+	fmt.Fprintf(&b, "- **both active: %d ms** of %.0f s of pair life, each millisecond asked by ARP, ND, IP and transit; the watch itself was held up for %.1f s\n", t.both, float64(t.asked)/1000, t.blind/1000)
 	fmt.Fprintf(&b, "- violations: %d; healed after %.0f ms at most (must be 5,000)\n", t.violations, t.healMost)
 	fmt.Fprintf(&b, "- an operator was needed %d times, where policy says so; %d times a box was switched off by the fence\n", t.operator, t.fenced)
 	fmt.Fprintf(&b, "- this machine stood still for more than %d ms, and something came late by it: %d iterations; faults that it cannot make: %d\n", stallMost.Milliseconds(), t.starved, t.missing)

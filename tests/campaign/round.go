@@ -11,8 +11,8 @@ import (
 
 // Time that an iteration may take.
 const (
-	healedWithin = 5 * time.Second  // issue: every fault healed within
-	starvedTime  = 15 * time.Second // the same on a machine that stood still
+	healedWithin = 5 * time.Second // issue: every fault healed within
+	starvedTime  = time.Minute     // on a machine that stands still again and again
 	settle       = 30 * time.Millisecond
 	probeTrail   = 50 * time.Millisecond
 	stepsMost    = 6 * time.Second
@@ -29,6 +29,7 @@ type result struct {
 	BothMS    int      `json:"both_ms"`  // both boxes active
 	Asked     int      `json:"asked"`    // questions of the watch
 	WatchMS   float64  `json:"watch_ms"` // longest time in which it did not ask
+	BlindMS   float64  `json:"blind_ms"` // all the time in which it asked too slowly to prove anything
 	StallMS   float64  `json:"stall_ms"` // longest time in which this machine let an ordinary program wait
 	Moved     bool     `json:"moved"`
 	Fenced    int      `json:"fenced,omitempty"`
@@ -77,7 +78,8 @@ func (p *pair) play(plan plan, stalls *stallWatch) (r result, err error) {
 	r.Moved = last != owner
 	r.OutageMS = millis(p.probe.LongestLoss(probed, p.probe.Now()-probeTrail))
 	v := p.watch.between(from, p.watch.now()-settle)
-	r.BothMS, r.Asked, r.WatchMS, r.StallMS = v.both(), v.Asked, millis(v.Late), millis(stalls.since(p.began))
+	r.BothMS, r.Asked, r.WatchMS, r.BlindMS = v.both(), v.Asked, millis(v.Late), millis(v.Blind)
+	r.StallMS = millis(stalls.since(p.began))
 	r.Fenced = p.fenced - fenced
 	j := judge{p: p, plan: plan, faults: picked, owner: owner, last: last, result: &r}
 	j.judge(v, inTime)
@@ -138,6 +140,13 @@ func (p *pair) run(hold time.Duration, r *result) error {
 	return nil
 }
 
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 // operateEvery is how often the operator looks.
 const operateEvery = 150 * time.Millisecond
 
@@ -158,7 +167,8 @@ func (p *pair) recover(r *result, stalls *stallWatch) (owner int, inTime bool) {
 			r.HealMS = millis(took)
 			return owner, took <= healedWithin
 		}
-		if time.Since(healed) > healedWithin && !stalls.starved(p.began) {
+		// A machine that stood still gives the pair its five seconds anew.
+		if time.Since(later(healed, stalls.last())) > healedWithin {
 			r.HealMS = millis(time.Since(healed))
 			return -1, false
 		}

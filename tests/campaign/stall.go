@@ -72,7 +72,17 @@ func (w *stallWatch) since(t time.Time) time.Duration {
 	return longest
 }
 
-func (w *stallWatch) starved(t time.Time) bool { return w.since(t) > stallMost }
+// last returns when the last stall ended that is no ordinary one.
+func (w *stallWatch) last() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := len(w.all) - 1; i >= 0; i-- {
+		if w.all[i].lasted > stallMost {
+			return w.all[i].at
+		}
+	}
+	return time.Time{}
+}
 
 func (w *stallWatch) end() {
 	close(w.stop)

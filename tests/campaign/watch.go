@@ -19,7 +19,10 @@ import (
 const (
 	watchEvery = time.Millisecond
 	watchMost  = 900_000 // questions: fifteen minutes of one lab
-	watchNice  = -20     // another machine is not held up by the boxes
+	// proofWithin is less than a group needs to go and come back: each way takes
+	// a frame and an address in the kernel.
+	proofWithin = 3 * time.Millisecond
+	watchNice   = -20 // another machine is not held up by the boxes
 )
 
 // What is asked of each box every millisecond.
@@ -45,8 +48,9 @@ var (
 // A question is one millisecond of the watch.
 type question struct {
 	at      time.Duration
-	by      [kinds]uint8 // bit n: node n answered
-	transit bool         // both boxes have a gate, so that routing says who owns
+	took    time.Duration // to send it
+	by      [kinds]uint8  // bit n: node n answered
+	transit bool          // both boxes have a gate, so that routing says who owns
 }
 
 // A watch stands on the LAN and asks both boxes at once, every millisecond, by
@@ -54,8 +58,10 @@ type question struct {
 // answer brings the number of its question back.
 //
 // The boxes are asked in turn, fw1 before fw2. Both own an address at a moment
-// if one answers two questions that stand around one which the other answers:
-// a move between two frames is not taken for two owners.
+// if one answers two questions that stand around one which the other answers,
+// and no more than proofWithin passed from the first to the last: neither a
+// move between two frames nor one away and back is taken for two owners. A
+// watch that was held up itself is blind meanwhile, and says for how long.
 type watch struct {
 	fd    int
 	index int
@@ -151,6 +157,9 @@ func (w *watch) run() {
 				_ = unix.Sendto(w.fd, frame, unix.MSG_DONTWAIT, to)
 			}
 		}
+		w.mu.Lock()
+		w.asked[q].took = time.Since(now)
+		w.mu.Unlock()
 	}
 }
 
@@ -287,6 +296,7 @@ type view struct {
 	Both  [kinds]int // milliseconds in which both boxes answered
 	First time.Duration
 	Late  time.Duration // longest time in which the watch itself did not ask
+	Blind time.Duration // all the time in which it asked too slowly to prove anything
 }
 
 func (v view) both() int {
@@ -309,6 +319,10 @@ func (w *watch) between(from, to time.Duration) view {
 		v.Asked++
 		before := w.asked[i-1]
 		v.Late = max(v.Late, q.at-before.at-watchEvery)
+		if q.at+q.took-before.at > proofWithin {
+			v.Blind += q.at - before.at
+			continue
+		}
 		v.count(before, q)
 	}
 	return v
