@@ -27,10 +27,10 @@ type Input struct {
 	resting   bool
 	timer     *Timer // ends a rest
 
-	afar   atomic.Bool   // nobody waits for the tty
-	closer chan struct{} // Attend(true)
-	done   chan struct{}
-	once   sync.Once
+	afar atomic.Bool   // nobody waits for the tty
+	call chan struct{} // ends the reader's sleep
+	done chan struct{}
+	once sync.Once
 }
 
 // NewInput reads from a duplicate of fd, which is non-blocking.
@@ -50,17 +50,23 @@ func NewInput(fd int) (*Input, error) {
 		unix.Close(wake)
 		return nil, err
 	}
-	return &Input{tty: tty, wake: wake, timer: timer, closer: make(chan struct{}, 1), done: make(chan struct{})}, nil
+	return &Input{tty: tty, wake: wake, timer: timer, call: make(chan struct{}, 1), done: make(chan struct{})}, nil
 }
 
 // Attend says whether Wait is to wait for bytes, as it does at first, or only
-// for Attend(true). It takes effect when the wait under way is over. Any goroutine may call it.
+// for a Call. It takes effect when the wait under way is over. Any goroutine
+// may call it.
 func (in *Input) Attend(closely bool) {
 	if in.afar.Swap(!closely) && closely {
-		select {
-		case in.closer <- struct{}{}:
-		default:
-		}
+		in.Call()
+	}
+}
+
+// Call ends a Wait that is not for bytes. Any goroutine may call it.
+func (in *Input) Call() {
+	select {
+	case in.call <- struct{}{}:
+	default: // one is on its way
 	}
 }
 
@@ -69,10 +75,11 @@ func (in *Input) Attend(closely bool) {
 // os.ErrDeadlineExceeded, and after Interrupt with fs.ErrClosed. One goroutine,
 // the reader, may call it.
 func (in *Input) Wait(deadline time.Time) (events int16, err error) {
-	for in.afar.Load() {
+	if in.afar.Load() {
 		in.resting = false
 		select {
-		case <-in.closer:
+		case <-in.call:
+			return 0, nil
 		case <-in.done:
 			return 0, fs.ErrClosed
 		}

@@ -50,8 +50,8 @@ type Link interface {
 	Stats() Stats
 }
 
-// DrainMost bounds the reads of one Drain: twice what two beats of three
-// groups' orders put into a queue.
+// DrainMost bounds the reads of one Drain. A beat is one datagram, and a turn
+// of the loop sends few orders beside it; what is more waits for the next turn.
 const DrainMost = 16
 
 // An Attender is a link whose reader costs a thread that wakes up for each

@@ -225,9 +225,13 @@ func (p *Port) newEye(dev *device) *eye {
 	return &eye{port: p, modem: dev.port, every: p.cfg.LinesEvery, shut: p.cfg.IgnoreLines}
 }
 
-// look reads the lines if it is time.
+// due says whether it is time to look.
+func (e *eye) due(now time.Time) bool { return !e.shut && !now.Before(e.next.Add(-e.every/8)) }
+
+// look reads the lines if it is time. With a USB adapter that is a transfer,
+// which an adapter in trouble answers late.
 func (e *eye) look(now time.Time) {
-	if e.shut || now.Before(e.next.Add(-e.every/8)) {
+	if !e.due(now) {
 		return
 	}
 	e.next = now.Add(e.every)

@@ -52,6 +52,7 @@ func (p *Port) read(dev *device, receive func([]byte)) error {
 			return p.readError(err)
 		}
 		p.in.Lock()
+		in.eye.look(time.Now())
 		got, err := in.once(events)
 		missing := in.missing()
 		deadline = in.eye.deadline()
@@ -85,6 +86,9 @@ func (p *Port) Drain() {
 	if p.rx == nil {
 		return
 	}
+	if p.rx.eye.due(time.Now()) {
+		p.rx.dev.in.Call() // the reader looks: the caller cannot wait for it
+	}
 	for range link.DrainMost {
 		got, err := p.rx.once(0)
 		if err != nil {
@@ -103,9 +107,10 @@ func (p *Port) readError(err error) error {
 	return fmt.Errorf("read %s: %w", p.cfg.Device, err)
 }
 
-// An intake turns bytes into payloads and counts both. It also reads the modem
-// lines, in wakeups that the peer's frames or the drainer cause, and by a
-// deadline only when there are none. It belongs to whoever holds the port's in.
+// An intake turns bytes into payloads and counts both. The reader also reads the
+// modem lines by it, in wakeups that the peer's frames or the drainer cause, and
+// by a deadline only when there are none. It belongs to whoever holds the port's
+// in.
 type intake struct {
 	port     *Port
 	dev      *device
@@ -128,7 +133,6 @@ func (p *Port) newIntake(dev *device, receive func([]byte)) *intake {
 
 // once reads what there is, without waiting.
 func (in *intake) once(events int16) (got bool, err error) {
-	in.eye.look(time.Now())
 	n, err := in.dev.in.Take(in.buf, events)
 	if n > 0 {
 		in.take(in.buf[:n])

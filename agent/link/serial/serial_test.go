@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	serialport "go.bug.st/serial"
 	"golang.org/x/sys/unix"
 
 	"github.com/twinbeat/twinbeat/agent/link"
@@ -456,6 +457,58 @@ func TestAPortThatIsNotAttendedDeliversWhenDrained(t *testing.T) {
 	if got[1] != "waits" || got[2] != "in two pieces" {
 		t.Errorf("received %q", got)
 	}
+}
+
+// A slowModem hangs as a USB adapter does that does not answer.
+type slowModem struct {
+	modem
+	asked, answer chan struct{}
+}
+
+func (m slowModem) GetModemStatusBits() (*serialport.ModemStatusBits, error) {
+	m.asked <- struct{}{}
+	<-m.answer
+	return nil, unix.EIO
+}
+
+// To read the modem lines of a USB adapter is a transfer that may take seconds.
+// The loop, which drains, must never wait for it.
+func TestDrainNeverReadsTheModemLines(t *testing.T) {
+	n, a, _ := pair(t)
+	m := slowModem{asked: make(chan struct{}), answer: make(chan struct{})}
+	defer close(m.answer)
+	a.in.Lock()
+	a.rx.eye.modem, a.rx.eye.shut = m, false
+	a.rx.eye.next = time.Now().Add(time.Hour)
+	a.in.Unlock()
+	a.Attend(false)
+	eventually(t, "the reader to sleep", func() bool {
+		_ = n.Inject(0, testFrame(nil, payload(1)))
+		time.Sleep(5 * time.Millisecond)
+		before := a.Stats().RxFrames
+		_ = n.Inject(0, testFrame(nil, payload(1)))
+		time.Sleep(20 * time.Millisecond)
+		return a.Stats().RxFrames == before
+	})
+	a.in.Lock()
+	a.rx.eye.next = time.Time{} // due
+	a.in.Unlock()
+	drained := make(chan struct{})
+	go func() {
+		a.Drain()
+		close(drained)
+	}()
+	select {
+	case <-drained:
+	case <-time.After(patience):
+		t.Fatal("drain waits for the modem lines")
+	}
+	select {
+	case <-m.asked:
+	case <-time.After(patience):
+		t.Error("nobody reads the lines of a port that is not attended")
+	}
+	a.Drain() // the reader is still at it
 }
 
 func TestAPortThatIsNotAttendedNoticesThatItsDeviceVanished(t *testing.T) {
