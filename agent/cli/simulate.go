@@ -83,10 +83,8 @@ func simMode(name string) (pair.Mode, error) {
 	if name == "" {
 		return 0, nil
 	}
-	for m := pair.ModeFence; m <= pair.ModeLease; m++ {
-		if m.String() == name {
-			return m, nil
-		}
+	if m, ok := pair.ModeNamed(name); ok {
+		return m, nil
 	}
 	return 0, &usageError{text: fmt.Sprintf("simulate: unknown mode %q", name), hint: "one of fence, silence, lease"}
 }

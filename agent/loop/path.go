@@ -32,14 +32,8 @@ const (
 // path is one link as the heartbeats prove it.
 type path struct {
 	Link
+	talk
 	id      uint8
-	session uint32
-	heardAt pair.Instant
-	firstAt pair.Instant // first frame of the session here
-	counter uint32
-	started uint32 // counter of the first frame here
-	got     [LossWindow / 64]uint64
-	rtt     time.Duration
 	lines   pair.LineState
 	why     string // the driver's word at the last alarm
 	state   string
@@ -47,6 +41,17 @@ type path struct {
 	bad     bool         // an alarm says so
 	whole   pair.Instant // since when it is, though not yet called so; zero: it is not
 	closely bool         // a lazy path is read as soon as something comes
+}
+
+// talk is what a path has carried of one session.
+type talk struct {
+	session uint32
+	heardAt pair.Instant
+	firstAt pair.Instant // first frame here
+	counter uint32
+	started uint32 // counter of the first frame here
+	got     [LossWindow / 64]uint64
+	rtt     time.Duration
 }
 
 // A lazy path's reader costs wakeups. While another path brings the peer's
@@ -88,10 +93,7 @@ func (l *Loop) brought(now pair.Instant) bool {
 // heard takes the arrival of a frame on this path.
 func (p *path) heard(at pair.Instant, m *wire.Message, sent *echoRing) {
 	if p.session != m.Session {
-		*p = path{
-			Link: p.Link, id: p.id, session: m.Session, firstAt: at, started: m.Counter,
-			lines: p.lines, why: p.why, state: p.state, stateAt: p.stateAt, bad: p.bad, whole: p.whole, closely: p.closely,
-		}
+		p.talk = talk{session: m.Session, firstAt: at, started: m.Counter}
 	}
 	if at.Since(p.heardAt) > p.Dead {
 		p.firstAt = at // it was down: the peer's word on it is old, too

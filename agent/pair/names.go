@@ -1,6 +1,9 @@
 package pair
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // The names of the states, by wire code.
 var stateNames = [...]string{
@@ -19,10 +22,22 @@ var modeNames = [...]string{ModeFence: "fence", ModeSilence: "silence", ModeLeas
 // String returns the mode's name as the configuration spells it.
 func (m Mode) String() string { return name(modeNames[:], "mode", uint8(m)) }
 
+// ModeNamed returns the mode that the configuration spells so.
+func ModeNamed(s string) (m Mode, ok bool) {
+	i := slices.Index(modeNames[:], s)
+	return Mode(i), i >= 0 && s != ""
+}
+
 var failbackNames = [...]string{FailbackNever: "never", FailbackAuto: "auto", FailbackHold: "hold"}
 
 // String returns the policy's name as the configuration spells it.
 func (f Failback) String() string { return name(failbackNames[:], "failback", uint8(f)) }
+
+// FailbackNamed returns the policy that the configuration spells so.
+func FailbackNamed(s string) (f Failback, ok bool) {
+	i := slices.Index(failbackNames[:], s)
+	return Failback(i), i >= 0 && s != ""
+}
 
 var evidenceNames = [...]string{
 	EvidenceFence: "fence", EvidenceReleased: "released", EvidenceGrant: "grant", EvidenceGoodbye: "goodbye",

@@ -136,8 +136,7 @@ func (m *Machine) resume(in Command) {
 	m.persist()
 	m.answer(true, "back in service")
 	if left && !m.state.Owns() && m.own.stop == 0 {
-		m.own.services = servicesFailed
-		m.stopServices()
+		m.stopAgain()
 	}
 	switch m.state {
 	case Maintenance, Failed:

@@ -41,8 +41,8 @@ type own struct {
 	grants  int     // refused in a row
 	takes   int     // failed in a row
 	retryAt Instant // next try of the addresses
-	// stopAgain is the next try of services that would not stop.
-	stopAgain Instant
+	// nextStop is the next try of services that would not stop.
+	nextStop Instant
 
 	maintenance bool
 	unfit       bool
@@ -322,9 +322,14 @@ func (m *Machine) servicesDown(in ServicesDown) {
 // tickStop stops once more what would not stop: a machine that stood still, or
 // a disk that was slow, is no reason to leave it to an operator.
 func (m *Machine) tickStop() {
-	if !m.alarmed(alarmStop) || m.own.fenceMe || m.own.stopping || m.own.stop != 0 || m.state.Owns() || m.now < m.own.stopAgain {
+	if !m.alarmed(alarmStop) || m.own.fenceMe || m.own.stopping || m.own.stop != 0 || m.state.Owns() || m.now < m.own.nextStop {
 		return
 	}
+	m.stopAgain()
+}
+
+// stopAgain stops services of which some may still run.
+func (m *Machine) stopAgain() {
 	m.own.services = servicesFailed
 	m.stopServices()
 }
@@ -333,7 +338,7 @@ func (m *Machine) tickStop() {
 // must not run twice.
 func (m *Machine) stopFailed(cause string) {
 	m.alarm(alarmStop, true, cause)
-	m.own.stopAgain = m.now.Add(stopEvery)
+	m.own.nextStop = m.now.Add(stopEvery)
 	if m.cfg.Mode != ModeFence || !m.cfg.StopFailureFence || m.state == Boot || m.state == Active || m.state == Solo {
 		return
 	}

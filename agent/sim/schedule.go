@@ -214,23 +214,21 @@ func (c *Config) fields() []field {
 }
 
 func (c *Config) setMode(s string) error {
-	for m := pair.ModeFence; m <= pair.ModeLease; m++ {
-		if m.String() == s {
-			c.Mode = m
-			return nil
-		}
+	m, ok := pair.ModeNamed(s)
+	if !ok {
+		return fmt.Errorf("unknown mode %q", s)
 	}
-	return fmt.Errorf("unknown mode %q", s)
+	c.Mode = m
+	return nil
 }
 
 func (c *Config) setFailback(s string) error {
-	for f := pair.FailbackNever; f <= pair.FailbackHold; f++ {
-		if f.String() == s {
-			c.Failback = f
-			return nil
-		}
+	f, ok := pair.FailbackNamed(s)
+	if !ok {
+		return fmt.Errorf("unknown failback %q", s)
 	}
-	return fmt.Errorf("unknown failback %q", s)
+	c.Failback = f
+	return nil
 }
 
 func (c *Config) set(words []string) error {

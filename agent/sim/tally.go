@@ -27,26 +27,15 @@ type Tally struct {
 
 // Add counts one run.
 func (t *Tally) Add(seed uint64, r *Result) {
-	if t.Runs == 0 || r.Faults < t.Least {
-		t.Least = r.Faults
-	}
-	t.Runs++
-	t.Life += r.Life
-	t.Faults += r.Faults
-	t.Events += r.Events
-	t.Entries += r.Entries
-	t.Fences += r.Fences
-	t.Replayed += r.Replayed
-	for i, n := range r.Evidence {
-		t.Evidence[i] += n
-	}
-	t.Healed = max(t.Healed, r.Healed)
 	x := Result{Digest: digestSeed}
 	x.mix(seed)
 	x.mix(r.Digest)
 	x.mix(uint64(r.Events))
-	t.Digest += x.Digest
-	t.Cover.Add(&r.Cover)
+	one := Tally{
+		Runs: 1, Life: r.Life, Faults: r.Faults, Least: r.Faults, Events: r.Events, Entries: r.Entries, Fences: r.Fences,
+		Replayed: r.Replayed, Evidence: r.Evidence, Healed: r.Healed, Digest: x.Digest, Cover: r.Cover,
+	}
+	t.Merge(&one)
 }
 
 // Merge counts what another tally counted.
