@@ -41,24 +41,33 @@ const gcPercent = 800
 
 // A simulated is the answer of simulate, for programs.
 type simulated struct {
-	First, Seeds uint64
-	Mode         string
-	Schedules    int
-	Hours        float64
-	Faults       int
-	LeastFaults  int
-	Entries      int
-	Fences       int
-	Pairs        int
-	PairsOfAll   int
-	NotMet       []string
-	Replayed     int
-	Events       int
-	Digest       string
-	Violations   int
-	Violation    string `json:",omitempty"`
-	Schedule     string `json:",omitempty"`
-	Seconds      float64
+	First       uint64   `json:"first"`
+	Seeds       uint64   `json:"seeds"`
+	Mode        string   `json:"mode,omitempty"` // of all, if there was one
+	Schedules   int      `json:"schedules"`
+	Hours       float64  `json:"hours"`
+	Faults      int      `json:"faults"`
+	LeastFaults int      `json:"least_faults"`
+	Entries     int      `json:"entries"`
+	Fences      int      `json:"fences"`
+	Pairs       int      `json:"pairs"`
+	PairsOfAll  int      `json:"pairs_of_all"`
+	NotMet      []string `json:"not_met"`
+	Replayed    int      `json:"replayed"`
+	Events      int      `json:"events"`
+	Digest      string   `json:"digest"`
+	Violations  int      `json:"violations"`
+	Violation   string   `json:"violation,omitempty"`
+	Schedule    string   `json:"schedule,omitempty"`
+	Seconds     float64  `json:"seconds"`
+}
+
+// sum fills in what a tally knows.
+func (a *simulated) sum(t *sim.Tally) {
+	a.Schedules, a.Hours, a.Faults, a.LeastFaults = t.Runs, t.Life.Hours(), t.Faults, t.Least
+	a.Entries, a.Fences, a.Replayed, a.Events = t.Entries, t.Fences, t.Replayed, t.Events
+	a.Pairs, a.PairsOfAll, a.NotMet, _ = t.Cover.Pairs()
+	a.Digest = fmt.Sprintf("%016x", t.Digest)
 }
 
 func (sh *shell) simulate(o *options, _ []string) error {
@@ -152,12 +161,9 @@ func (c *campaign) fail(seed uint64, v *sim.Violation) int {
 // tell prints what a campaign found.
 func (sh *shell) tell(o *options, c *campaign, took time.Duration) error {
 	t := &c.sum
-	visited, all, missing, impossible := t.Cover.Pairs()
-	a := simulated{
-		First: c.first, Seeds: c.last - c.first, Mode: o.mode, Schedules: t.Runs, Hours: t.Life.Hours(), Faults: t.Faults, LeastFaults: t.Least,
-		Entries: t.Entries, Fences: t.Fences, Pairs: visited, PairsOfAll: all, NotMet: missing, Replayed: t.Replayed, Events: t.Events,
-		Digest: fmt.Sprintf("%016x", t.Digest), Violations: len(c.broken), Violation: c.words, Seconds: took.Seconds(),
-	}
+	_, _, _, impossible := t.Cover.Pairs()
+	a := simulated{First: c.first, Seeds: c.last - c.first, Mode: o.mode, Violations: len(c.broken), Violation: c.words, Seconds: took.Seconds()}
+	a.sum(t)
 	var broken error
 	if len(c.broken) > 0 {
 		conf, schedule := sim.Draw(c.broken[0], c.mode)
@@ -207,19 +213,27 @@ func (sh *shell) replay(o *options) error {
 	if o.trace {
 		c.Trace = sh.stdout
 	}
+	start := time.Now()
 	r := sim.Run(c, s)
 	var sum sim.Tally
 	sum.Add(c.Seed, &r)
-	if err := sh.print(sum.String()); err != nil || r.Violation == nil {
-		return err
-	}
-	advice := ""
-	if o.minimise {
-		if advice, err = writeMinimised(c, s, c.Seed); err != nil {
-			return err
+	a := simulated{First: c.Seed, Seeds: 1, Mode: c.Mode.String(), Seconds: time.Since(start).Seconds()}
+	a.sum(&sum)
+	var broken error
+	if v := r.Violation; v != nil {
+		e := &control.Error{Text: fmt.Sprintf("at %v: %s: %s", time.Duration(v.At), v.Rule, v.Text)}
+		a.Violations, a.Violation, broken = 1, e.Text, e
+		if o.minimise {
+			if a.Schedule, err = writeMinimised(c, s, c.Seed); err != nil {
+				return err
+			}
+			e.Advice = "cut down in " + a.Schedule
 		}
-		advice = "cut down in " + advice
 	}
-	v := r.Violation
-	return &control.Error{Text: fmt.Sprintf("at %v: %s: %s", time.Duration(v.At), v.Rule, v.Text), Advice: advice}
+	if o.json {
+		err = sh.printJSON(a)
+	} else {
+		err = sh.print(sum.String())
+	}
+	return errors.Join(err, broken)
 }

@@ -46,7 +46,12 @@ func TestSimulateReplaysAndCutsDownAFailure(t *testing.T) {
 		if err := os.WriteFile("big.sched", []byte(sim.Format(c, s)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		code, out, errs := simulates(t, "--replay", "big.sched", "--minimise")
+		code, out, errs := simulates(t, "--replay", "big.sched", "--json")
+		var a simulated
+		if err := json.Unmarshal([]byte(out), &a); code != exitFailed || err != nil || a.Violations != 1 || a.Mode != "silence" || a.First != seed {
+			t.Fatalf("exit %d, %v: %s%s", code, err, out, errs)
+		}
+		code, out, errs = simulates(t, "--replay", "big.sched", "--minimise")
 		if code != exitFailed || !strings.Contains(errs, "two owners") || !strings.Contains(errs, "hint: cut down") {
 			t.Fatalf("exit %d: %s%s", code, out, errs)
 		}
