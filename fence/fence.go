@@ -29,28 +29,6 @@ const (
 // ErrUnproven says that the peer may have power. No takeover rests on it.
 var ErrUnproven = errors.New("power off is not proven")
 
-// A Power is what an outlet was read to be.
-type Power uint8
-
-// The powers. The zero Power claims nothing.
-const (
-	PowerUnknown Power = iota
-	PowerOn
-	PowerOff
-)
-
-// String returns the power in lower case, as status prints it.
-func (p Power) String() string {
-	switch p {
-	case PowerOn:
-		return "on"
-	case PowerOff:
-		return "off"
-	default:
-		return "unknown"
-	}
-}
-
 // A Proof is the outcome of an Off.
 type Proof struct {
 	Proven   bool
@@ -70,21 +48,6 @@ type Device interface {
 	On(ctx context.Context) error
 	// Status reads the power; an error comes only with PowerUnknown.
 	Status(ctx context.Context) (Power, error)
-}
-
-// A Switch is the raw thing that a driver talks to. What its commands return
-// proves nothing; see Prover.
-type Switch interface {
-	Name() string
-	// SwitchOff gives the command once.
-	SwitchOff(ctx context.Context) error
-	// SwitchOn gives the command once.
-	SwitchOn(ctx context.Context) error
-	// Read reads the outlet; an error comes only with PowerUnknown.
-	Read(ctx context.Context) (Power, error)
-	// Word says whose word a reading is: "of the command", "of the outlet
-	// table by SNMP". It completes the evidence "off, by the word ...".
-	Word() string
 }
 
 // Timing of a Prover.
@@ -119,7 +82,10 @@ func New(sw Switch, t Timing) (*Prover, error) {
 func (p *Prover) Name() string { return p.sw.Name() }
 
 // Status reads the power.
-func (p *Prover) Status(ctx context.Context) (Power, error) { return p.sw.Read(ctx) }
+func (p *Prover) Status(ctx context.Context) (Power, error) {
+	r, err := p.sw.Read(ctx)
+	return r.Power, err
+}
 
 // Off gives the command, always, even to an outlet that reads off already: a
 // delayed "on" may be pending in it. It then reads until "off" was read twice,
@@ -202,7 +168,8 @@ func (p *Prover) untilOff(ctx context.Context, r *readings) error {
 }
 
 func (p *Prover) read(ctx context.Context, r *readings) Power {
-	power, err := p.sw.Read(ctx)
+	said, err := p.sw.Read(ctx)
+	power := said.Power
 	if ctx.Err() != nil && err != nil {
 		return PowerUnknown // cut short by our own deadline: no reading at all
 	}

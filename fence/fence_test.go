@@ -242,13 +242,13 @@ func (s *script) Word() string                    { return "of a script" }
 func (s *script) SwitchOff(context.Context) error { return nil }
 func (s *script) SwitchOn(context.Context) error  { return nil }
 
-func (s *script) Read(context.Context) (fence.Power, error) {
+func (s *script) Read(context.Context) (fence.Reading, error) {
 	if len(s.readings) == 0 {
-		return fence.PowerOn, s.err
+		return fence.Reading{Power: fence.PowerOn}, s.err
 	}
 	p := s.readings[0]
 	s.readings = s.readings[1:]
-	return p, s.err
+	return fence.Reading{Power: p}, s.err
 }
 
 func TestReadingsThatContradictOrFailProveNothing(t *testing.T) {

@@ -84,12 +84,13 @@ func (d *device) SwitchOn(ctx context.Context) error {
 }
 
 // Read runs the status command.
-func (d *device) Read(ctx context.Context) (fence.Power, error) {
+func (d *device) Read(ctx context.Context) (fence.Reading, error) {
 	res, err := d.run(ctx, d.Status)
 	if err != nil {
-		return fence.PowerUnknown, fmt.Errorf("status: %w", err)
+		return fence.Reading{}, fmt.Errorf("status: %w", err)
 	}
-	return d.judge(res)
+	power, err := d.judge(res)
+	return fence.Reading{Power: power}, err
 }
 
 // judge makes a power of what the status command said.

@@ -100,9 +100,9 @@ func (f *Fake) SwitchOff(ctx context.Context) error { return f.command(ctx, "off
 func (f *Fake) SwitchOn(ctx context.Context) error { return f.command(ctx, "on") }
 
 // Read reads the relay, or what the behaviour makes of it.
-func (f *Fake) Read(ctx context.Context) (fence.Power, error) {
+func (f *Fake) Read(ctx context.Context) (fence.Reading, error) {
 	if err := f.wait(ctx); err != nil {
-		return fence.PowerUnknown, err
+		return fence.Reading{}, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -115,11 +115,11 @@ func (f *Fake) Read(ctx context.Context) (fence.Power, error) {
 	switch {
 	case f.b.Garbled > 0:
 		f.b.Garbled--
-		return fence.PowerUnknown, errors.New("reading is garbled")
+		return fence.Reading{}, errors.New("reading is garbled")
 	case on:
-		return fence.PowerOn, nil
+		return fence.Reading{Power: fence.PowerOn}, nil
 	}
-	return fence.PowerOff, nil
+	return fence.Reading{Power: fence.PowerOff}, nil
 }
 
 func (f *Fake) command(ctx context.Context, word string) error {
