@@ -42,7 +42,7 @@ type growth struct {
 type campaign struct {
 	binary  string
 	labs    int
-	stalls  *stallWatch
+	stalls  *lab.StallWatch
 	done    func(result) // called for each iteration, one at a time
 	doneAll func(growth) // for each block
 
@@ -70,8 +70,8 @@ func blocks(plans []plan) (all []block) {
 func (c *campaign) run(ctx context.Context, all []block) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	c.stalls, c.fresh = watchStalls(), map[string]int{}
-	defer c.stalls.end()
+	c.stalls, c.fresh = lab.WatchStalls(asBoxes), map[string]int{}
+	defer c.stalls.End()
 	work := make(chan block)
 	var workers sync.WaitGroup
 	for range c.labs {

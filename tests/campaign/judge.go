@@ -37,7 +37,7 @@ func (j *judge) violated(format string, args ...any) {
 
 // late is for what a machine that stands still brings about by itself.
 func (j *judge) late(format string, args ...any) {
-	if j.result.StallMS > millis(stallMost) {
+	if j.result.StallMS > millis(lab.StallMost) {
 		j.result.Starved = append(j.result.Starved, fmt.Sprintf(format, args...))
 		return
 	}

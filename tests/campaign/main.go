@@ -37,10 +37,6 @@ const (
 	keepEnv   = "TWINBEAT_CAMPAIGN_KEEP"
 )
 
-// maxTemp is the longest TMPDIR in which the agents' control sockets have a
-// path that fits into 108 bytes (unix(7)).
-const maxTemp = 32
-
 // flags of the program.
 type flags struct {
 	n, iter, labs int
@@ -80,28 +76,13 @@ func run() int {
 
 // outside builds, because there is no network inside, and writes the record.
 func outside(f flags) int {
-	parent := os.TempDir()
-	keep := filepath.Join(parent, "twinbeat-campaign")
-	if len(parent) > maxTemp {
-		parent = "/tmp"
-	}
-	dir, err := os.MkdirTemp(parent, "twinbeat-camp-")
-	if err != nil {
-		return failed(err)
-	}
-	defer os.RemoveAll(dir)
-	binary, err := lab.Build(dir)
-	if err != nil {
-		return failed(err)
-	}
-	os.Setenv(binaryEnv, binary)
-	os.Setenv(keepEnv, keep)
-	if f.results != "" {
-		if err := begin(f); err != nil {
-			return failed(err)
+	os.Setenv(keepEnv, filepath.Join(os.TempDir(), "twinbeat-campaign"))
+	code, err := lab.Launch("camp", func(dir string) error {
+		if err := lab.BuildAs(binaryEnv)(dir); err != nil || f.results == "" {
+			return err
 		}
-	}
-	_, code, err := lab.Enclose(dir)
+		return begin(f)
+	})
 	if err != nil {
 		return failed(err)
 	}

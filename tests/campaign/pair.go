@@ -25,7 +25,7 @@ type pair struct {
 	class class
 	watch *watch
 	probe *lab.Prober
-	pdu   *pdu
+	pdu   *lab.PDU
 	keyID int  // of the key in use
 	rot   bool // damaged lines are in an event file: an alarm says so at each start until they are rotated away
 
@@ -77,10 +77,11 @@ func newPair(c class, binary string) (p *pair, err error) {
 		o.Group += text
 	}
 	if c.mode == "fence" {
-		if p.pdu, err = newPDU(side); err != nil {
+		if p.pdu, err = lab.NewPDU(side); err != nil {
 			return p, err
 		}
-		o.Timing, o.Extra = "fence_time = \"1200ms\"\nrace = \"1300ms\"", p.pdu.config()
+		f := p.pdu.Options(100 * time.Millisecond)
+		o.Timing, o.Extra = f.Timing, f.Extra
 	}
 	if p.Lab, err = lab.New(o); err != nil {
 		return p, err
@@ -100,7 +101,7 @@ func newPair(c class, binary string) (p *pair, err error) {
 		return p, err
 	}
 	if p.pdu != nil {
-		p.pdu.wire(p)
+		p.wirePDU()
 	}
 	p.began = time.Now()
 	if !p.boots() {
@@ -111,7 +112,7 @@ func newPair(c class, binary string) (p *pair, err error) {
 
 func (p *pair) close() error {
 	if p.pdu != nil {
-		p.pdu.end()
+		p.pdu.Stop()
 	}
 	if p.probe != nil {
 		p.probe.Stop()
@@ -328,3 +329,6 @@ func (p *pair) spin(n *lab.Node) (stop func() error, err error) {
 func itoa(n int) string { return strconv.Itoa(n) }
 
 func joined(errs ...error) error { return errors.Join(errs...) }
+
+// asBoxes gives the calling thread the weight of what a box runs.
+func asBoxes() { _ = unix.Setpriority(unix.PRIO_PROCESS, 0, boxNice) }

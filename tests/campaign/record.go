@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/twinbeat/twinbeat/tests/lab"
 )
 
 // A head stands before what a call of the program played.
@@ -155,7 +157,7 @@ func (p played) record() string {
 	fmt.Fprintf(&b, "- **both active: %d ms** of %.0f s of pair life, each millisecond asked by ARP, ND, IP and transit; the watch itself was held up for %.1f s\n", t.both, float64(t.asked)/1000, t.blind/1000)
 	fmt.Fprintf(&b, "- violations: %d; healed after %.0f ms at most (must be 5,000)\n", t.violations, t.healMost)
 	fmt.Fprintf(&b, "- an operator was needed %d times, where policy says so; %d times a box was switched off by the fence\n", t.operator, t.fenced)
-	fmt.Fprintf(&b, "- this machine stood still for more than %d ms, and something came late by it: %d iterations; faults that it cannot make: %d\n", stallMost.Milliseconds(), t.starved, t.missing)
+	fmt.Fprintf(&b, "- this machine stood still for more than %d ms, and something came late by it: %d iterations; faults that it cannot make: %d\n", lab.StallMost.Milliseconds(), t.starved, t.missing)
 	p.writeGrowth(&b)
 	b.WriteString("\nOutage: the longest time in which a client's pings (every 2 ms) were lost; faults last until they are healed, so for some the outage is the fault's own length. Iterations with one fault only; milliseconds.\n\n")
 	b.WriteString("| fault | iterations | alone | outage median / max | healed median / max | both active |\n|---|--:|--:|--:|--:|--:|\n")

@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/twinbeat/twinbeat/tests/lab"
 )
 
 // Time that an iteration may take.
@@ -40,7 +42,7 @@ type result struct {
 }
 
 // play runs one iteration on a pair that is well.
-func (p *pair) play(plan plan, stalls *stallWatch) (r result, err error) {
+func (p *pair) play(plan plan, stalls *lab.StallWatch) (r result, err error) {
 	r = result{Index: plan.Index, Class: plan.Class}
 	owner, ok := p.untilWell(starvedTime) // it was well; on a busy machine a frame may be lost since
 	if !ok {
@@ -79,7 +81,7 @@ func (p *pair) play(plan plan, stalls *stallWatch) (r result, err error) {
 	r.OutageMS = millis(p.probe.LongestLoss(probed, p.probe.Now()-probeTrail))
 	v := p.watch.between(from, p.watch.now()-settle)
 	r.BothMS, r.Asked, r.WatchMS, r.BlindMS = v.both(), v.Asked, millis(v.Late), millis(v.Blind)
-	r.StallMS = millis(stalls.since(p.began))
+	r.StallMS = millis(stalls.Since(p.began))
 	r.Fenced = p.fenced - fenced
 	j := judge{p: p, plan: plan, faults: picked, owner: owner, last: last, result: &r}
 	j.judge(v, inTime)
@@ -151,7 +153,7 @@ func later(a, b time.Time) time.Time {
 const operateEvery = 150 * time.Millisecond
 
 // recover waits for the pair to be well again.
-func (p *pair) recover(r *result, stalls *stallWatch) (owner int, inTime bool) {
+func (p *pair) recover(r *result, stalls *lab.StallWatch) (owner int, inTime bool) {
 	healed, fenced := time.Now(), p.fenced
 	for {
 		if time.Since(healed) > starvedTime {
@@ -168,7 +170,7 @@ func (p *pair) recover(r *result, stalls *stallWatch) (owner int, inTime bool) {
 			return owner, took <= healedWithin
 		}
 		// A machine that stood still gives the pair its five seconds anew.
-		if time.Since(later(healed, stalls.last())) > healedWithin {
+		if time.Since(later(healed, stalls.Last())) > healedWithin {
 			r.HealMS = millis(time.Since(healed))
 			return -1, false
 		}

@@ -126,7 +126,7 @@ func (p *pair) powerOn(i int) error {
 	}
 	p.watch.aim(n)
 	if p.pdu != nil {
-		p.pdu.set(n.Name, "on")
+		p.pdu.Set(n.Name, "on")
 	}
 	p.clearRun(n)
 	return p.start(i)

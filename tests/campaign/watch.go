@@ -193,7 +193,7 @@ func (w *watch) nd(mac net.HardwareAddr, q int) []byte {
 	f = append(f, vip6[:]...)
 	f = append(append(f, 1, 1), number(q)...)
 	pseudo := append(append([]byte(nil), f[22:54]...), 0, 0, 0, 32, 0, 0, 0, unix.IPPROTO_ICMPV6)
-	binary.BigEndian.PutUint16(f[56:], internetSum(append(pseudo, f[54:]...)))
+	binary.BigEndian.PutUint16(f[56:], lab.Checksum(append(pseudo, f[54:]...)))
 	return f
 }
 
@@ -217,23 +217,11 @@ func (w *watch) icmp(mac net.HardwareAddr, q int, kind, ask byte, from, to [4]by
 	f := w.ethernet(mac, unix.ETH_P_IP)
 	f = append(f, 0x45, 0, 0, 32, 0, 0, 0, 0, routeTTL, unix.IPPROTO_ICMP, 0, 0)
 	f = append(append(f, from[:]...), to[:]...)
-	binary.BigEndian.PutUint16(f[24:], internetSum(f[14:34]))
+	binary.BigEndian.PutUint16(f[24:], lab.Checksum(f[14:34]))
 	f = append(f, kind, 0, 0, 0, mark, ask, 0, 0)
 	f = binary.BigEndian.AppendUint32(f, uint32(q))
-	binary.BigEndian.PutUint16(f[36:], internetSum(f[34:]))
+	binary.BigEndian.PutUint16(f[36:], lab.Checksum(f[34:]))
 	return f
-}
-
-// internetSum is the checksum of RFC 1071, of an even number of bytes.
-func internetSum(b []byte) uint16 {
-	var sum uint32
-	for i := 0; i+1 < len(b); i += 2 {
-		sum += uint32(binary.BigEndian.Uint16(b[i:]))
-	}
-	for sum>>16 != 0 {
-		sum = sum&0xffff + sum>>16
-	}
-	return ^uint16(sum)
 }
 
 // drainMost bounds what is read between two questions.

@@ -163,23 +163,11 @@ func question(mac net.HardwareAddr, kind, turn, q int) []byte {
 	if kind == transit {
 		copy(ip[16:], transitIP[:])
 	}
-	wirebytes.BigEndian.PutUint16(ip[10:], internetSum(ip))
+	wirebytes.BigEndian.PutUint16(ip[10:], lab.Checksum(ip))
 	icmp[0], icmp[4], icmp[5], icmp[6] = 8, 0x7b, byte(kind), byte(turn)
 	wirebytes.BigEndian.PutUint32(icmp[8:], uint32(q))
-	wirebytes.BigEndian.PutUint16(icmp[2:], internetSum(icmp))
+	wirebytes.BigEndian.PutUint16(icmp[2:], lab.Checksum(icmp))
 	return f
-}
-
-// internetSum is the checksum of RFC 1071.
-func internetSum(b []byte) uint16 {
-	var sum uint32
-	for i := 0; i+1 < len(b); i += 2 {
-		sum += uint32(wirebytes.BigEndian.Uint16(b[i:]))
-	}
-	for sum>>16 != 0 {
-		sum = sum&0xffff + sum>>16
-	}
-	return ^uint16(sum)
 }
 
 func (d *direct) listen() {

@@ -88,7 +88,7 @@ func (s *stranger) harmless(what func(), counted ...string) {
 	})
 	s.outage(seen, 20*time.Millisecond)
 	s.unmoved(since)
-	stalled := s.slow.now() > stallMost // frames were late by that, not by the stranger
+	stalled := s.slow.Longest() > lab.StallMost // frames were late by that, not by the stranger
 	for i := range s.Nodes {
 		for _, e := range s.events(i, since[i]) {
 			// What is put on a wire in the middle of a frame destroys that frame.

@@ -30,7 +30,7 @@ type rig struct {
 	probe *lab.Prober
 	who   *lab.Observer
 	both  *direct
-	slow  *stallWatch
+	slow  *lab.StallWatch
 }
 
 // boot starts a pair and waits until fw1 owns the first group and fw2 would
@@ -42,7 +42,7 @@ func boot(t *testing.T, o lab.Options) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{T: t, Lab: l, slow: watchStalls()}
+	r := &rig{T: t, Lab: l, slow: lab.WatchStalls(nil)}
 	t.Cleanup(r.end)
 	if err := l.Boot(); err != nil {
 		t.Fatal(err)
@@ -78,7 +78,8 @@ func (r *rig) end() {
 			r.Errorf("of the questions %v got an answer, %v from both nodes (for the address, for transit); it must be 0", answered, both)
 		}
 	}
-	stall := r.slow.end()
+	r.slow.End()
+	stall := r.slow.Longest()
 	if r.Failed() {
 		r.Logf("this machine stood still for %v at the longest", stall)
 		r.logs()

@@ -48,6 +48,44 @@ func Enclose(dir string) (inner bool, code int, err error) {
 	return false, code, err
 }
 
+// maxTemp is the longest TMPDIR in which the agents' control sockets have a
+// path that fits into 108 bytes (unix(7)), below a program's folder and the
+// lab's own.
+const maxTemp = 32
+
+// Launch is what a program does outside: it makes a folder, named after the
+// program, lets prepare build there what it needs, because there is no network
+// inside, and runs the program again by [Enclose]. The folder goes with its
+// end.
+func Launch(name string, prepare func(dir string) error) (code int, err error) {
+	parent := os.TempDir()
+	if len(parent) > maxTemp {
+		parent = "/tmp"
+	}
+	dir, err := os.MkdirTemp(parent, "twinbeat-"+name+"-")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	if err := prepare(dir); err != nil {
+		return 1, err
+	}
+	_, code, err = Enclose(dir)
+	return code, err
+}
+
+// BuildAs is a prepare for Launch: it builds the program under test and tells
+// the inner process by the environment where it is.
+func BuildAs(variable string) func(dir string) error {
+	return func(dir string) error {
+		name, err := Build(dir)
+		if err != nil {
+			return err
+		}
+		return os.Setenv(variable, name)
+	}
+}
+
 // enclosed runs this program again in new namespaces and waits for its end.
 func enclosed(stage string, more uintptr) (int, error) {
 	exe, err := os.Executable()

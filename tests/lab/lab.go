@@ -166,7 +166,7 @@ func (l *Lab) HealEthernet() error {
 
 // Build compiles the program under test into dir.
 func Build(dir string) (string, error) {
-	root, err := moduleRoot()
+	root, err := ModuleRoot()
 	if err != nil {
 		return "", err
 	}
@@ -180,7 +180,8 @@ func Build(dir string) (string, error) {
 	return name, nil
 }
 
-func moduleRoot() (string, error) {
+// ModuleRoot finds the folder of go.mod from the working directory upwards.
+func ModuleRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", err

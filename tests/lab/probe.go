@@ -83,7 +83,7 @@ func (p *Prober) send() {
 		binary.BigEndian.PutUint32(packet[8:], uint32(seq))
 		binary.BigEndian.PutUint32(packet[12:], uint32(time.Now().UnixMicro()))
 		packet[2], packet[3] = 0, 0
-		binary.BigEndian.PutUint16(packet[2:], checksum(packet))
+		binary.BigEndian.PutUint16(packet[2:], Checksum(packet))
 		p.mu.Lock()
 		p.sent = append(p.sent, time.Since(p.began))
 		p.replies = append(p.replies, false)
@@ -115,8 +115,8 @@ func (p *Prober) receive() {
 	}
 }
 
-// checksum is the Internet checksum, RFC 1071.
-func checksum(b []byte) uint16 {
+// Checksum is the Internet checksum, RFC 1071, of an even number of bytes.
+func Checksum(b []byte) uint16 {
 	var sum uint32
 	for i := 0; i+1 < len(b); i += 2 {
 		sum += uint32(b[i])<<8 | uint32(b[i+1])

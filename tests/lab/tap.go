@@ -118,7 +118,7 @@ func WithPayload(frame, payload []byte) []byte {
 	binary.BigEndian.PutUint16(f[offIP+2:], uint16(len(f)-offIP))
 	binary.BigEndian.PutUint16(f[offUDP+4:], uint16(len(f)-offUDP))
 	f[offIP+10], f[offIP+11] = 0, 0
-	binary.BigEndian.PutUint16(f[offIP+10:], checksum(f[offIP:offUDP]))
+	binary.BigEndian.PutUint16(f[offIP+10:], Checksum(f[offIP:offUDP]))
 	return f
 }
 

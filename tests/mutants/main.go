@@ -25,6 +25,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/twinbeat/twinbeat/tests/lab"
 	"golang.org/x/sys/unix"
 )
 
@@ -47,7 +48,7 @@ func run(ctx context.Context, full bool, only string, list bool, workers int) er
 	if err != nil {
 		return fmt.Errorf("read -only: %w", err)
 	}
-	root, err := moduleRoot()
+	root, err := lab.ModuleRoot()
 	if err != nil {
 		return err
 	}
@@ -69,7 +70,7 @@ func run(ctx context.Context, full bool, only string, list bool, workers int) er
 		}
 	}
 	began := time.Now()
-	l, err := newLab(ctx, root, full)
+	l, err := newWorkshop(ctx, root, full)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -71,24 +70,6 @@ func (m mutant) apply(root string) (map[string][]byte, error) {
 		files[e.file] = bytes.Replace(src, []byte(e.old), []byte(e.new), 1)
 	}
 	return files, nil
-}
-
-// moduleRoot finds the folder of go.mod from the working directory upwards.
-func moduleRoot() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			return "", errors.New("find module: no go.mod in this folder or above")
-		}
-		dir = up
-	}
 }
 
 // A ring is a set of tests.

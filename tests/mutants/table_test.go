@@ -5,12 +5,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/twinbeat/twinbeat/tests/lab"
 )
 
 // A mutant whose text is no longer in the sources would kill nothing, and
 // nobody would see it.
 func TestEveryMutantStillApplies(t *testing.T) {
-	root, err := moduleRoot()
+	root, err := lab.ModuleRoot()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +48,7 @@ func TestEveryMutantNamesItsRuleAndItsRings(t *testing.T) {
 }
 
 func TestATextThatIsNotThereOnceIsAnError(t *testing.T) {
-	root, err := moduleRoot()
+	root, err := lab.ModuleRoot()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,11 +69,11 @@ func TestTheRunnerTellsKillsFromSurvivorsAndMistakes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds and runs a ring three times")
 	}
-	root, err := moduleRoot()
+	root, err := lab.ModuleRoot()
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := newLab(t.Context(), root, false)
+	l, err := newWorkshop(t.Context(), root, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -75,25 +75,7 @@ func run() int {
 		}
 		return b.inside()
 	}
-	return outside()
-}
-
-// outside builds, because there is no network inside, and sees that nothing
-// stays behind.
-func outside() int {
-	dir, err := os.MkdirTemp("", "twinbeat-bench-")
-	if err != nil {
-		return failed(err)
-	}
-	defer os.RemoveAll(dir)
-	name, err := lab.Build(dir)
-	if err != nil {
-		return failed(err)
-	}
-	if err := os.Setenv(binaryEnv, name); err != nil {
-		return failed(err)
-	}
-	_, code, err := lab.Enclose(dir)
+	code, err := lab.Launch("bench", lab.BuildAs(binaryEnv))
 	if err != nil {
 		return failed(err)
 	}

@@ -33,7 +33,7 @@ func TestAnInterruptedDemoLeavesNothingBehind(t *testing.T) {
 		clean  bool // it gets to remove its directory
 	}{{syscall.SIGTERM, true}, {syscall.SIGKILL, false}} {
 		t.Run(c.signal.String(), func(t *testing.T) {
-			dir, err := os.MkdirTemp("/tmp", "demo-test-") // short: see maxTemp
+			dir, err := os.MkdirTemp("/tmp", "demo-test-") // short: see lab.Launch
 			if err != nil {
 				t.Fatal(err)
 			}

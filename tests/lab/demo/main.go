@@ -33,10 +33,6 @@ const (
 // binaryEnv tells the inner process where the program under test is.
 const binaryEnv = "TWINBEAT_DEMO_BINARY"
 
-// maxTemp is the longest TMPDIR in which the agents' control sockets have a
-// path that fits into 108 bytes (unix(7)), below the demo's and the lab's own.
-const maxTemp = 32
-
 // bootTime bounds the pair's first start, on a machine that has better to do.
 const bootTime = 40 * time.Second
 
@@ -59,21 +55,9 @@ func run(tour bool, profile string) int {
 		}
 		return inside(tour, profile)
 	}
-	parent := os.TempDir()
-	if len(parent) > maxTemp {
-		parent = "/tmp"
-	}
-	dir, err := os.MkdirTemp(parent, "twinbeat-demo-")
-	if err != nil {
-		return failed(err)
-	}
-	defer os.RemoveAll(dir)
-	if err := prepare(dir); err != nil {
-		return failed(err)
-	}
 	restore := keepTerminal()
 	defer restore()
-	_, code, err := lab.Enclose(dir)
+	code, err := lab.Launch("demo", prepare)
 	if err != nil {
 		return failed(err)
 	}
@@ -90,7 +74,7 @@ func failed(err error) int {
 func prepare(dir string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	root, err := moduleRoot()
+	root, err := lab.ModuleRoot()
 	if err != nil {
 		return err
 	}
@@ -110,18 +94,6 @@ func prepare(dir string) error {
 	}
 	fmt.Printf("built in %.1f s\n", time.Since(began).Seconds())
 	return os.Setenv(binaryEnv, name)
-}
-
-func moduleRoot() (string, error) {
-	out, err := exec.Command("go", "env", "GOMOD").Output()
-	if err != nil {
-		return "", fmt.Errorf("find module: %w", err)
-	}
-	mod := strings.TrimSpace(string(out))
-	if mod == "" || mod == os.DevNull {
-		return "", errors.New("find module: run this inside the source tree")
-	}
-	return filepath.Dir(mod), nil
 }
 
 // install lets the tree's own script fetch what is missing. The demo goes on

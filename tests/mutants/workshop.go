@@ -32,8 +32,8 @@ const (
 // errBuild says that a mutant does not compile: a mistake of the table.
 var errBuild = errors.New("it does not build")
 
-// A lab builds and runs rings.
-type lab struct {
+// A workshop builds and runs rings.
+type workshop struct {
 	ctx   context.Context
 	root  string
 	full  bool
@@ -42,12 +42,12 @@ type lab struct {
 	timed sync.Mutex                 // held by the one timed run
 }
 
-func newLab(ctx context.Context, root string, full bool) (*lab, error) {
+func newWorkshop(ctx context.Context, root string, full bool) (*workshop, error) {
 	dir, err := os.MkdirTemp("", "mutants")
 	if err != nil {
 		return nil, err
 	}
-	l := &lab{ctx: ctx, root: root, full: full, dir: dir, deps: map[string]map[string]bool{}}
+	l := &workshop{ctx: ctx, root: root, full: full, dir: dir, deps: map[string]map[string]bool{}}
 	for _, r := range rings {
 		for _, p := range r.parts {
 			if l.deps[p.pkg], err = l.graph(p.pkg); err != nil {
@@ -59,10 +59,10 @@ func newLab(ctx context.Context, root string, full bool) (*lab, error) {
 	return l, nil
 }
 
-func (l *lab) close() { _ = os.RemoveAll(l.dir) }
+func (l *workshop) close() { _ = os.RemoveAll(l.dir) }
 
 // graph returns the folders of the module that the tests of a package contain.
-func (l *lab) graph(pkg string) (map[string]bool, error) {
+func (l *workshop) graph(pkg string) (map[string]bool, error) {
 	cmd := exec.CommandContext(l.ctx, "go", "list", "-deps", "-test", "-f", "{{.Dir}}", "./"+pkg)
 	cmd.Dir = l.root
 	out, err := cmd.Output()
@@ -79,12 +79,12 @@ func (l *lab) graph(pkg string) (map[string]bool, error) {
 }
 
 // reaches says whether the mutant is in what the part tests.
-func (l *lab) reaches(p part, m mutant) bool {
+func (l *workshop) reaches(p part, m mutant) bool {
 	return slices.ContainsFunc(m.packages(), func(dir string) bool { return l.deps[p.pkg][dir] })
 }
 
 // plan returns the rings to ask about a mutant, in their order.
-func (l *lab) plan(m mutant) []ring {
+func (l *workshop) plan(m mutant) []ring {
 	var out []ring
 	for _, r := range rings {
 		reached := slices.ContainsFunc(r.parts, func(p part) bool { return l.reaches(p, m) })
@@ -97,7 +97,7 @@ func (l *lab) plan(m mutant) []ring {
 
 // sound runs every ring that is needed without a mutant: a ring that fails by
 // itself proves nothing.
-func (l *lab) sound(chosen []mutant) error {
+func (l *workshop) sound(chosen []mutant) error {
 	need := map[string]bool{}
 	for _, m := range chosen {
 		for _, r := range l.plan(m) {
@@ -139,7 +139,7 @@ func (o outcome) killed() bool {
 }
 
 // judge judges the mutants, several at once, and prints each as it is done.
-func (l *lab) judge(chosen []mutant, workers int) []outcome {
+func (l *workshop) judge(chosen []mutant, workers int) []outcome {
 	outcomes := make([]outcome, len(chosen))
 	next := make(chan int)
 	var all sync.WaitGroup
@@ -167,7 +167,7 @@ func (l *lab) judge(chosen []mutant, workers int) []outcome {
 	return outcomes[:done]
 }
 
-func (l *lab) judgeOne(m mutant) outcome {
+func (l *workshop) judgeOne(m mutant) outcome {
 	o := outcome{mutant: m}
 	plan := l.plan(m)
 	if len(plan) == 0 {
@@ -191,7 +191,7 @@ func (l *lab) judgeOne(m mutant) outcome {
 }
 
 // try builds and runs a ring against a mutant; only narrows it to tests.
-func (l *lab) try(r ring, m mutant, only string) (verdict, error) {
+func (l *workshop) try(r ring, m mutant, only string) (verdict, error) {
 	began := time.Now()
 	v := verdict{ring: r.name}
 	for _, p := range r.parts {
@@ -216,7 +216,7 @@ func (l *lab) try(r ring, m mutant, only string) (verdict, error) {
 }
 
 // build compiles a part's tests with the doctored files in place.
-func (l *lab) build(p part, m mutant) (string, error) {
+func (l *workshop) build(p part, m mutant) (string, error) {
 	dir, err := os.MkdirTemp(l.dir, "")
 	if err != nil {
 		return "", err
@@ -240,7 +240,7 @@ func (l *lab) build(p part, m mutant) (string, error) {
 }
 
 // overlay writes the doctored files and the list that puts them in place.
-func (l *lab) overlay(dir string, m mutant) (string, error) {
+func (l *workshop) overlay(dir string, m mutant) (string, error) {
 	files, err := m.apply(l.root)
 	if err != nil {
 		return "", err
@@ -263,7 +263,7 @@ func (l *lab) overlay(dir string, m mutant) (string, error) {
 
 // runPart runs a part's tests. In a timed ring the test that failed must fail
 // once more: the machine may have been busy.
-func (l *lab) runPart(r ring, p part, bin, only string) (by string, killed bool) {
+func (l *workshop) runPart(r ring, p part, bin, only string) (by string, killed bool) {
 	if r.timed {
 		l.timed.Lock()
 		defer l.timed.Unlock()
@@ -284,7 +284,7 @@ func (l *lab) runPart(r ring, p part, bin, only string) (by string, killed bool)
 }
 
 // execute runs a test binary in its package's folder.
-func (l *lab) execute(p part, bin, pattern string) (failed bool, text string) {
+func (l *workshop) execute(p part, bin, pattern string) (failed bool, text string) {
 	ctx, cancel := context.WithTimeout(l.ctx, runTime+backstop)
 	defer cancel()
 	args := []string{"-test.short", "-test.failfast", "-test.timeout", runTime.String()}
