@@ -159,7 +159,8 @@ const (
 	wellFor   = 20 * time.Millisecond // one box alone must have served so long
 )
 
-// well says whether one box alone serves, its peer would take over, both have
+// well says whether one box alone serves, its peer would take over, both hear
+// each other, have
 // their services and gates as they should, and no alarm is left. It returns the
 // owner, -1 if it is not.
 func (p *pair) well() int {
@@ -169,7 +170,7 @@ func (p *pair) well() int {
 	}
 	for i, n := range p.Nodes {
 		s, err := n.Status()
-		if err != nil || len(s.Groups) == 0 || slices.ContainsFunc(s.Alarms, p.matters) {
+		if err != nil || len(s.Groups) == 0 || !s.Peer.TwoWay || slices.ContainsFunc(s.Alarms, p.matters) {
 			return -1
 		}
 		want := "ARMED"
