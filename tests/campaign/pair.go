@@ -160,9 +160,8 @@ const (
 )
 
 // well says whether one box alone serves, its peer would take over, both hear
-// each other, have
-// their services and gates as they should, and no alarm is left. It returns the
-// owner, -1 if it is not.
+// each other and have their services and gates as they should, and no alarm is
+// left. It returns the owner, -1 if it is not.
 func (p *pair) well() int {
 	owner := p.watch.serves(wellFor)
 	if owner < 0 {
