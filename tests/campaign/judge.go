@@ -190,9 +190,9 @@ func (j *judge) moves(all []entry) {
 const holdSure = 800 * time.Millisecond
 
 // tells holds that some event tells of each fault. An agent that is ended or
-// stopped beside it may have had no time to see it.
+// stopped beside it, or gives the group away, may have had no time to see it.
 func (j *judge) tells(events []report.Event) {
-	if len(j.faults) > 1 && slices.ContainsFunc(j.faults, func(f fault) bool { return f.touches&agents != 0 }) {
+	if len(j.faults) > 1 && slices.ContainsFunc(j.faults, func(f fault) bool { return f.touches&(agents|orders) != 0 }) {
 		return
 	}
 	for k, f := range j.faults {
