@@ -312,6 +312,9 @@ const spinTime = "4"
 
 // spin starts it.
 func (p *pair) spin(n *lab.Node) (stop func() error, err error) {
+	if !n.Powered() {
+		return func() error { return nil }, nil
+	}
 	cmd := exec.Command("timeout", spinTime, "sh", "-c", "while :; do :; done")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := n.Space.Start(cmd); err != nil {
