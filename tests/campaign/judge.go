@@ -192,6 +192,9 @@ const holdSure = 800 * time.Millisecond
 // tells holds that some event tells of each fault. An agent that is ended or
 // stopped beside it, or gives the group away, may have had no time to see it.
 func (j *judge) tells(events []report.Event) {
+	if j.result.Fenced > 0 {
+		return // the box has no power to tell with
+	}
 	if len(j.faults) > 1 && slices.ContainsFunc(j.faults, func(f fault) bool { return f.touches&(agents|orders) != 0 }) {
 		return
 	}
