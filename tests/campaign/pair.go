@@ -176,7 +176,8 @@ func (p *pair) well() int {
 		if i == owner {
 			want = "ACTIVE"
 		}
-		if g := s.Groups[0]; g.State != want || g.GateOpen != (i == owner) {
+		g := s.Groups[0]
+		if g.State != want || g.GateOpen != (i == owner) || i == owner && p.class.services && !g.ServicesUp {
 			return -1
 		}
 	}
