@@ -52,7 +52,7 @@ func (s Saved) clone() Saved {
 type savedFact struct{ err error }
 
 func (f savedFact) apply(l *Loop, _ pair.Instant) {
-	l.saving = false
+	l.saving, l.unsaved = false, f.err != nil
 	l.alarm("journal", f.err != nil, fmt.Sprintf("save journal: %v", f.err))
 	if l.saveAgain {
 		l.saveAgain = false
@@ -63,6 +63,9 @@ func (f savedFact) apply(l *Loop, _ pair.Instant) {
 // housekeep is what once a second is often enough for.
 func (l *Loop) housekeep(now pair.Instant) {
 	l.expire(now)
+	if l.unsaved { // a disk that was full may have room again
+		l.save()
+	}
 	for _, g := range l.groups {
 		l.check(now, g)
 		if g.litUntil != 0 && !g.m.View().State.Owns() {

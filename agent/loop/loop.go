@@ -201,6 +201,7 @@ type Loop struct {
 	contact     bool                        // the journal knows of two-way contact since the token was last spent
 	saving      bool
 	saveAgain   bool
+	unsaved     bool // the last write failed
 	alarms      map[string]report.Alarm
 	moves       []move
 	answered    *pair.Answer

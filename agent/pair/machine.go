@@ -165,8 +165,9 @@ func (m *Machine) dispatchOwn(in Input) {
 	case ServiceFailed:
 		m.serviceFailed(in)
 	case ForeignMAC:
-		if m.evidence == EvidenceReleased && m.now.Since(m.enteredAt) < m.cfg.Beat {
-			return // the last that the owner before announced was still on its way
+		signed := m.evidence == EvidenceReleased || m.evidence == EvidenceGrant || m.evidence == EvidenceGoodbye
+		if signed && m.now.Since(m.enteredAt) < m.cfg.Beat {
+			return // the last that the owner before announced was still on its way, or waited here
 		}
 		m.own.foreignAt = m.now
 		m.alarm(alarmForeign, m.state.Owns(), fmt.Sprintf("%s answers for %s", in.MAC, in.Address))

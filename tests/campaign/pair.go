@@ -160,9 +160,9 @@ const (
 	wellFor   = 20 * time.Millisecond // one box alone must have served so long
 )
 
-// well says whether one box alone serves, its peer would take over, both have
-// their services and gates as they should, and no alarm is left. It returns the
-// owner, -1 if it is not.
+// well says whether one box alone serves, its peer would take over, both hear
+// each other and have their services and gates as they should, and no alarm is
+// left. It returns the owner, -1 if it is not.
 func (p *pair) well() int {
 	owner := p.watch.serves(wellFor)
 	if owner < 0 {
@@ -170,14 +170,15 @@ func (p *pair) well() int {
 	}
 	for i, n := range p.Nodes {
 		s, err := n.Status()
-		if err != nil || len(s.Groups) == 0 || slices.ContainsFunc(s.Alarms, p.matters) {
+		if err != nil || len(s.Groups) == 0 || !s.Peer.TwoWay || slices.ContainsFunc(s.Alarms, p.matters) {
 			return -1
 		}
 		want := "ARMED"
 		if i == owner {
 			want = "ACTIVE"
 		}
-		if g := s.Groups[0]; g.State != want || g.GateOpen != (i == owner) {
+		g := s.Groups[0]
+		if g.State != want || g.GateOpen != (i == owner) || i == owner && p.class.services && !g.ServicesUp {
 			return -1
 		}
 	}
@@ -313,6 +314,9 @@ const spinTime = "4"
 
 // spin starts it.
 func (p *pair) spin(n *lab.Node) (stop func() error, err error) {
+	if !n.Powered() {
+		return func() error { return nil }, nil
+	}
 	cmd := exec.Command("timeout", spinTime, "sh", "-c", "while :; do :; done")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := n.Space.Start(cmd); err != nil {

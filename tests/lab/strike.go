@@ -233,7 +233,12 @@ func (n *Node) Goroutines() (int, error) {
 
 // SetDevice brings one of the box's own devices up or down, as its operator
 // would.
-func (n *Node) SetDevice(device string, up bool) error { return n.Space.set(device, up) }
+func (n *Node) SetDevice(device string, up bool) error {
+	if !n.Powered() {
+		return fmt.Errorf("set %s of %s: it has no power", device, n.Name)
+	}
+	return n.Space.set(device, up)
+}
 
 // OtherClock lets the agents that are started from now on see CLOCK_MONOTONIC
 // and CLOCK_BOOTTIME further on by an offset, as after another uptime, by a
