@@ -32,6 +32,8 @@ var ErrUnproven = errors.New("power off is not proven")
 // A Proof is the outcome of an Off.
 type Proof struct {
 	Proven   bool
+	Grade    Grade  // what it rests on; of several feeds the least
+	Level    int    // that proved it, from 1; 0: there are no levels
 	Evidence string // what it rests on, or why it does not hold: one line for the journal
 	Detail   string // device, readings and the command's own error
 	Took     time.Duration
