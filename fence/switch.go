@@ -128,7 +128,7 @@ type Switch interface {
 	// Read reads the outlet; an error comes only with PowerUnknown.
 	Read(ctx context.Context) (Reading, error)
 	// Word says whose word a reading is: "of the command", "of the outlet
-	// table by SNMP". It completes the evidence "off, by the word ...".
+	// table by SNMP". It completes the evidence "by the word ...".
 	Word() string
 }
 
