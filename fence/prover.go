@@ -146,10 +146,8 @@ func (p *Prover) prove(ctx context.Context, r *readings) error {
 
 // untilDry reads until the outlet is off, and still is after the hold-up.
 func (p *Prover) untilDry(ctx context.Context, r *readings) error {
-	for {
-		if err := p.untilOff(ctx, r); err != nil {
-			return err
-		}
+	err := p.untilOff(ctx, r)
+	for err == nil {
 		if err := p.holdup(ctx, r); err != nil {
 			return err
 		}
@@ -161,8 +159,15 @@ func (p *Prover) untilDry(ctx context.Context, r *readings) error {
 		case PowerOn:
 			return fmt.Errorf("read %v after it was off twice", power)
 		}
-		// An answer that is lost is none: all of it anew, while there is time.
+		// An answer that is lost is none: two more. If power was on among
+		// them, the supply runs dry anew.
+		commands, on := r.commands, r.count[PowerOn]
+		err = p.untilOff(ctx, r)
+		if err == nil && r.commands == commands && r.count[PowerOn] == on {
+			return nil
+		}
 	}
+	return err
 }
 
 // best is the best grade that the switch allows.
@@ -223,18 +228,25 @@ func (p *Prover) identify(ctx context.Context) (Identity, error) {
 	return is, nil
 }
 
-// before reads what the meter shows just before the command. An outlet without
-// a meter, or whose draw is known, is not asked.
+// before reads what the meter shows just before the command. An outlet that
+// is known to have none is not asked. Of one that is off already no meter can
+// show the fall.
 func (p *Prover) before(ctx context.Context) {
 	p.mu.Lock()
-	needless := p.past.read && !p.past.meter.wantsBefore()
+	needless := p.past.read && !p.past.meter.now.sound()
 	p.mu.Unlock()
 	if needless || p.best() < GradeLoad {
 		return
 	}
 	short, cancel := context.WithTimeout(ctx, min(beforeTime, remaining(ctx)/4))
 	defer cancel()
-	_, _ = p.ask(short) // what fails here is only evidence that is missing
+	said, err := p.ask(short)
+	if err != nil {
+		return // only evidence that is missing
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.past.meter.wasOn = said.Power == PowerOn
 }
 
 // command gives the off command half of the time that is left: one that hangs
@@ -257,6 +269,8 @@ func (p *Prover) untilOff(ctx context.Context, r *readings) error {
 		before := time.Now()
 		power := p.read(ctx, r)
 		switch {
+		case power == PowerOn && r.final:
+			return errors.New("it read on after it was proven off")
 		case power != PowerOff:
 			first = time.Time{}
 		case first.IsZero():
@@ -315,7 +329,7 @@ func (p *Prover) untilLight(ctx context.Context, r *readings) error {
 		case PowerOn:
 			return errors.New("read on while its meter was awaited")
 		case PowerUnknown:
-			r.commands = maxCommands // what comes back now is no proof
+			r.final = true
 			if err := p.untilOff(ctx, r); err != nil {
 				return err
 			}
@@ -387,7 +401,7 @@ func (p *Prover) read(ctx context.Context, r *readings) Power {
 func (p *Prover) confirm(ctx context.Context) (Power, error) { return p.judge(p.ask(ctx)) }
 
 func (p *Prover) reprove(ctx context.Context) error {
-	return p.untilOff(ctx, &readings{commands: maxCommands})
+	return p.untilOff(ctx, &readings{final: true})
 }
 
 func (p *Prover) on(ctx context.Context) error {
@@ -434,6 +448,7 @@ type readings struct {
 	commands  int
 	ordered   bool // one of them was taken
 	silent    bool // a reading failed since
+	final     bool // off was proven: what is on now came back
 	note      string
 	count     [3]int // by Power
 	apart     time.Duration
