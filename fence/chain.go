@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -169,6 +170,11 @@ func (c Chain) inFlight() (what string, left time.Duration) {
 		}
 	}
 	return what, left
+}
+
+// silent says that a device did not answer when it was last asked.
+func (c Chain) silent() bool {
+	return slices.ContainsFunc(c.provers(), (*Prover).silent)
 }
 
 // Status is on if any device reads on, off if all read off, else unknown.
