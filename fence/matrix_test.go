@@ -179,6 +179,10 @@ var rows = []row{
 		time.AfterFunc(50*time.Millisecond, func() { _ = w.unit.Fake(3).SwitchOff(context.Background()) })
 	}},
 	{name: "one of two relays welded", two: true, limit: unmetered, edit: func(w *world) { w.behave(1, func(b *behaviour) { b.Lie = true }) }},
+	{name: "one of two relays welded, answers after 50 ms", two: true, limit: unmetered, edit: func(w *world) {
+		w.behave(1, func(b *behaviour) { b.Lie, b.Slow = true, 50*time.Millisecond })
+		w.behave(2, func(b *behaviour) { b.Slow = 50 * time.Millisecond })
+	}},
 
 	// Only one of two outlets.
 	{name: "both commands go to the first outlet", two: true, edit: func(w *world) {
