@@ -306,7 +306,7 @@ var aroundMutants = []mutant{
 	{
 		name: "fall-of-one-counts-for-all", rings: "fence",
 		rule:  "A meter that several supplies share must fall by what all of them drew.",
-		edits: edits{chainGo("\t\ttogether(proofs)\n", "")},
+		edits: edits{chainGo("\t\tif err == nil {\n\t\t\tsharing(", "\t\tif false {\n\t\t\tsharing(")},
 	},
 	{
 		name: "half-a-fall-is-a-fall", rings: "fence",
