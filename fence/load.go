@@ -128,6 +128,9 @@ func (m meter) String() string {
 		}
 		return fmt.Sprintf("meter from %v to %v", before, m.now)
 	}
+	if m.mayFall() {
+		return fmt.Sprintf("meter from %v to %v, although %v should be gone", m.before, m.now, m.draw)
+	}
 	return fmt.Sprintf("meter %v tells nothing", m.now)
 }
 
