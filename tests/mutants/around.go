@@ -329,6 +329,11 @@ var aroundMutants = []mutant{
 		edits: edits{levelsGo("bound /= levelShare", "bound -= Gap")},
 	},
 	{
+		name: "first-level-is-not-tried-again", rings: "fence",
+		rule:  "After the last level the first is tried again.",
+		edits: edits{levelsGo("\t\ttries++ // the first again\n", "\t\ttries += 0\n")},
+	},
+	{
 		name: "on-without-a-proof", rings: "fence",
 		rule:  "A reboot switches nothing on before all is proven off.",
 		edits: edits{fenceOpGo("\tif err != nil {\n\t\treturn proof, fmt.Errorf(\"%w; nothing was switched on\", err)\n\t}\n", ""), fenceOpGo("if proof, err = sealed(proof, d.Name(), nil); err != nil {", "if proof, err = sealed(proof, d.Name(), nil); false {")},
