@@ -241,7 +241,7 @@ func (u *Unit) logout(ctx context.Context) error {
 		u.token = ""
 		return nil
 	}
-	a, err := u.client.Do(ctx, u.dressed(http.Request{Method: "DELETE", Path: u.session}))
+	a, err := u.follow(ctx, http.Request{Method: "DELETE", Path: u.session})
 	if err == nil {
 		err = a.Expect(200, 202, 204, 401, 404) // the last two: it has ended already
 	}
