@@ -107,7 +107,7 @@ func (u *Unit) List(ctx context.Context) (all []fence.Outlet, err error) {
 	return all, err
 }
 
-// Identify tells of the only system, or of the BMC if there are several.
+// Identify tells of the only system.
 func (u *Unit) Identify(ctx context.Context) (fence.Identity, error) {
 	s := system{u: u}
 	return s.Identify(ctx)
@@ -300,10 +300,11 @@ func links(t http.Tree, legacy bool) (out []string) {
 	for _, m := range t.At("links", "Member").List() {
 		out = append(out, m.At("href").Or(""))
 	}
+	if len(out) > 0 {
+		return out
+	}
 	for _, m := range t.At("Items").List() {
-		if len(out) == 0 || m.At("links", "self", "href").Or("") != out[0] {
-			out = append(out, m.At("links", "self", "href").Or(""))
-		}
+		out = append(out, m.At("links", "self", "href").Or(""))
 	}
 	return out
 }
