@@ -193,6 +193,23 @@ func fingerprint(text string) ([]byte, error) {
 // Host returns "host[:port]" of the device.
 func (c *Client) Host() string { return c.base.Host }
 
+// Local returns the path of a link that a device gave, and refuses one that
+// leads to another host, port or scheme.
+func (c *Client) Local(link string) (string, error) {
+	to, err := url.Parse(link)
+	if err != nil || link == "" {
+		return "", fmt.Errorf("link %q is none", link)
+	}
+	foreign := to.Host != "" && (!strings.EqualFold(to.Hostname(), c.base.Hostname()) || to.Port() != "" && to.Port() != c.base.Port())
+	switch {
+	case foreign, to.Scheme != "" && to.Scheme != c.base.Scheme:
+		return "", fmt.Errorf("link %q leads elsewhere", link)
+	case !strings.HasPrefix(to.Path, "/"):
+		return "", fmt.Errorf("link %q is no path", link)
+	}
+	return to.RequestURI(), nil
+}
+
 // Begin waits for its turn at the device, and End gives it back. Every Do must
 // lie between the two.
 func (c *Client) Begin(ctx context.Context) error {
@@ -252,7 +269,7 @@ func (c *Client) once(ctx context.Context, r Request) (Answer, *digest, error) {
 		return Answer{}, nil, fmt.Errorf("read answer: longer than %d bytes", MaxBody)
 	}
 	a := Answer{resp.StatusCode, resp.Header, body}
-	if a.Status != nethttp.StatusUnauthorized || c.c.User == "" {
+	if a.Status != nethttp.StatusUnauthorized || c.c.User == "" || c.c.Eager {
 		return a, nil, nil
 	}
 	asked := choose(challenges(a.Header.Values("WWW-Authenticate")), c.c.Basic)
