@@ -229,6 +229,34 @@ func TestLinksLeadNowhereElse(t *testing.T) {
 	}
 }
 
+func TestAnAddressMayBeOfIPv6(t *testing.T) {
+	for address, want := range map[string]string{
+		"fe80::1%eth0": "[fe80::1%eth0]", "2001:db8::1": "[2001:db8::1]", "[2001:db8::1]:8080": "[2001:db8::1]:8080",
+		"192.0.2.1": "192.0.2.1", "pdu:8080": "pdu:8080", "https://[::1]": "[::1]",
+	} {
+		c, err := NewClient(ClientConfig{Address: address, Scheme: "http"})
+		if err != nil || c.Host() != want {
+			t.Errorf("%s: %v, want %s", address, err, want)
+		}
+	}
+	server := httptest.NewUnstartedServer(nethttp.HandlerFunc(func(w nethttp.ResponseWriter, _ *nethttp.Request) { _, _ = io.WriteString(w, "six") }))
+	listener, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Skip("no IPv6 on loopback: ", err)
+	}
+	server.Listener.Close()
+	server.Listener = listener
+	server.Start()
+	defer server.Close()
+	c, err := NewClient(ClientConfig{Address: listener.Addr().String(), Scheme: "http"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, err := c.Do(t.Context(), Request{Method: "GET", Path: "/"}); err != nil || string(a.Body) != "six" {
+		t.Errorf("%q, %v", a.Body, err)
+	}
+}
+
 func TestHTTPSIsCheckedAgainstTheRightCertificate(t *testing.T) {
 	server := httptest.NewUnstartedServer(nethttp.HandlerFunc(func(w nethttp.ResponseWriter, _ *nethttp.Request) { _, _ = io.WriteString(w, "outlet is on") }))
 	server.Config.ErrorLog = quiet
