@@ -31,24 +31,20 @@
 #define ACK 2           /* contact is two-way for so long */
 #endif
 #ifndef LEASE
-#define LEASE 2         /* what the kernel grants */
+#define LEASE 3         /* what the kernel grants; a renewal may be late by WINDOW */
 #endif
 #ifndef WINDOW
 #define WINDOW 1        /* how long after its mark a turn may renew and grant */
 #endif
 #ifndef TAKE
 #if MODE == LEASED
-#define TAKE 5
+#define TAKE 6
 #else
-#define TAKE 3
+#define TAKE 4
 #endif
 #endif
 #ifndef INIT
-#if MODE == FENCE
-#define INIT 7
-#else
-#define INIT 4
-#endif
+#define INIT (TAKE+1)
 #endif
 #ifndef RACE
 #define RACE 5
@@ -60,7 +56,7 @@
 #define HOLD 3
 #endif
 #ifndef LISTEN
-#define LISTEN 2        /* after a stall: TAKE - DEAD */
+#define LISTEN (TAKE-DEAD) /* after a stall */
 #endif
 #ifndef RESTART
 #define RESTART 0       /* a stall restarts the clock of silence */
@@ -167,7 +163,9 @@ c_decl {
 /* How far counters need to count. */
 #define ACAP 4
 #if MODE == FENCE
-#define SCAP (INIT+1)
+#define SCAP (INIT>DEAD+RACE -> INIT+1 : DEAD+RACE+1)
+#elif MODE == LEASED
+#define SCAP (HASFENCE -> INIT+1 : TAKE)
 #else
 #define SCAP (INIT+TAKE)
 #endif
@@ -186,7 +184,7 @@ typedef Node {
   unsigned hang : 2;     /* ticks since the process stopped */
   unsigned mark : 2;     /* the kernel's turn mark lives for so many ticks, this one included */
   unsigned sil : 4;      /* ticks since a frame came */
-  unsigned lis : 2;      /* after a stall: ticks until silence is judged in full */
+  unsigned lis : 3;      /* after a stall: ticks until silence is judged in full */
   unsigned hage : 3;     /* age of the newest frame heard, by its sending */
   unsigned ack : 3;      /* age of the newest frame that the peer echoed */
   unsigned contact : 1;  /* two-way contact since the start */
@@ -465,7 +463,7 @@ inline act() {
 }
 inline send() {
   when(w.est && !nd[n].cut && !w.lost,
-    nd[n].nf=1; nd[n].nage=0; nd[n].necho=nd[n].hage; nd[n].npas=(nd[n].fl||nd[n].leaving); each(gr[k].nst=gr[k].st; gr[k].nkind=gr[k].snd));
+    nd[n].nf=1; nd[n].nage=0; nd[n].necho=nd[n].hage; nd[n].npas=(nd[n].fl||nd[n].leaving); each(gr[k].nst=gr[k].st; when(!healed || gr[k].snd!=0, gr[k].nkind=gr[k].snd)));  /* a healed world loses no word */
   when(w.est && w.lost, w.calm=0);
   each(gr[k].snd=0)
 }

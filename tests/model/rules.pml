@@ -24,6 +24,7 @@
 #define p_owns owns(rx_st)
 #define p_active (rx_st==ACTIVE || rx_st==RELEASING)
 #define p_solo (rx_st==SOLO)
+#define p_term 1
 #define accept 1
 #define fresh (rx_echo<=ACK)
 #define echo_since (rx_echo<=gr[k].since)
@@ -51,7 +52,7 @@
 #define silent_owner (nd[n].sil>DEAD+(k%G)*RACE && nd[n].lis<LISTEN)
 #define silent_race (nd[n].sil>DEAD+RACE && nd[n].lis<LISTEN)
 #define silent_boot (nd[n].sil>INIT && nd[n].lis<LISTEN)
-#define silent_soon (nd[n].sil>DEAD && nd[n].sil+LONGPROBE>TAKE && nd[n].lis<LISTEN)
+#define silent_soon (nd[n].lis<LISTEN && nd[n].sil>DEAD && (gr[k].st==ARMED -> nd[n].sil+1>=TAKE : MODE==SILENCE && nd[n].sil+LONGPROBE>INIT+(n!=k%G -> TAKE : 0)))
 #define silent_take (nd[n].sil>=TAKE && nd[n].lis==0)
 #define silent_init (nd[n].sil>=INIT+(n!=k%G -> TAKE : 0) && nd[n].lis==0)
 #define probed (gr[k].pr==2 && !gr[k].pf)
@@ -136,116 +137,118 @@
 #define DROP_take_released_rx_released c_expr { dropped[65] }
 #define DROP_take_released_fresh c_expr { dropped[66] }
 #define DROP_take_released_current c_expr { dropped[67] }
-#define DROP_take_released_holding c_expr { dropped[68] }
-#define DROP_take_released_p_owns c_expr { dropped[69] }
-#define DROP_take_released_passive c_expr { dropped[70] }
-#define DROP_take_released_accept c_expr { dropped[71] }
-#define DROP_take_goodbye_rx_goodbye c_expr { dropped[72] }
-#define DROP_take_goodbye_fresh c_expr { dropped[73] }
-#define DROP_take_goodbye_current c_expr { dropped[74] }
-#define DROP_take_goodbye_p_owns c_expr { dropped[75] }
-#define DROP_take_goodbye_passive c_expr { dropped[76] }
-#define DROP_take_goodbye_accept c_expr { dropped[77] }
-#define DROP_take_fence_proven c_expr { dropped[78] }
-#define DROP_take_fence_passive c_expr { dropped[79] }
-#define DROP_solo_fence_proven c_expr { dropped[80] }
-#define DROP_release_told_release c_expr { dropped[81] }
-#define DROP_release_out_told_leave c_expr { dropped[82] }
-#define DROP_keep_gate_open c_expr { dropped[83] }
-#define DROP_maintain_told_maintain c_expr { dropped[84] }
-#define DROP_resume_told_resume c_expr { dropped[85] }
-#define DROP_confirm_take_told_dead c_expr { dropped[86] }
-#define DROP_confirm_take_silent_dead c_expr { dropped[87] }
-#define DROP_confirm_take_passive c_expr { dropped[88] }
-#define DROP_confirm_solo_told_dead c_expr { dropped[89] }
-#define DROP_confirm_solo_silent_dead c_expr { dropped[90] }
-#define DROP_goodbye_stopping c_expr { dropped[91] }
-#define DROP_unacked_unacked c_expr { dropped[92] }
-#define DROP_undecided_doubting c_expr { dropped[93] }
-#define DROP_undecided_doubted c_expr { dropped[94] }
-#define DROP_unheard_deaf c_expr { dropped[95] }
-#define DROP_unheard_p_armed c_expr { dropped[96] }
-#define DROP_failed_over_twoway c_expr { dropped[97] }
-#define DROP_failed_over_echo_ack c_expr { dropped[98] }
-#define DROP_claim_idle_twoway c_expr { dropped[99] }
-#define DROP_claim_idle_s_idle c_expr { dropped[100] }
-#define DROP_claim_idle_holding c_expr { dropped[101] }
-#define DROP_claim_idle_passive c_expr { dropped[102] }
-#define DROP_claim_silent_silent_dead c_expr { dropped[103] }
-#define DROP_claim_silent_passive c_expr { dropped[104] }
-#define DROP_take_silence_silent_take c_expr { dropped[105] }
-#define DROP_take_silence_probed c_expr { dropped[106] }
-#define DROP_take_silence_holding c_expr { dropped[107] }
-#define DROP_take_silence_passive c_expr { dropped[108] }
-#define DROP_take_silence_s_accept c_expr { dropped[109] }
-#define DROP_take_boot_silent_init c_expr { dropped[110] }
-#define DROP_take_boot_probed_long c_expr { dropped[111] }
-#define DROP_take_boot_holding c_expr { dropped[112] }
-#define DROP_take_boot_passive c_expr { dropped[113] }
-#define DROP_take_boot_s_accept c_expr { dropped[114] }
-#define DROP_take_lease_silent_take c_expr { dropped[115] }
-#define DROP_take_lease_probed c_expr { dropped[116] }
-#define DROP_take_lease_holding c_expr { dropped[117] }
-#define DROP_take_lease_passive c_expr { dropped[118] }
-#define DROP_take_lease_s_accept c_expr { dropped[119] }
-#define DROP_take_isolated_s_isolated c_expr { dropped[120] }
-#define DROP_take_isolated_silent_dead c_expr { dropped[121] }
-#define DROP_take_isolated_p_hears c_expr { dropped[122] }
-#define DROP_take_isolated_holding c_expr { dropped[123] }
-#define DROP_take_isolated_passive c_expr { dropped[124] }
-#define DROP_take_isolated_s_accept c_expr { dropped[125] }
-#define DROP_probe_silent_soon c_expr { dropped[126] }
-#define DROP_probe_probing c_expr { dropped[127] }
-#define DROP_probe_passive c_expr { dropped[128] }
-#define DROP_probe_lonely_has_fence c_expr { dropped[129] }
-#define DROP_probe_lonely_silent_boot c_expr { dropped[130] }
-#define DROP_probe_lonely_probing c_expr { dropped[131] }
-#define DROP_probe_lonely_passive c_expr { dropped[132] }
-#define DROP_probe_again_gate_wanted c_expr { dropped[133] }
-#define DROP_probe_again_twoway c_expr { dropped[134] }
-#define DROP_probe_again_probing c_expr { dropped[135] }
-#define DROP_rival_gate_open c_expr { dropped[136] }
-#define DROP_rival_rivalled c_expr { dropped[137] }
-#define DROP_repeat_holding c_expr { dropped[138] }
-#define DROP_fence_owner_silent_owner c_expr { dropped[139] }
-#define DROP_fence_owner_in_contact c_expr { dropped[140] }
-#define DROP_fence_owner_p_cannot c_expr { dropped[141] }
-#define DROP_fence_owner_fencing c_expr { dropped[142] }
-#define DROP_fence_deaf_deaf_long c_expr { dropped[143] }
-#define DROP_fence_deaf_in_contact c_expr { dropped[144] }
-#define DROP_fence_deaf_p_cannot c_expr { dropped[145] }
-#define DROP_fence_deaf_fencing c_expr { dropped[146] }
-#define DROP_fence_standby_silent_race c_expr { dropped[147] }
-#define DROP_fence_standby_may_fence c_expr { dropped[148] }
-#define DROP_fence_standby_passive c_expr { dropped[149] }
-#define DROP_fence_standby_fencing c_expr { dropped[150] }
-#define DROP_fence_lines_silent_dead c_expr { dropped[151] }
-#define DROP_fence_lines_lines_down c_expr { dropped[152] }
-#define DROP_fence_lines_may_fence c_expr { dropped[153] }
-#define DROP_fence_lines_passive c_expr { dropped[154] }
-#define DROP_fence_lines_fencing c_expr { dropped[155] }
-#define DROP_fence_boot_silent_boot c_expr { dropped[156] }
-#define DROP_fence_boot_may_fence c_expr { dropped[157] }
-#define DROP_fence_boot_passive c_expr { dropped[158] }
-#define DROP_fence_boot_fencing c_expr { dropped[159] }
-#define DROP_fence_lonely_has_fence c_expr { dropped[160] }
-#define DROP_fence_lonely_silent_boot c_expr { dropped[161] }
-#define DROP_fence_lonely_probed_long c_expr { dropped[162] }
-#define DROP_fence_lonely_may_fence c_expr { dropped[163] }
-#define DROP_fence_lonely_passive c_expr { dropped[164] }
-#define DROP_fence_lonely_fencing c_expr { dropped[165] }
-#define DROP_open_gate_wanted c_expr { dropped[166] }
-#define DROP_open_still_true c_expr { dropped[167] }
-#define DROP_renew_sure_gate_open c_expr { dropped[168] }
-#define DROP_renew_sure_doubting c_expr { dropped[169] }
-#define DROP_renew_sure_sure_adopted c_expr { dropped[170] }
-#define DROP_renew_acked_gate_open c_expr { dropped[171] }
-#define DROP_renew_acked_doubting c_expr { dropped[172] }
-#define DROP_renew_acked_sure_adopted c_expr { dropped[173] }
-#define DROP_renew_acked_unacked c_expr { dropped[174] }
-#define DROP_renew_solo_gate_open c_expr { dropped[175] }
-#define DROP_renew_solo_doubting c_expr { dropped[176] }
-#define DROP_renew_solo_sure_adopted c_expr { dropped[177] }
+#define DROP_take_released_p_term c_expr { dropped[68] }
+#define DROP_take_released_holding c_expr { dropped[69] }
+#define DROP_take_released_p_owns c_expr { dropped[70] }
+#define DROP_take_released_passive c_expr { dropped[71] }
+#define DROP_take_released_accept c_expr { dropped[72] }
+#define DROP_take_goodbye_rx_goodbye c_expr { dropped[73] }
+#define DROP_take_goodbye_fresh c_expr { dropped[74] }
+#define DROP_take_goodbye_current c_expr { dropped[75] }
+#define DROP_take_goodbye_p_term c_expr { dropped[76] }
+#define DROP_take_goodbye_p_owns c_expr { dropped[77] }
+#define DROP_take_goodbye_passive c_expr { dropped[78] }
+#define DROP_take_goodbye_accept c_expr { dropped[79] }
+#define DROP_take_fence_proven c_expr { dropped[80] }
+#define DROP_take_fence_passive c_expr { dropped[81] }
+#define DROP_solo_fence_proven c_expr { dropped[82] }
+#define DROP_release_told_release c_expr { dropped[83] }
+#define DROP_release_out_told_leave c_expr { dropped[84] }
+#define DROP_keep_gate_open c_expr { dropped[85] }
+#define DROP_maintain_told_maintain c_expr { dropped[86] }
+#define DROP_resume_told_resume c_expr { dropped[87] }
+#define DROP_confirm_take_told_dead c_expr { dropped[88] }
+#define DROP_confirm_take_silent_dead c_expr { dropped[89] }
+#define DROP_confirm_take_passive c_expr { dropped[90] }
+#define DROP_confirm_solo_told_dead c_expr { dropped[91] }
+#define DROP_confirm_solo_silent_dead c_expr { dropped[92] }
+#define DROP_goodbye_stopping c_expr { dropped[93] }
+#define DROP_unacked_unacked c_expr { dropped[94] }
+#define DROP_undecided_doubting c_expr { dropped[95] }
+#define DROP_undecided_doubted c_expr { dropped[96] }
+#define DROP_unheard_deaf c_expr { dropped[97] }
+#define DROP_unheard_p_armed c_expr { dropped[98] }
+#define DROP_failed_over_twoway c_expr { dropped[99] }
+#define DROP_failed_over_echo_ack c_expr { dropped[100] }
+#define DROP_claim_idle_twoway c_expr { dropped[101] }
+#define DROP_claim_idle_s_idle c_expr { dropped[102] }
+#define DROP_claim_idle_holding c_expr { dropped[103] }
+#define DROP_claim_idle_passive c_expr { dropped[104] }
+#define DROP_claim_silent_silent_dead c_expr { dropped[105] }
+#define DROP_claim_silent_passive c_expr { dropped[106] }
+#define DROP_take_silence_silent_take c_expr { dropped[107] }
+#define DROP_take_silence_probed c_expr { dropped[108] }
+#define DROP_take_silence_holding c_expr { dropped[109] }
+#define DROP_take_silence_passive c_expr { dropped[110] }
+#define DROP_take_silence_s_accept c_expr { dropped[111] }
+#define DROP_take_boot_silent_init c_expr { dropped[112] }
+#define DROP_take_boot_probed_long c_expr { dropped[113] }
+#define DROP_take_boot_holding c_expr { dropped[114] }
+#define DROP_take_boot_passive c_expr { dropped[115] }
+#define DROP_take_boot_s_accept c_expr { dropped[116] }
+#define DROP_take_lease_silent_take c_expr { dropped[117] }
+#define DROP_take_lease_probed c_expr { dropped[118] }
+#define DROP_take_lease_holding c_expr { dropped[119] }
+#define DROP_take_lease_passive c_expr { dropped[120] }
+#define DROP_take_lease_s_accept c_expr { dropped[121] }
+#define DROP_take_isolated_s_isolated c_expr { dropped[122] }
+#define DROP_take_isolated_silent_dead c_expr { dropped[123] }
+#define DROP_take_isolated_p_hears c_expr { dropped[124] }
+#define DROP_take_isolated_holding c_expr { dropped[125] }
+#define DROP_take_isolated_passive c_expr { dropped[126] }
+#define DROP_take_isolated_s_accept c_expr { dropped[127] }
+#define DROP_probe_silent_soon c_expr { dropped[128] }
+#define DROP_probe_probing c_expr { dropped[129] }
+#define DROP_probe_passive c_expr { dropped[130] }
+#define DROP_probe_lonely_has_fence c_expr { dropped[131] }
+#define DROP_probe_lonely_silent_boot c_expr { dropped[132] }
+#define DROP_probe_lonely_probing c_expr { dropped[133] }
+#define DROP_probe_lonely_passive c_expr { dropped[134] }
+#define DROP_probe_again_gate_wanted c_expr { dropped[135] }
+#define DROP_probe_again_twoway c_expr { dropped[136] }
+#define DROP_probe_again_probing c_expr { dropped[137] }
+#define DROP_rival_gate_open c_expr { dropped[138] }
+#define DROP_rival_rivalled c_expr { dropped[139] }
+#define DROP_repeat_holding c_expr { dropped[140] }
+#define DROP_fence_owner_silent_owner c_expr { dropped[141] }
+#define DROP_fence_owner_in_contact c_expr { dropped[142] }
+#define DROP_fence_owner_p_cannot c_expr { dropped[143] }
+#define DROP_fence_owner_fencing c_expr { dropped[144] }
+#define DROP_fence_deaf_deaf_long c_expr { dropped[145] }
+#define DROP_fence_deaf_in_contact c_expr { dropped[146] }
+#define DROP_fence_deaf_p_cannot c_expr { dropped[147] }
+#define DROP_fence_deaf_fencing c_expr { dropped[148] }
+#define DROP_fence_standby_silent_race c_expr { dropped[149] }
+#define DROP_fence_standby_may_fence c_expr { dropped[150] }
+#define DROP_fence_standby_passive c_expr { dropped[151] }
+#define DROP_fence_standby_fencing c_expr { dropped[152] }
+#define DROP_fence_lines_silent_dead c_expr { dropped[153] }
+#define DROP_fence_lines_lines_down c_expr { dropped[154] }
+#define DROP_fence_lines_may_fence c_expr { dropped[155] }
+#define DROP_fence_lines_passive c_expr { dropped[156] }
+#define DROP_fence_lines_fencing c_expr { dropped[157] }
+#define DROP_fence_boot_silent_boot c_expr { dropped[158] }
+#define DROP_fence_boot_may_fence c_expr { dropped[159] }
+#define DROP_fence_boot_passive c_expr { dropped[160] }
+#define DROP_fence_boot_fencing c_expr { dropped[161] }
+#define DROP_fence_lonely_has_fence c_expr { dropped[162] }
+#define DROP_fence_lonely_silent_boot c_expr { dropped[163] }
+#define DROP_fence_lonely_probed_long c_expr { dropped[164] }
+#define DROP_fence_lonely_may_fence c_expr { dropped[165] }
+#define DROP_fence_lonely_passive c_expr { dropped[166] }
+#define DROP_fence_lonely_fencing c_expr { dropped[167] }
+#define DROP_open_gate_wanted c_expr { dropped[168] }
+#define DROP_open_still_true c_expr { dropped[169] }
+#define DROP_renew_sure_gate_open c_expr { dropped[170] }
+#define DROP_renew_sure_doubting c_expr { dropped[171] }
+#define DROP_renew_sure_sure_adopted c_expr { dropped[172] }
+#define DROP_renew_acked_gate_open c_expr { dropped[173] }
+#define DROP_renew_acked_doubting c_expr { dropped[174] }
+#define DROP_renew_acked_sure_adopted c_expr { dropped[175] }
+#define DROP_renew_acked_unacked c_expr { dropped[176] }
+#define DROP_renew_solo_gate_open c_expr { dropped[177] }
+#define DROP_renew_solo_doubting c_expr { dropped[178] }
+#define DROP_renew_solo_sure_adopted c_expr { dropped[179] }
 #else
 #define DROP_adopt_lease_held 0
 #define DROP_adopt_passive 0
@@ -314,6 +317,7 @@
 #define DROP_take_released_rx_released 0
 #define DROP_take_released_fresh 0
 #define DROP_take_released_current 0
+#define DROP_take_released_p_term 0
 #define DROP_take_released_holding 0
 #define DROP_take_released_p_owns 0
 #define DROP_take_released_passive 0
@@ -321,6 +325,7 @@
 #define DROP_take_goodbye_rx_goodbye 0
 #define DROP_take_goodbye_fresh 0
 #define DROP_take_goodbye_current 0
+#define DROP_take_goodbye_p_term 0
 #define DROP_take_goodbye_p_owns 0
 #define DROP_take_goodbye_passive 0
 #define DROP_take_goodbye_accept 0
@@ -524,8 +529,8 @@ inline on_offer() {
   if
   :: (gr[k].st==ACTIVE) && (rx_goodbye || DROP_solo_goodbye_rx_goodbye) && (!p_owns || DROP_solo_goodbye_p_owns) -> become(SOLO,0)  /* solo_goodbye */
   :: (gr[k].st==STANDBY || gr[k].st==ARMED) && (rx_grant || DROP_take_grant_rx_grant) && (claimed || DROP_take_grant_claimed) && (current || DROP_take_grant_current) && (!holding || DROP_take_grant_holding) && (!passive || DROP_take_grant_passive) && (accept || DROP_take_grant_accept) -> become(ACTIVE,1); do_own()  /* take_grant */
-  :: (gr[k].st==STANDBY || gr[k].st==ARMED) && (rx_released || DROP_take_released_rx_released) && (fresh || DROP_take_released_fresh) && (current || DROP_take_released_current) && (!holding || DROP_take_released_holding) && (!p_owns || DROP_take_released_p_owns) && (!passive || DROP_take_released_passive) && (accept || DROP_take_released_accept) -> become(ACTIVE,1); do_own()  /* take_released */
-  :: (gr[k].st==STANDBY || gr[k].st==ARMED) && (rx_goodbye || DROP_take_goodbye_rx_goodbye) && (fresh || DROP_take_goodbye_fresh) && (current || DROP_take_goodbye_current) && (!p_owns || DROP_take_goodbye_p_owns) && (!passive || DROP_take_goodbye_passive) && (accept || DROP_take_goodbye_accept) -> become(SOLO,1); do_own()  /* take_goodbye */
+  :: (gr[k].st==STANDBY || gr[k].st==ARMED) && (rx_released || DROP_take_released_rx_released) && (fresh || DROP_take_released_fresh) && (current || DROP_take_released_current) && (p_term || DROP_take_released_p_term) && (!holding || DROP_take_released_holding) && (!p_owns || DROP_take_released_p_owns) && (!passive || DROP_take_released_passive) && (accept || DROP_take_released_accept) -> become(ACTIVE,1); do_own()  /* take_released */
+  :: (gr[k].st==STANDBY || gr[k].st==ARMED) && (rx_goodbye || DROP_take_goodbye_rx_goodbye) && (fresh || DROP_take_goodbye_fresh) && (current || DROP_take_goodbye_current) && (p_term || DROP_take_goodbye_p_term) && (!p_owns || DROP_take_goodbye_p_owns) && (!passive || DROP_take_goodbye_passive) && (accept || DROP_take_goodbye_accept) -> become(SOLO,1); do_own()  /* take_goodbye */
   :: else
   fi
 }
