@@ -38,9 +38,9 @@
 #endif
 #ifndef TAKE
 #if MODE == LEASED
-#define TAKE 6
+#define TAKE (LEASE+WINDOW+ACK)
 #else
-#define TAKE 4
+#define TAKE (LEASE+WINDOW)
 #endif
 #endif
 #ifndef INIT
@@ -53,7 +53,7 @@
 #define TF 2            /* an order to the fence device is carried out within so many */
 #endif
 #ifndef HOLD
-#define HOLD 3
+#define HOLD (DEAD+2)
 #endif
 #ifndef LISTEN
 #define LISTEN (TAKE-DEAD) /* after a stall */
@@ -68,6 +68,9 @@
 /* What may go wrong; 0 or 1. */
 #ifndef LOSS
 #define LOSS 0          /* any frame may be lost or late */
+#endif
+#ifndef LATE
+#define LATE 0          /* a frame may be held up for any time, and what follows is lost meanwhile */
 #endif
 #ifndef LANCUT
 #define LANCUT 0        /* the LAN may fail (silence mode: not while frames are lost, see CALM) */
@@ -161,7 +164,7 @@ c_decl {
 #define BEFORE_RENEW 4
 
 /* How far counters need to count. */
-#define ACAP 4
+#define ACAP (2*DEAD+2 > DEAD+ACK+1 -> 2*DEAD+2 : DEAD+ACK+1)
 #if MODE == FENCE
 #define SCAP (INIT>DEAD+RACE -> INIT+1 : DEAD+RACE+1)
 #elif MODE == LEASED
@@ -181,12 +184,12 @@ c_decl {
 typedef Node {
   unsigned pw : 1;       /* power */
   unsigned proc : 3;
-  unsigned hang : 2;     /* ticks since the process stopped */
+  unsigned hang : 3;     /* ticks since the process stopped */
   unsigned mark : 2;     /* the kernel's turn mark lives for so many ticks, this one included */
   unsigned sil : 4;      /* ticks since a frame came */
   unsigned lis : 3;      /* after a stall: ticks until silence is judged in full */
-  unsigned hage : 3;     /* age of the newest frame heard, by its sending */
-  unsigned ack : 3;      /* age of the newest frame that the peer echoed */
+  unsigned hage : 4;     /* age of the newest frame heard, by its sending */
+  unsigned ack : 4;      /* age of the newest frame that the peer echoed */
   unsigned contact : 1;  /* two-way contact since the start */
   unsigned fl : 1;       /* passive since a fence, until contact */
   unsigned leaving : 1;  /* the agent is being stopped */
@@ -198,19 +201,20 @@ typedef Node {
   unsigned orphan : 1;   /* an order whose sender is gone, or wants it no more */
   unsigned lines : 1;    /* the modem lines fell */
   unsigned cut : 1;      /* frames from here do not arrive */
+  unsigned held : 1;     /* the frame in flight is held up, and what follows is lost */
   unsigned nf : 1;       /* a frame is in flight; a newer one takes its place */
-  unsigned nage : 3;     /* how long */
-  unsigned necho : 3;    /* age of what it echoes */
+  unsigned nage : 4;     /* how long */
+  unsigned necho : 4;    /* age of what it echoes */
   unsigned npas : 1      /* it says passive */
 };
 
 /* A group on a node. */
 typedef Group {
   unsigned st : 4;
-  unsigned lease : 2;    /* what is left of the kernel lease */
+  unsigned lease : 3;    /* what is left of the kernel lease */
   unsigned gate : 3;
-  unsigned since : 2;    /* age of the state, or of becoming able */
-  unsigned hold : 3;     /* takes nothing for so long */
+  unsigned since : 3;    /* age of the state, or of becoming able */
+  unsigned hold : 4;     /* takes nothing for so long */
   unsigned bid : 3;      /* 1 + age of the CLAIM; 0: none */
   unsigned doubt : 3;    /* 1 + age of the doubt; 0: none */
   unsigned pr : 3;       /* 1 + age of the probe; 0: none */
@@ -247,7 +251,7 @@ typedef World {
   unsigned q : 2;        /* the same group of o */
   unsigned rx_kind : 3;
   unsigned rx_st : 4;
-  unsigned rx_echo : 3;
+  unsigned rx_echo : 4;
   unsigned stop : 3;     /* where the process stops in this turn */
   unsigned late : 1;     /* the frame to n stays in flight */
   unsigned lost : 1;     /* the frame from n is lost */
@@ -283,7 +287,7 @@ World w;
 #if MODE == SILENCE && APART == 1
 #define lossy (LOSS && !healed && w.lan)
 #define cut_allowed w.lan
-#define lan_allowed (!(LOSS || CUTS) || w.calm>=CALM)
+#define lan_allowed (!(LOSS || CUTS || LATE) || w.calm>=CALM)
 #else
 #define lossy (LOSS && !healed)
 #define cut_allowed 1
@@ -392,7 +396,7 @@ inline die(x) {
 }
 inline drop_order(x) { when(nd[x].fly>0 && nd[x].fly<=TF, nd[x].orphan=1; nd[x].fly=0) }
 inline drop_frame(x) {
-  nd[x].nf=0; nd[x].nage=0; nd[x].necho=0; nd[x].npas=0; gr[(x)*G].nst=0; gr[(x)*G].nkind=0; gr[(x)*G+G-1].nst=0; gr[(x)*G+G-1].nkind=0
+  nd[x].nf=0; nd[x].held=0; nd[x].nage=0; nd[x].necho=0; nd[x].npas=0; gr[(x)*G].nst=0; gr[(x)*G].nkind=0; gr[(x)*G+G-1].nst=0; gr[(x)*G+G-1].nkind=0
 }
 inline forget(x) {
   gr[x].st=0; gr[x].gate=SHUT; gr[x].since=0; gr[x].hold=0; gr[x].bid=0; gr[x].doubt=0; gr[x].pr=0; gr[x].pf=0; gr[x].parm=0;
@@ -419,7 +423,7 @@ inline think() {
     nd[n].hang=0;
   };
   if
-  :: nd[o].nf && !w.late ->
+  :: nd[o].nf && !w.late && !nd[o].held ->
      d_step { receive() };
      each(d_step { rx_st=gr[q].nst; rx_kind=gr[q].nkind; on_wake(); on_says(); on_offer() });
      d_step { rx_echo=0; rx_st=0; rx_kind=0; drop_frame(o) }
@@ -462,7 +466,7 @@ inline act() {
   when(!MUT_SAY_FIRST, send())
 }
 inline send() {
-  when(w.est && !nd[n].cut && !w.lost,
+  when(w.est && !nd[n].cut && !w.lost && !nd[n].held,
     nd[n].nf=1; nd[n].nage=0; nd[n].necho=nd[n].hage; nd[n].npas=(nd[n].fl||nd[n].leaving); each(gr[k].nst=gr[k].st; when(!healed || gr[k].snd!=0, gr[k].nkind=gr[k].snd)));  /* a healed world loses no word */
   when(w.est && w.lost, w.calm=0);
   each(gr[k].snd=0)
@@ -495,6 +499,8 @@ inline strike() {
   :: ORDERS && may_fault && nd[n].proc==RUNS -> d_step { w.ord=3; fault }
   :: ORDERS && may_fault && nd[n].proc==RUNS -> d_step { w.ord=4; fault }
   :: ORDERS && may_fault && nd[n].proc==RUNS && !nd[o].pw -> d_step { w.ord=5; fault }
+  :: LATE && may_fault && cut_allowed && nd[n].nf && !nd[n].held -> d_step { nd[n].held=1; fault }
+  :: LATE && nd[n].held -> nd[n].held=0
   :: nd[n].proc==GONE && !nd[n].pw -> nd[n].pw=1
   :: nd[n].proc==GONE && nd[n].pw -> d_step { start() }
   fi;
@@ -595,7 +601,7 @@ inline weather() {
   :: CUT && w.cuts==0 && may_fault && warm -> d_step { nd[0].cut=1; w.cuts=1 }
   :: CUT && w.cuts==0 && may_fault && warm -> d_step { nd[1].cut=1; w.cuts=1 }
   :: CUT && w.cuts==0 && may_fault && warm -> d_step { nd[0].cut=1; nd[1].cut=1; w.cuts=1 }
-  :: HEAL && !healed -> d_step { healed=1; w.lan=!NOLAN; w.calm=0; nd[0].cut=0; nd[1].cut=0; nd[0].lines=0; nd[1].lines=0; w.faults=0; w.cuts=0 }
+  :: HEAL && !healed -> d_step { healed=1; w.lan=!NOLAN; w.calm=0; nd[0].cut=0; nd[1].cut=0; nd[0].held=0; nd[1].held=0; nd[0].lines=0; nd[1].lines=0; w.faults=0; w.cuts=0 }
   fi
 }
 
@@ -632,7 +638,7 @@ inline pass() {
 #if G == 2
   canon_group(1); canon_group(3);
 #endif
-  if :: LANCUT && (LOSS || CUTS) && !healed && !nd[0].cut && !nd[1].cut -> up(w.calm,CALM) :: else -> w.calm=0 fi;
+  if :: LANCUT && (LOSS || CUTS || LATE) && !healed && !nd[0].cut && !nd[1].cut && !nd[0].held && !nd[1].held -> up(w.calm,CALM) :: else -> w.calm=0 fi;
   when(healed && w.ticks<BOUND, w.ticks=w.ticks+1);
   when(HEAL && w.ticks==BOUND, assert(owner(0)+owner(G)==1); when(G==2, assert(owner(G-1)+owner(2*G-1)==1)));
 #ifdef BOTHOFF
