@@ -285,11 +285,11 @@ World w;
 #define may_fault (!healed && w.faults<FAULTS)
 #define fault when(FAULTS<255, w.faults++)
 #if MODE == SILENCE && APART == 1
-#define lossy (LOSS && !healed && w.lan)
+#define lossy (LOSS && may_fault && w.lan)
 #define cut_allowed w.lan
 #define lan_allowed (!(LOSS || CUTS || LATE) || w.calm>=CALM)
 #else
-#define lossy (LOSS && !healed)
+#define lossy (LOSS && may_fault)
 #define cut_allowed 1
 #define lan_allowed 1
 #endif
@@ -517,8 +517,8 @@ inline strike() {
   fi;
   when(healed, w.stop=0);
   if :: nd[n].hang>0 && nd[n].hang<LEASE && nd[n].proc<=STOPPED -> w.brief=1 :: true fi;
-  if :: lossy && nd[o].nf && nd[n].proc>=RUNS -> w.late=1 :: true fi;
-  if :: lossy && w.est && nd[n].proc>=RUNS -> w.lost=1 :: true fi;
+  if :: lossy && nd[o].nf && nd[n].proc>=RUNS -> w.late=1; fault :: true fi;
+  if :: lossy && w.est && nd[n].proc>=RUNS -> w.lost=1; fault :: true fi;
   if :: torn_any && nd[n].proc>=RUNS -> w.alt=1 :: true fi;
   if :: !healed && nd[n].proc>=RUNS && slow_any -> w.lazy=1 :: healed && nd[n].leaving -> w.lazy=1 :: !healed || !nd[n].leaving fi
 }
@@ -576,7 +576,7 @@ inline handshake() {
   :: !w.est && nd[0].proc==RUNS && nd[1].proc==RUNS && !nd[0].cut && !nd[1].cut ->
      if
      :: d_step { w.est=1; drop_frame(0); drop_frame(1); session(0); session(1) }
-     :: lossy -> w.calm=0
+     :: lossy -> w.calm=0; fault
      fi
   :: else
   fi
@@ -656,8 +656,7 @@ inline pass() {
 active proctype world() {
   d_step { nd[0].pw=1; nd[1].pw=1; w.lan=!NOLAN; nd[0].token=1; nd[1].token=1 }
   do
-  :: atomic { w.phase==0 -> if :: n=0 :: n=1 fi; w.first=n; turn(); w.phase=1 }
-  :: atomic { w.phase==1 -> n=1-w.first; turn(); w.first=0; w.phase=2 }
+  :: atomic { w.phase<2 -> if :: w.phase==0 -> if :: n=0 :: n=1 fi; w.first=n :: else -> n=1-w.first; w.first=0 fi; turn(); w.phase=w.phase+1 }
   :: atomic { w.phase==2 -> device(0); device(1); handshake(); weather(); d_step { pass(); w.phase=0 } }
   od
 }
