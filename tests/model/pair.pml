@@ -122,13 +122,15 @@
 #define APART 1
 #endif
 
-#ifdef MUTANTS
+/* Which rules were followed anywhere; and, for mutants, which guard is left out. */
 c_decl {
+\#include <stdio.h>
 \#include <stdlib.h>
-  static int dropped[256];
-  __attribute__((constructor)) static void drop(void) { char *e = getenv("DROP"); if (e) dropped[atoi(e)&255] = 1; }
+  static char followed[256], dropped[256], *story;
+  __attribute__((constructor)) static void drop(void) { char *e = getenv("DROP"); if (e) dropped[atoi(e)&255] = 1; story = getenv("STORY"); }
+  __attribute__((destructor)) static void tell(void) { for (int i = 0; i < 256; i++) if (followed[i]) printf("followed %d\n", i); }
 }
-#endif
+#define seen(i) c_code { followed[i]=1; if (story) printf("rule %d node %d group %d\n", i, now.n, now.k%G); }
 
 /* States, as in agent/pair. */
 #define BOOT 1
@@ -191,7 +193,8 @@ typedef Node {
   unsigned hage : 4;     /* age of the newest frame heard, by its sending */
   unsigned ack : 4;      /* age of the newest frame that the peer echoed */
   unsigned contact : 1;  /* two-way contact since the start */
-  unsigned fl : 1;       /* passive since a fence, until contact */
+  unsigned fl : 1;       /* passive until contact: at the start the journal told of a fence */
+  unsigned told : 1;     /* a NOTICE was heard; in the journal, which may forget it */
   unsigned leaving : 1;  /* the agent is being stopped */
   unsigned spas : 1;     /* the peer said that it is passive */
   unsigned gone : 1;     /* the peer said GOODBYE */
@@ -322,7 +325,7 @@ World w;
 #define slow_any (slow(2*n) || slow(2*n+1) || nd[n].leaving)
 #endif
 
-/* What the world may get wrong that no rule forbids: the mutants of the kernel and the device. */
+/* What the world may get wrong that no rule forbids: mutants of the kernel, the device and the effects. */
 #ifndef MUT_NO_MARK
 #define MUT_NO_MARK 0   /* the kernel renews and grants for a turn of any age */
 #endif
@@ -334,6 +337,15 @@ World w;
 #endif
 #ifndef MUT_SAY_FIRST
 #define MUT_SAY_FIRST 0 /* frames leave before the gates close */
+#endif
+#ifndef MUT_NO_VETO
+#define MUT_NO_VETO 0   /* probes hear nobody */
+#endif
+#ifndef MUT_NO_CLAIM
+#define MUT_NO_CLAIM 0  /* no CLAIM is ever sent */
+#endif
+#ifndef MUT_TOKEN
+#define MUT_TOKEN 0     /* the boot token is not spent */
 #endif
 #ifndef MUT_DEAF_PROBE
 #define MUT_DEAF_PROBE 0 /* probes do not hear each other */
@@ -354,8 +366,8 @@ inline do_close() {
 inline do_say_RELEASED() { gr[k].hold=HOLD; gr[k].rel=1; gr[k].snd=RELEASED }
 inline do_repeat_RELEASED() { when(gr[k].rel, gr[k].snd=RELEASED) }
 inline do_say_GRANT() { gr[k].hold=HOLD; gr[k].rel=0; gr[k].bid=0; gr[k].snd=GRANT }
-inline do_say_CLAIM() { when(gr[k].bid==0, gr[k].bid=1); gr[k].snd=CLAIM }
-inline do_warn_CLAIM() { gr[k].snd=CLAIM }
+inline do_say_CLAIM() { when(gr[k].bid==0, gr[k].bid=1); when(!MUT_NO_CLAIM, gr[k].snd=CLAIM) }
+inline do_warn_CLAIM() { when(!MUT_NO_CLAIM, gr[k].snd=CLAIM) }
 inline do_say_NOTICE() { gr[k].snd=NOTICE }
 inline do_say_BEAT() { skip }
 inline do_say_GOODBYE() { gr[k].snd=GOODBYE }
@@ -368,12 +380,12 @@ inline do_stay() { gr[k].out=0 }
 inline do_probe() {
   gr[k].pr=1; gr[k].pf=0;
   when(!owns(gr[k].st), gr[k].parm=(gr[k].st==ARMED));
-  when(w.lan && owner(q), gr[k].pf=1);
-  when(w.lan && gr[q].pr>0 && !MUT_DEAF_PROBE, gr[k].pf=1; gr[q].pf=1)
+  when(w.lan && owner(q) && !MUT_NO_VETO, gr[k].pf=1);
+  when(w.lan && gr[q].pr>0 && !MUT_DEAF_PROBE && !MUT_NO_VETO, gr[k].pf=1; gr[q].pf=1)
 }
 inline do_fence() {
-  gr[k].fw=1; w.shots=min(w.shots+1,7);
-  when(!nd[n].contact && !nd[n].right, nd[n].token=0; nd[n].right=1);
+  gr[k].fw=1; when(w.cuts, w.shots=min(w.shots+1,7));
+  when(!nd[n].contact && !nd[n].right, nd[n].token=MUT_TOKEN; nd[n].right=1);
   when(nd[n].fly==0, nd[n].fly=1)
 }
 inline do_ask_gate() { gr[k].gate=ASKED }
@@ -386,7 +398,7 @@ inline do_renew() { gr[k].rn=1 }
 /* The end of a process. Frames to it are lost; those from it travel on. */
 inline die(x) {
   nd[x].proc=GONE; nd[x].hang=0; nd[x].sil=0; nd[x].lis=0; nd[x].hage=0; nd[x].ack=0; nd[x].contact=0; nd[x].leaving=0;
-  nd[x].spas=0; nd[x].gone=0; nd[x].right=0;
+  nd[x].spas=0; nd[x].gone=0; nd[x].right=0; nd[x].fl=0;
   drop_order(x);
   nd[x].fly=0; w.est=0; drop_frame(1-(x));
   forget((x)*G);
@@ -406,7 +418,7 @@ inline power_off(x) { die(x); nd[x].pw=0; nd[x].mark=0; gr[(x)*G].lease=0; gr[(x
 
 /* A process begins: what the kernel holds decides. */
 inline start() {
-  nd[n].proc=RUNS; nd[n].ack=ACAP; nd[n].hage=ACAP;
+  nd[n].proc=RUNS; nd[n].ack=ACAP; nd[n].hage=ACAP; nd[n].fl=nd[n].told;
   each(gr[k].st=BOOT; on_start(); when(gr[k].gate!=OPEN, gr[k].lease=0))
 }
 
@@ -444,10 +456,11 @@ inline stood() { nd[n].lis=LISTEN; when(RESTART, nd[n].sil=0; nd[n].lis=0); each
 inline receive() {
   rx_echo=nd[o].necho;
   nd[n].sil=0; nd[n].hage=nd[o].nage; nd[n].ack=min(nd[n].ack,rx_echo); nd[n].spas=nd[o].npas;
-  when(rx_echo<=ACK, nd[n].contact=1; nd[n].token=1; when(nd[n].fl, nd[n].fl=0; each(gr[k].since=0)));
+  when(rx_echo<=ACK, nd[n].contact=1; nd[n].token=1; when(nd[n].fl, nd[n].fl=0; nd[n].told=0; each(gr[k].since=0)));
   each(
     rx_st=gr[q].nst; rx_kind=gr[q].nkind; gr[k].said=rx_st;
     when(rx_kind==GOODBYE, nd[n].gone=1);
+    when(rx_kind==NOTICE, nd[n].told=1);
     when(owns(rx_st) && !owns(gr[k].st) && gr[k].hold>0 && rx_echo<=HOLD-gr[k].hold, gr[k].hold=0; gr[k].rel=0);
     when(gr[k].fw && (gr[k].st==FENCING || (owns(gr[k].st) && rx_echo<=ACK)), gr[k].fw=0; drop_order(n)))
 }
@@ -503,6 +516,7 @@ inline strike() {
   :: LATE && nd[n].held -> nd[n].held=0
   :: nd[n].proc==GONE && !nd[n].pw -> nd[n].pw=1
   :: nd[n].proc==GONE && nd[n].pw -> d_step { start() }
+  :: nd[n].proc==GONE && nd[n].pw && nd[n].told -> d_step { nd[n].told=0; start() }
   fi;
   if
   :: healed && !nd[n].pw -> nd[n].pw=1
@@ -566,7 +580,7 @@ inline device(x) {
   fi
 }
 inline shoot(x) {
-  when(!MUT_LIAR && nd[x].pw, power_off(x); nd[x].fl=1);
+  when(!MUT_LIAR && nd[x].pw, power_off(x));
   when(!nd[0].pw && !nd[1].pw, w.bothoff=1)
 }
 
@@ -618,7 +632,7 @@ inline pass_group(x,y) {
   when(gr[x].bid, up(gr[x].bid,DEAD+3));
   when(gr[x].doubt, up(gr[x].doubt,4));
   when(gr[x].hold==0, gr[x].rel=0);
-  when(gr[x].pr, up(gr[x].pr,LONGPROBE+1); when(w.lan && owner(y), gr[x].pf=1))
+  when(gr[x].pr, up(gr[x].pr,LONGPROBE+1); when(w.lan && owner(y) && !MUT_NO_VETO, gr[x].pf=1))
 }
 /* What no rule can ask any more is made equal, so that equal states meet. */
 inline canon_node(x) {
