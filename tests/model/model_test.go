@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-var full = flag.Bool("full", false, "explore the larger worlds, too, and leave out each guard")
+var full = flag.Bool("full", false, "explore the larger worlds, too")
 
 // fewest is the least that an exploration must have seen to mean anything.
 const fewest = 10_000
