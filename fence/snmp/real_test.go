@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -67,8 +68,8 @@ func freePort(t testing.TB) int {
 	return c.LocalAddr().(*net.UDPAddr).Port
 }
 
-// daemon starts a program, which the end of the test ends.
-func daemon(t testing.TB, env []string, argv ...string) {
+// daemon starts a program, which the end of the test ends, or a call of stop.
+func daemon(t testing.TB, env []string, argv ...string) (stop func()) {
 	t.Helper()
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(), env...)
@@ -78,15 +79,19 @@ func daemon(t testing.TB, env []string, argv ...string) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		kill := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
 		_ = cmd.Wait()
 		kill.Stop()
+	})
+	t.Cleanup(func() {
+		stop()
 		if t.Failed() {
 			t.Logf("%s:\n%s", argv[0], out.String())
 		}
 	})
+	return stop
 }
 
 // awaitAnswer waits until a device answers.
@@ -119,13 +124,19 @@ var users = []snmp.Config{
 	{User: "sha512", AuthProtocol: "sha512", AuthPassword: "auth-pass-8", PrivProtocol: "aes256", PrivPassword: "priv-pass-8"},
 }
 
-// snmpd starts Debian's snmpd before a PDU of a shape, and returns its address
-// and a function that tells the truth of an outlet.
-func snmpd(t testing.TB, shape string) (address string, power func(n int) bool) {
+// A realStrip is a PDU behind Debian's snmpd.
+type realStrip struct {
+	address string
+	power   func(n int) bool // the truth of an outlet
+	restart func()           // the daemon; its relays stay
+}
+
+// snmpd starts Debian's snmpd before a PDU of a shape.
+func snmpd(t testing.TB, shape string) *realStrip {
 	t.Helper()
 	bin := program(t, "snmpd", "snmpd")
 	dir := t.TempDir()
-	address = fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	s := snmptest.ShapeOf(shape)
 	var conf strings.Builder
 	fmt.Fprintf(&conf, "rwcommunity private 127.0.0.1\nrocommunity public 127.0.0.1\nsysObjectID .%s\n", s.ObjectID)
@@ -147,17 +158,29 @@ func snmpd(t testing.TB, shape string) (address string, power func(n int) bool) 
 		t.Fatal(err)
 	}
 	fmt.Fprintf(&conf, "pass_persist %s %s %s %s %s\n", ".1.3.6.1.4.1", self, passArg, shape, dir)
+	keep := filepath.Join(dir, "persistent") // where snmpd writes an snmpd.conf of its own
+	if err := os.Mkdir(keep, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	file := filepath.Join(dir, "snmpd.conf")
 	if err := os.WriteFile(file, []byte(conf.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	daemon(t, []string{"SNMP_PERSISTENT_DIR=" + dir, "SNMPCONFPATH=" + dir, "MIBS="},
-		bin, "-f", "-C", "-c", file, "-Lo", "-I", "-smux,agentx", "udp:"+address)
-	awaitAnswer(t, snmp.Config{Address: address, Version: "1", Community: "private"})
-	return address, func(n int) bool {
+	start := func() func() {
+		stop := daemon(t, []string{"SNMP_PERSISTENT_DIR=" + keep, "SNMPCONFPATH=" + dir, "MIBS="},
+			bin, "-f", "-C", "-c", file, "-Lo", "-I", "-smux,agentx", "udp:"+address)
+		awaitAnswer(t, snmp.Config{Address: address, Version: "1", Community: "private"})
+		return stop
+	}
+	stop := start()
+	power := func(n int) bool {
 		b, err := os.ReadFile(filepath.Join(dir, strconv.Itoa(n)))
 		return err != nil || string(b) == "true"
 	}
+	return &realStrip{address, power, func() {
+		stop()
+		stop = start()
+	}}
 }
 
 func debianAuth(s string) string {
@@ -176,7 +199,8 @@ func debianPriv(s string) string {
 }
 
 func TestDebiansSnmpdIsDrivenByEveryVersionAndUser(t *testing.T) {
-	address, power := snmpd(t, "apc-rpdu")
+	real := snmpd(t, "apc-rpdu")
+	address, power := real.address, real.power
 	configs := []snmp.Config{
 		{Version: "1", Community: "private"}, {Version: "2c", Community: "private"}, {Community: "private"},
 	}
@@ -221,11 +245,31 @@ func TestDebiansSnmpdIsDrivenByEveryVersionAndUser(t *testing.T) {
 	})
 }
 
+func TestARestartOfDebiansSnmpdIsGotOver(t *testing.T) {
+	real := snmpd(t, "apc-rpdu")
+	for _, c := range append([]snmp.Config{{Version: "1", Community: "private"}}, users[0], users[2], users[4], users[8]) {
+		c.Address = real.address
+		o := outlet(t, unitOf(t, c), "2")
+		if _, err := o.Read(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		real.restart() // counts its boots, so that the old time is out of the window
+		proof, err := off(t.Context(), o, 20*time.Second)
+		if err != nil || real.power(2) {
+			t.Errorf("v%s %s: proof %+v, err %v, power %v", c.Version, c.User, proof, err, real.power(2))
+		}
+		if err := o.SwitchOn(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestDebiansSnmpdWithEveryShapeBehindIt(t *testing.T) {
 	program(t, "snmpd", "snmpd")
 	for _, shape := range snmptest.Shapes {
 		t.Run(shape.Name, func(t *testing.T) {
-			address, power := snmpd(t, shape.Name)
+			real := snmpd(t, shape.Name)
+			address, power := real.address, real.power
 			u := unitOf(t, snmp.Config{Address: address, Version: "1", Community: "private"})
 			if list, err := u.List(t.Context()); err != nil || len(list) != 8 {
 				t.Fatalf("%d outlets, err %v", len(list), err)
@@ -396,7 +440,8 @@ func fenceAPC(t testing.TB, address string, args ...string) (string, error) {
 // each see what the other did.
 func TestFenceAPCSnmpAgreesOnAHealthyStrip(t *testing.T) {
 	program(t, "fence_apc_snmp", "fence-agents")
-	address, power := snmpd(t, "apc-rpdu")
+	real := snmpd(t, "apc-rpdu")
+	address, power := real.address, real.power
 	u := unitOf(t, snmp.Config{Address: address, Version: "1", Community: "private"})
 	if out, err := fenceAPC(t, address, "-n", "3", "-o", "off"); err != nil || power(3) {
 		t.Fatalf("fence_apc_snmp: %v, power %v\n%s", err, power(3), out)
@@ -417,7 +462,8 @@ func TestFenceAPCSnmpAgreesOnAHealthyStrip(t *testing.T) {
 // strip is, give the order, and read it back. "ratio" is ours to theirs.
 func BenchmarkOffBesideFenceAPCSnmp(b *testing.B) {
 	program(b, "fence_apc_snmp", "fence-agents")
-	address, power := snmpd(b, "apc-rpdu")
+	real := snmpd(b, "apc-rpdu")
+	address, power := real.address, real.power
 	var ours, theirs time.Duration
 	n := 0
 	for b.Loop() {

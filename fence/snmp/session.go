@@ -136,12 +136,21 @@ func (s *session) try(ctx context.Context, v gosnmp.SnmpVersion, attempts int, k
 		if errors.Is(err, gosnmp.ErrMaxRetriesExceeded) {
 			return nil, fmt.Errorf("%w by version %s in %d attempts of %v", errNoAnswer, v, attempts, g.Timeout)
 		}
-		return nil, err
+		return nil, oneLine(err)
 	}
 	if reply.Error != gosnmp.NoError {
 		return nil, &statusError{reply.Error, int(reply.ErrorIndex)}
 	}
 	return reply.Variables, nil
+}
+
+// oneLine cuts off the stacks that gosnmp puts into the error of a packet that
+// it stumbled over.
+func oneLine(err error) error {
+	if line, _, more := strings.Cut(err.Error(), "\n"); more {
+		return errors.New(line)
+	}
+	return err
 }
 
 // exchange sends a request and learns the agent's pace from the answer. Its

@@ -231,3 +231,65 @@ func TestAMeterOfAnotherTableIsFoundByTheOutletsPhase(t *testing.T) {
 		t.Errorf("reading %+v, err %v: the meter reads -1", r, err)
 	}
 }
+
+func TestBothSuppliesOfABoxOnOneStripGoOffOrNeitherIsProven(t *testing.T) {
+	for name, c := range map[string]struct {
+		lies   snmptest.Lies
+		proven bool
+	}{
+		"healthy":                 {snmptest.Lies{}, true},
+		"only outlet 1 is served": {snmptest.Lies{OnlyOne: true}, false},
+		"the first order is lost": {snmptest.Lies{LoseNext: 1}, false},
+	} {
+		pdu, agent := strip(t, "apc-rpdu2")
+		u := unit(t, agent.Address(), "1")
+		var both []fence.Device
+		for _, n := range []string{"1", "2"} {
+			d, err := fence.New(outlet(t, u, n), fence.Timing{Poll: 50 * time.Millisecond})
+			if err != nil {
+				t.Fatal(err)
+			}
+			both = append(both, d)
+		}
+		pdu.Behave(c.lies)
+		ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
+		proof, err := fence.Chain{Devices: both}.Off(ctx)
+		cancel()
+		dark := !pdu.HasPower(1) && !pdu.HasPower(2)
+		if proof.Proven != c.proven || (err == nil) != c.proven || proof.Proven && !dark {
+			t.Errorf("%s: proof %+v, err %v, dark %v", name, proof, err, dark)
+		}
+	}
+}
+
+func TestIdentifyIsOneRequestOnceTheDeviceIsKnown(t *testing.T) {
+	for _, shape := range snmptest.Shapes {
+		_, agent := strip(t, shape.Name)
+		u := unit(t, agent.Address(), "1")
+		first, err := u.Identify(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, _, _ := agent.Counts()
+		second, err := u.Identify(t.Context())
+		if n, _, _ := agent.Counts(); err != nil || first != second || n != before+1 {
+			t.Errorf("%s: %v, then %v, err %v, in %d requests", shape.Name, first, second, err, n-before)
+		}
+	}
+}
+
+func TestAListTakesTwoRequestsARow(t *testing.T) {
+	for _, shape := range snmptest.Shapes {
+		if shape.Name == "apc-rpdu" {
+			continue // looks for the meter of each outlet's phase
+		}
+		_, agent := strip(t, shape.Name)
+		u := unit(t, agent.Address(), "1")
+		if _, err := u.List(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n, _, _ := agent.Counts(); n > 2*8+14 {
+			t.Errorf("%s: %d requests for 8 outlets", shape.Name, n)
+		}
+	}
+}
