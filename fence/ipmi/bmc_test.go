@@ -24,7 +24,6 @@ type bmc struct {
 	sessions map[uint32]*bmcSession // by our number, from open session to close
 	next     uint32
 	opened   int
-	given    []command
 
 	refuse     byte                                                // status of every open session
 	busy       int                                                 // so many commands are answered with c0
@@ -35,16 +34,15 @@ type bmc struct {
 }
 
 type bmcSession struct {
-	suite      suite
-	console    uint32
-	rm, rc     []byte
-	role       byte
-	user       []byte
-	seal       *seal
-	active     bool
-	sequence   uint32
-	seen       map[uint32]bool
-	privileged bool
+	suite    suite
+	console  uint32
+	rm, rc   []byte
+	role     byte
+	user     []byte
+	seal     *seal
+	active   bool
+	sequence uint32
+	seen     map[uint32]bool
 }
 
 var bmcGUID = []byte("twinbeat-bmc-001")
@@ -86,18 +84,6 @@ func (b *bmc) set(edit func(*bmc)) {
 func (b *bmc) hasPower() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.on }
 
 func (b *bmc) open() int { b.mu.Lock(); defer b.mu.Unlock(); return len(b.sessions) }
-
-// times says how often a command was carried out or refused.
-func (b *bmc) times(cmd command) (n int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, c := range b.given {
-		if c == cmd {
-			n++
-		}
-	}
-	return n
-}
 
 func (b *bmc) handle(packet []byte) [][]byte {
 	b.mu.Lock()
@@ -219,7 +205,6 @@ func (b *bmc) inside(id, sequence uint32, packet []byte) [][]byte {
 	}
 	s.seen[sequence] = true
 	cmd, data := command{m[1] >> 2, m[5]}, m[6:len(m)-1]
-	b.given = append(b.given, cmd)
 	code, out := b.obey(cmd, data, id)
 	s.sequence++
 	iv := make([]byte, 16)

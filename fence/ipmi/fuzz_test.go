@@ -28,6 +28,10 @@ func FuzzUnpack(f *testing.F) {
 		_, _ = fromLegacy(packet)
 		_, _ = fromOutside(packet, payloadRAKP2)
 		got, err := keys.unpack(7, packet)
+		if len(packet) > 2 { // reserved, and RMCP's own number, which nothing seals
+			packet = bytes.Clone(packet)
+			packet[1], packet[2] = rmcp[1], rmcp[2]
+		}
 		switch {
 		case bytes.Equal(packet, good) && (err != nil || !bytes.Equal(got, message)):
 			t.Fatalf("the good packet gives % x, %v", got, err)
