@@ -42,18 +42,31 @@ type world struct {
 	node fence.Chain
 	kind kind
 	unit *fencetest.Unit
+	far  *fencetest.Unit // what feeds the second supply; the same unit, or another
 	pins bool
+}
+
+// fake is the outlet of a supply, or the third of the unit.
+func (w *world) fake(n int) *fencetest.Fake {
+	if n == 2 {
+		return w.far.Fake(2)
+	}
+	return w.unit.Fake(n)
 }
 
 // feed returns the device of an outlet by its selector.
 func (w *world) feed(n int, selector string) fence.Device {
-	sw, err := w.unit.Outlet(selector)
+	unit, name := w.unit, "unit"
+	if n == 2 && w.far != w.unit {
+		unit, name = w.far, "far"
+	}
+	sw, err := unit.Outlet(selector)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	f := fence.Feed{Switch: sw, Unit: "unit", Draw: w.kind.draw}
+	f := fence.Feed{Switch: sw, Unit: name, Draw: w.kind.draw}
 	if w.pins {
-		f.Pin = w.unit.Pin(n)
+		f.Pin = unit.Pin(n)
 	}
 	d, err := fence.NewFeed(f, fence.Timing{Holdup: time.Second})
 	if err != nil {
@@ -66,7 +79,7 @@ func (w *world) feed(n int, selector string) fence.Device {
 func (w *world) behave(n int, edit func(*fencetest.Behaviour)) {
 	b := w.kind.base
 	edit(&b)
-	w.unit.Fake(n).Behave(b)
+	w.fake(n).Behave(b)
 }
 
 // A row is one misbehaviour. A device that misbehaves in a way that no reading
@@ -76,10 +89,14 @@ type row struct {
 	name   string
 	pinned bool
 	two    bool              // the node has two supplies
+	apart  bool              // on two units
 	edit   func(*world)      // after a good check
 	blind  bool              // no check came before
-	refuse string            // why it cannot be proven though the relay may be open; empty: it can
+	must   bool              // it must be proven
+	claim  bool              // and no meter tells of the load
+	refuse string            // why it must not be proven though the relay may be open; empty: no reason
 	limit  func(k kind) bool // kinds that cannot see it
+	back   bool              // power comes back after a proof
 }
 
 func one(edit func(*fencetest.Behaviour)) func(*world) {
@@ -108,34 +125,34 @@ type behaviour = fencetest.Behaviour
 
 // rows is the matrix. Each is run on each kind.
 var rows = []row{
-	{name: "none", edit: one(func(b *behaviour) {})},
-	{name: "none, pinned", pinned: true, edit: one(func(b *behaviour) {})},
-	{name: "none, two supplies", two: true, edit: both(func(b *behaviour) {})},
-	{name: "none, nothing known before", blind: true, edit: one(func(b *behaviour) {})},
+	{name: "none", must: true, edit: one(func(b *behaviour) {})},
+	{name: "none, pinned", must: true, pinned: true, edit: one(func(b *behaviour) {})},
+	{name: "none, two supplies", must: true, two: true, edit: both(func(b *behaviour) {})},
+	{name: "none, nothing known before", must: true, blind: true, edit: one(func(b *behaviour) {})},
 
 	// Commands.
-	{name: "command fails but acts (genErr)", edit: one(func(b *behaviour) { b.CommandFail = true })},
+	{name: "command fails but acts (genErr)", must: true, edit: one(func(b *behaviour) { b.CommandFail = true })},
 	{name: "command fails but acts after 25 s", edit: one(func(b *behaviour) { b.CommandFail, b.Lag = true, 25*time.Second })},
 	{name: "relay lags by 0.7 s", edit: one(func(b *behaviour) { b.Lag = 700 * time.Millisecond })},
 	{name: "relay lags by 2.7 s", edit: one(func(b *behaviour) { b.Lag = 2700 * time.Millisecond })},
-	{name: "relay lags by 25 s", edit: one(func(b *behaviour) { b.Lag = 25 * time.Second })},
+	{name: "relay lags by 25 s", must: true, edit: one(func(b *behaviour) { b.Lag = 25 * time.Second })},
 	{name: "relay lags by an hour", edit: one(func(b *behaviour) { b.Lag = time.Hour })},
 	{name: "says success and does nothing", edit: one(func(b *behaviour) { b.Dead = true })},
-	{name: "command is lost once", edit: one(func(b *behaviour) { b.Drop = 1 })},
-	{name: "command is lost twice", edit: one(func(b *behaviour) { b.Drop = 2 })},
+	{name: "command is lost once", must: true, edit: one(func(b *behaviour) { b.Drop = 1 })},
+	{name: "command is lost twice", must: true, edit: one(func(b *behaviour) { b.Drop = 2 })},
 	{name: "command is lost always", edit: one(func(b *behaviour) { b.Drop = 1 << 20 })},
 	{name: "no right to write", edit: one(func(b *behaviour) { b.Dead, b.CommandFail = true, true })},
 	{name: "metered only, no relay", edit: one(func(b *behaviour) { b.MeteredOnly = true })},
 
 	// Restarts and outages.
 	{name: "unreachable", edit: one(func(b *behaviour) { b.Unreachable = true })},
-	{name: "restarts in mid-command for 8 s", edit: one(func(b *behaviour) { b.Restart = 8 * time.Second })},
+	{name: "restarts in mid-command for 8 s", must: true, edit: one(func(b *behaviour) { b.Restart = 8 * time.Second })},
 	{name: "restarts in mid-command, relay off after it", edit: func(w *world) {
 		w.behave(1, func(b *behaviour) {})
 		_ = w.unit.Fake(1).SwitchOff(w.t.Context())
 		w.behave(1, func(b *behaviour) { b.Restart = 8 * time.Second })
 	}},
-	{name: "restarts in mid-command and wakes with the relay on", edit: func(w *world) {
+	{name: "restarts in mid-command and wakes with the relay on", must: true, edit: func(w *world) {
 		_ = w.unit.Fake(1).SwitchOff(w.t.Context())
 		w.behave(1, func(b *behaviour) { b.Restart, b.WakesOn = 8*time.Second, true })
 	}},
@@ -143,7 +160,7 @@ var rows = []row{
 	{name: "answers after 1.5 s", edit: one(func(b *behaviour) { b.Slow = 1500 * time.Millisecond })},
 	{name: "answers after 4 s, two supplies", two: true, edit: both(func(b *behaviour) { b.Slow = 4 * time.Second })},
 	{name: "never answers", edit: one(func(b *behaviour) { b.Slow = time.Hour })},
-	{name: "every third answer is lost", edit: one(func(b *behaviour) { b.Lost = 3 })},
+	{name: "every third answer is lost", must: true, edit: one(func(b *behaviour) { b.Lost = 3 })},
 	{name: "every third answer is lost, two supplies", two: true, edit: both(func(b *behaviour) { b.Lost = 3 })},
 	{name: "every second answer is lost", refuse: "no two readings follow each other", edit: one(func(b *behaviour) { b.Lost = 2 })},
 	{name: "garbled at first", edit: one(func(b *behaviour) { b.Garbled = 7 })},
@@ -170,7 +187,16 @@ var rows = []row{
 		w.behave(1, func(b *behaviour) { b.ReadsOf = w.unit.Fake(3) })
 	}},
 	{name: "welded relay: the state follows, the contact does not", limit: unmetered, edit: one(func(b *behaviour) { b.Lie = true })},
+	{name: "welded relay, and a neighbour draws a little less", limit: unmetered, edit: func(w *world) {
+		w.behave(1, func(b *behaviour) { b.Lie = true })
+		w.behave(3, func(b *behaviour) { b.Draw = 0.1 })
+		time.AfterFunc(50*time.Millisecond, func() { _ = w.unit.Fake(3).SwitchOff(context.Background()) })
+	}},
 	{name: "one of two relays welded", two: true, limit: unmetered, edit: func(w *world) { w.behave(1, func(b *behaviour) { b.Lie = true }) }},
+	{name: "one of two relays welded, answers after 50 ms", two: true, limit: unmetered, edit: func(w *world) {
+		w.behave(1, func(b *behaviour) { b.Lie, b.Slow = true, 50*time.Millisecond })
+		w.behave(2, func(b *behaviour) { b.Slow = 50 * time.Millisecond })
+	}},
 
 	// Only one of two outlets.
 	{name: "both commands go to the first outlet", two: true, edit: func(w *world) {
@@ -183,18 +209,44 @@ var rows = []row{
 		w.behave(1, func(b *behaviour) { b.FlipBack = 6 * time.Second })
 		w.behave(2, func(b *behaviour) { b.Lag = 8 * time.Second })
 	}},
+	{name: "the first comes back and falls silent while the second lags", two: true, edit: func(w *world) {
+		w.behave(2, func(b *behaviour) { b.Lag = 8 * time.Second })
+		time.AfterFunc(4*time.Second, func() {
+			w.behave(1, func(b *behaviour) { b.Unreachable, b.FlipBack = true, time.Second })
+		})
+	}},
 	{name: "commands act on the neighbour", edit: func(w *world) { w.behave(1, func(b *behaviour) { b.Elsewhere = w.unit.Fake(3) }) }},
+
+	// Two units.
+	{name: "none, two units", apart: true, must: true, edit: both(func(b *behaviour) {})},
+	{name: "none, two units, pinned", apart: true, pinned: true, must: true, edit: both(func(b *behaviour) {})},
+	{name: "the far unit is unreachable", apart: true, edit: func(w *world) { w.behave(2, func(b *behaviour) { b.Unreachable = true }) }},
+	{name: "the far unit restarts in mid-command", apart: true, must: true, edit: func(w *world) { w.behave(2, func(b *behaviour) { b.Restart = 9 * time.Second }) }},
+	{name: "the far unit answers after 3 s", apart: true, must: true, edit: func(w *world) { w.behave(2, func(b *behaviour) { b.Slow = 3 * time.Second }) }},
+	{name: "the far unit loses every third answer", apart: true, must: true, edit: func(w *world) { w.behave(2, func(b *behaviour) { b.Lost = 3 }) }},
+	{name: "the far unit was replaced", apart: true, pinned: true, refuse: "it is not switched", edit: func(w *world) {
+		w.far.Become(func(is *fence.Identity) { is.Serial = "another" })
+	}},
+	{name: "the far relay is welded", apart: true, limit: unmetered, edit: func(w *world) { w.behave(2, func(b *behaviour) { b.Lie = true }) }},
 
 	// On again, by itself.
 	{name: "off means reboot: on after 0.2 s", edit: one(func(b *behaviour) { b.FlipBack = 200 * time.Millisecond })},
 	{name: "off means reboot: on after 0.6 s", edit: one(func(b *behaviour) { b.FlipBack = 600 * time.Millisecond })},
 	{name: "off means reboot: on after 1 s", edit: one(func(b *behaviour) { b.FlipBack = time.Second })},
 	{name: "a delayed on waits in it", edit: one(func(b *behaviour) { b.Delayed = time.Second })},
-	{name: "a delayed on of 8 s waits in it and is told", edit: func(w *world) {
+	{name: "a delayed on of 8 s waits in it and is told", refuse: "it is off only for a while", edit: func(w *world) {
 		w.behave(1, func(b *behaviour) { b.Delayed, b.Tells = 8*time.Second, true })
 	}},
 
-	{name: "comes on by itself after 20 s", edit: one(func(b *behaviour) { b.FlipBack = 20 * time.Second })},
+	{name: "on during the hold-up, and the answer after it lost", edit: one(func(b *behaviour) {
+		b.FlipBack, b.Says = 800*time.Millisecond, func(n int, isOn bool) (fence.Reading, error) {
+			if n == 3 {
+				return fence.Reading{}, fencetest.ErrTimeout
+			}
+			return fence.Reading{Power: map[bool]fence.Power{true: on, false: off}[isOn]}, nil
+		}
+	})},
+	{name: "comes on by itself after 20 s", back: true, edit: one(func(b *behaviour) { b.FlipBack = 20 * time.Second })},
 	{name: "our own on of just before is still on its way", edit: func(w *world) {
 		_ = w.unit.Fake(1).SwitchOff(w.t.Context())
 		w.behave(1, func(b *behaviour) { b.Queue, b.Lag = true, 12*time.Second })
@@ -212,10 +264,10 @@ var rows = []row{
 
 	// Meters.
 	{name: "meter lags by 6 s", edit: one(func(b *behaviour) { b.MeterLag = 6 * time.Second })},
-	{name: "meter shows -1", edit: one(func(b *behaviour) { b.Shows = &fence.Load{Scope: "outlet", Value: -1, Unit: "A"} })},
-	{name: "meter shows no number", edit: one(func(b *behaviour) { b.Shows = &fence.Load{Scope: "outlet", Value: math.NaN(), Unit: "A"} })},
-	{name: "meter shows nothing, ever", blind: true, edit: one(func(b *behaviour) { b.Shows = &fence.Load{Scope: "outlet", Unit: "A"} })},
-	{name: "meter vanishes", edit: one(func(b *behaviour) { b.Meter = "" })},
+	{name: "meter shows -1", must: true, claim: true, edit: one(func(b *behaviour) { b.Shows = &fence.Load{Scope: "outlet", Value: -1, Unit: "A"} })},
+	{name: "meter shows no number", must: true, claim: true, edit: one(func(b *behaviour) { b.Shows = &fence.Load{Scope: "outlet", Value: math.NaN(), Unit: "A"} })},
+	{name: "meter shows nothing, ever", blind: true, must: true, claim: true, edit: one(func(b *behaviour) { b.Shows = &fence.Load{Scope: "outlet", Unit: "A"} })},
+	{name: "meter vanishes", must: true, claim: true, edit: one(func(b *behaviour) { b.Meter = "" })},
 	{name: "meter changes its unit", edit: one(func(b *behaviour) { b.Shows = &fence.Load{Scope: "outlet", Unit: "W"} })},
 	{name: "a neighbour draws more just then", edit: one(func(b *behaviour) { b.Other = 9 })},
 	{name: "outlet's meter is stuck", refuse: "nobody can tell it from a welded relay", edit: one(func(b *behaviour) {
@@ -262,8 +314,12 @@ type cell struct {
 // play runs one row on one kind.
 func (r row) play(t *testing.T, k kind) (c cell) {
 	w := &world{t: t, kind: k, unit: fencetest.NewUnit("unit", 3), pins: r.pinned}
+	w.far = w.unit
+	if r.apart {
+		w.far = fencetest.NewUnit("far", 3)
+	}
 	nodes := []int{1}
-	if r.two {
+	if r.two || r.apart {
 		nodes = append(nodes, 2)
 	}
 	for n := range 3 {
@@ -283,7 +339,7 @@ func (r row) play(t *testing.T, k kind) (c cell) {
 	c.proof, c.err = w.node.Off(ctx)
 	powered := func() (any bool) {
 		for _, n := range nodes {
-			any = w.unit.Fake(n).HasPower() || any
+			any = w.fake(n).HasPower() || any
 		}
 		return any
 	}
@@ -296,19 +352,24 @@ func (r row) play(t *testing.T, k kind) (c cell) {
 	return c
 }
 
-// judge holds the proof against the truth.
+// judge holds the proof against the truth. Capitals are mistakes.
 func (r row) judge(k kind, c cell) string {
 	limit := r.limit != nil && r.limit(k)
+	proven, claim := c.proof.Proven, c.proof.Grade == fence.GradeClaim
 	switch {
-	case c.proof.Proven != (c.err == nil), c.err != nil && !errors.Is(c.err, fence.ErrUnproven):
-		return "INCONSISTENT"
-	case c.proof.Proven && c.live && limit && c.proof.Grade == fence.GradeClaim:
+	case proven != (c.err == nil), !proven && !errors.Is(c.err, fence.ErrUnproven), r.must && !proven:
+		return "WRONG"
+	case proven && (r.refuse != "" || r.claim && !claim):
+		return "WRONG"
+	case proven && c.live && limit && claim:
 		return "limit"
-	case c.proof.Proven && c.live:
+	case proven && c.live:
 		return "LIE"
-	case c.proof.Proven && c.later:
+	case proven && c.later && r.back:
 		return "back later"
-	case c.proof.Proven:
+	case proven && c.later:
+		return "BACK LATER"
+	case proven:
 		return "ok"
 	case !c.live && r.refuse == "":
 		return "MISS"

@@ -52,7 +52,9 @@ type memory struct {
 	read     bool      // has ever been read
 	tells    bool      // has told of commands: from then on it must tell that there is none
 	pending  bool      // the newest reading could not rule a command out
-	flying   time.Time // until then an "on" of ours may be carried out
+	sent     time.Time // when our newest "on" was sent, or failed to be
+	flying   time.Time // until then it may be carried out
+	mute     bool      // the newest reading failed
 	meter    meter
 }
 
@@ -130,6 +132,9 @@ func (p *Prover) prove(ctx context.Context, r *readings) error {
 		return err
 	}
 	p.before(ctx)
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("withdrawn before anything was switched: %w", err)
+	}
 	p.command(ctx, r)
 	if p.best() <= GradeWeak {
 		return errors.Join(fmt.Errorf("an order by the word %s is no proof", p.feed.Switch.Word()), r.command)
@@ -343,19 +348,21 @@ func (p *Prover) untilLight(ctx context.Context, r *readings) error {
 
 // ask reads the outlet and learns from it.
 func (p *Prover) ask(ctx context.Context) (Reading, error) {
+	began := time.Now()
 	said, err := p.feed.Switch.Read(ctx)
 	if err == nil && said.Power > PowerOff {
 		err = fmt.Errorf("power %d is none", said.Power)
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.past.mute = err != nil
 	if err != nil {
 		return Reading{Raw: said.Raw}, err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.past.read = true
 	p.past.tells = p.past.tells || said.Pending != PendingUntold
 	p.past.pending = said.Pending == PendingYes || said.Pending == PendingUnknown
-	if said.Power == PowerOn && said.Pending != PendingYes {
+	if said.Power == PowerOn && said.Pending != PendingYes && !began.Before(p.past.sent) {
 		p.past.flying = time.Time{} // it has landed
 	}
 	p.past.meter.learn(said)
@@ -409,13 +416,9 @@ func (p *Prover) on(ctx context.Context) error {
 	if err := p.rightBox(ctx, &r); err != nil {
 		return err
 	}
-	p.mu.Lock()
-	p.past.flying = time.Now().Add(MaxOff + InFlight) // until the command has returned
-	p.mu.Unlock()
+	p.launched(MaxOff + InFlight) // until the command has returned
 	r.command = p.feed.Switch.SwitchOn(ctx)
-	p.mu.Lock()
-	p.past.flying = time.Now().Add(InFlight)
-	p.mu.Unlock()
+	p.launched(InFlight)
 	for {
 		if p.read(ctx, &r) == PowerOn {
 			return nil
@@ -427,6 +430,20 @@ func (p *Prover) on(ctx context.Context) error {
 			return r.last(err)
 		}
 	}
+}
+
+// launched notes an on command that may be carried out until d from now.
+func (p *Prover) launched(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.past.sent = time.Now()
+	p.past.flying = p.past.sent.Add(d)
+}
+
+func (p *Prover) silent() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.past.mute
 }
 
 func (p *Prover) inFlight() (string, time.Duration) {
@@ -468,7 +485,10 @@ func (r *readings) last(end error) error {
 
 func (r *readings) String() string {
 	s := fmt.Sprintf("read off %d times, on %d, unknown %d", r.count[PowerOff], r.count[PowerOn], r.count[PowerUnknown])
-	if r.commands > 1 {
+	switch {
+	case r.commands == 0:
+		s += "; nothing was switched"
+	case r.commands > 1:
 		s += fmt.Sprintf("; commanded %d times", r.commands)
 	}
 	if r.command != nil {
