@@ -11,6 +11,8 @@ import (
 const (
 	// minFaults is how many faults a run of ten minutes has at least.
 	minFaults = 44
+	// maxScale is the slowest a drawn run is, of profile slow.
+	maxScale = 8
 	// runLength is how long a drawn run lasts.
 	runLength = 10 * time.Minute
 )
@@ -33,7 +35,7 @@ func Draw(seed uint64, mode pair.Mode) (Config, Schedule) {
 	case k < 40:
 		c.Scale = 2
 	default:
-		c.Scale = 3 + r.IntN(6) // up to a beat a second
+		c.Scale = 3 + r.IntN(maxScale-2) // up to a beat a second
 	}
 	c.Wire = r.IntN(4) == 0 && c.Profile == "slow"
 	for i := range c.Drift {

@@ -65,6 +65,7 @@ type process struct {
 	saved             journal.State
 	saving, saveAgain bool
 	contact           bool
+	stopping          bool // a machine was told to stop
 	noticedAt         pair.Instant
 	asked             bool // the peer asks to be fenced
 	topTerm           [maxGroups]uint32
@@ -442,6 +443,9 @@ func (p *process) woken() {
 }
 
 func (p *process) allStopped() bool {
+	if !p.stopping {
+		return false
+	}
 	for _, m := range p.m {
 		if !m.View().Stopped {
 			return false
@@ -501,6 +505,9 @@ func (p *process) resume() {
 func (p *process) step(g int, in pair.Input) {
 	w, m := p.n.w, p.m[g]
 	was := p.last[g]
+	if _, ok := in.(pair.Stop); ok {
+		p.stopping = true
+	}
 	acts := m.Step(p.now(), in)
 	w.result.Cover.visit(was, in)
 	if w.cfg.Watch != nil {
