@@ -214,27 +214,6 @@ func (w *World) arrive(ref int32) {
 	w.read(to.proc, ref)
 }
 
-// read is the reader of a link; frames wait in the kernel for one that stands still.
-func (w *World) read(p *process, ref int32) {
-	if p.n.proc != p {
-		w.pool.free(ref)
-		return
-	}
-	if !p.paused {
-		w.take(p, ref)
-		return
-	}
-	f := &w.pool.frames[ref]
-	if w.links[f.link].serial {
-		p.ttyFull += frameSize
-	}
-	if len(p.unread) >= maxUnread || w.links[f.link].serial && p.ttyFull > maxTTY {
-		w.pool.free(ref)
-		return
-	}
-	p.unread = append(p.unread, ref)
-}
-
 // replay sends recorded frames again, on a link that may be another one.
 func (w *World) replay(link, n int) {
 	from := w.links[n%linkCount]

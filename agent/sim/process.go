@@ -8,15 +8,6 @@ import (
 )
 
 const (
-	// maxFrames is how many frames wait for the loop: loop.FrameQueue.
-	maxFrames = 64
-	// maxUnread is what a socket holds for a process that stands still, in
-	// frames, and maxTTY what a tty does, in bytes (n_tty).
-	maxUnread = 256
-	maxTTY    = 4096
-	// maxReaderLag is how long after a resume the readers may still hand
-	// frames of the stall to the loop.
-	maxReaderLag = 5 * time.Millisecond
 	// idleWake is the shortest pause between two turns that only time calls for.
 	idleWake = 200 * time.Microsecond
 	// unstopped is no part of a turn.
@@ -25,14 +16,13 @@ const (
 
 // process is one run of the agent. Its turns follow agent/loop.
 type process struct {
-	n       *node
-	gen     uint32
-	m       []*pair.Machine
-	last    [maxGroups]pair.State
-	inbox   []input
-	spare   []input
-	unread  []int32 // frames in the kernel's buffers, of a process that stands still
-	ttyFull int
+	n      *node
+	gen    uint32
+	m      []*pair.Machine
+	last   [maxGroups]pair.State
+	inbox  []input
+	spare  []input
+	inlets [linkCount]inlet
 
 	paused  bool
 	stopAt  int           // part of a turn before which a SIGSTOP comes
@@ -224,6 +214,7 @@ func (p *process) think() {
 			p.step(g, pair.Stalled{Gap: gap})
 		}
 	}
+	p.collect()
 	p.drain()
 	p.started = true
 	for g := range p.m {
@@ -339,6 +330,7 @@ func (p *process) beat() {
 	p.talk.hellos(p, now)
 	p.send(pair.Beat, allGroups)
 	p.watchLines()
+	p.attend(now)
 }
 
 // renew refreshes the lease if mark and lease are unexpired in the kernel.
@@ -486,10 +478,11 @@ func (p *process) resume() {
 	w := p.n.w
 	w.tracef("node %d: resumed", p.n.id)
 	p.paused = false
-	for _, ref := range p.unread { // the readers run when the scheduler lets them, maybe after the loop
-		w.after(w.chance(min(maxReaderLag, w.timing.Beat)), func() { w.read(p, ref) })
+	for i := range p.inlets { // the readers run when the scheduler lets them, maybe after the loop
+		if in := &p.inlets[i]; in.late || len(in.unread) > 0 {
+			p.readLater(i, min(maxReaderLag, w.timing.Beat), !in.rests && (in.locked || w.odds(8)))
+		}
 	}
-	p.unread, p.ttyFull = p.unread[:0], 0
 	if p.busy {
 		if !p.parting {
 			p.later(w.chance(100 * time.Microsecond))
