@@ -84,6 +84,7 @@ type options struct {
 	seed      uint64
 	mode      string
 	trace     bool
+	only      string
 	results   string
 	record    string
 	replay    string
@@ -150,6 +151,9 @@ var flagTable = map[string]func(*flag.FlagSet, *options){
 		fs.StringVar(&o.mode, "mode", "", "only this `MODE`: fence, silence or lease (default: all)")
 	},
 	"trace": func(fs *flag.FlagSet, o *options) { fs.BoolVar(&o.trace, "trace", false, "print all that happens") },
+	"only": func(fs *flag.FlagSet, o *options) {
+		fs.StringVar(&o.only, "only", "", "only runs of this `KIND`: cuts cuts all links at once")
+	},
 	"results": func(fs *flag.FlagSet, o *options) {
 		fs.StringVar(&o.results, "results", "", "play in slices, each a line of `FILE`; those that are there are not played again")
 	},

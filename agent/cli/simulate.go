@@ -22,7 +22,7 @@ import (
 func extra() []*command { return []*command{&simulateCommand} }
 
 var simulateCommand = command{
-	name: "simulate", args: "[--seeds N] [--seed S] [--mode M] [--trace] [--json] [--results FILE [--record FILE]] [--replay FILE [--minimise]]", summary: "play random faults against two simulated boxes",
+	name: "simulate", args: "[--seeds N] [--seed S] [--mode M] [--only cuts] [--trace] [--json] [--results FILE [--record FILE]] [--replay FILE [--minimise]]", summary: "play random faults against two simulated boxes",
 	text: `Run the decisions of two boxes in a simulated world for ten minutes a seed, with
 random faults in power, processes, clocks, links, disks and the fence device,
 and hold every step against the rules: never two owners, one owner again soon
@@ -37,7 +37,7 @@ later call with the same seeds and sources plays only what is not there yet.
 Once all are, --record writes a table. Digests add up: one call without slices
 comes to the same.`,
 	examples: []string{"twinbeat simulate --seeds 10000", "twinbeat simulate --seeds 1 --seed 42 --trace | less", "twinbeat simulate --replay twinbeat-42.sched --trace"},
-	flags:    []string{"seeds", "seed", "mode", "trace", "json", "results", "record", "replay", "minimise"},
+	flags:    []string{"seeds", "seed", "mode", "only", "trace", "json", "results", "record", "replay", "minimise"},
 	run:      (*shell).simulate,
 }
 
@@ -49,12 +49,15 @@ type simulated struct {
 	First       uint64   `json:"first"`
 	Seeds       uint64   `json:"seeds"`
 	Mode        string   `json:"mode,omitempty"` // of all, if there was one
+	Only        string   `json:"only,omitempty"`
 	Schedules   int      `json:"schedules"`
 	Hours       float64  `json:"hours"`
 	Faults      int      `json:"faults"`
 	LeastFaults int      `json:"least_faults"`
 	Entries     int      `json:"entries"`
 	Fences      int      `json:"fences"`
+	BothOff     int      `json:"both_off"` // schedules in which the fence device had both nodes off at once
+	Deceived    int      `json:"deceived"` // schedules that ended with a lie that no reading of the fence device finds out
 	Pairs       int      `json:"pairs"`
 	PairsOfAll  int      `json:"pairs_of_all"`
 	NotMet      []string `json:"not_met"`
@@ -72,6 +75,7 @@ type simulated struct {
 func (a *simulated) sum(t *sim.Tally) {
 	a.Schedules, a.Hours, a.Faults, a.LeastFaults = t.Runs, t.Life.Hours(), t.Faults, t.Least
 	a.Entries, a.Fences, a.Replayed, a.Events = t.Entries, t.Fences, t.Replayed, t.Events
+	a.BothOff, a.Deceived = t.BothOff, t.Deceived
 	a.Pairs, a.PairsOfAll, a.NotMet, a.Impossible = t.Cover.Pairs()
 	a.Digest = fmt.Sprintf("%016x", t.Digest)
 }
@@ -88,7 +92,7 @@ func (sh *shell) simulate(o *options, _ []string) error {
 	if err != nil {
 		return err
 	}
-	c := campaign{first: o.seed, last: o.seed + o.seeds, mode: mode}
+	c := campaign{first: o.seed, last: o.seed + o.seeds, mode: mode, cuts: o.only == onlyCuts}
 	if o.results != "" {
 		return sh.simulateSlices(o, &c)
 	}
@@ -100,6 +104,9 @@ func (sh *shell) simulate(o *options, _ []string) error {
 	return sh.tell(o, &c, time.Since(start))
 }
 
+// onlyCuts are runs in which all links are cut at once.
+const onlyCuts = "cuts"
+
 // simFlags refuses flags that would mean nothing together.
 func simFlags(o *options) error {
 	switch {
@@ -107,6 +114,10 @@ func simFlags(o *options) error {
 		return &usageError{text: "simulate: --minimise goes with --replay", hint: "seeds that fail are cut down without being asked"}
 	case o.results != "" && (o.replay != "" || o.trace):
 		return &usageError{text: "simulate: --results goes with neither --replay nor --trace"}
+	case o.only != "" && o.only != onlyCuts:
+		return &usageError{text: fmt.Sprintf("simulate: --only %q is unknown", o.only), hint: "--only " + onlyCuts}
+	case o.only == onlyCuts && o.mode != "fence":
+		return &usageError{text: "simulate: --only cuts goes with --mode fence"}
 	case o.record != "" && o.results == "":
 		return &usageError{text: "simulate: --record goes with --results", hint: "the record is made of the results of one or more calls"}
 	}
@@ -127,6 +138,7 @@ func simMode(name string) (pair.Mode, error) {
 type campaign struct {
 	first, last uint64 // the last one is not played
 	mode        pair.Mode
+	cuts        bool
 	trace       io.Writer
 
 	next   atomic.Uint64
@@ -134,6 +146,14 @@ type campaign struct {
 	sum    sim.Tally
 	broken []uint64 // seeds that broke a rule, the lowest first once run ends
 	words  string   // of the lowest
+}
+
+// draw returns the run of a seed.
+func (c *campaign) draw(seed uint64) (sim.Config, sim.Schedule) {
+	if c.cuts {
+		return sim.DrawCut(seed)
+	}
+	return sim.Draw(seed, c.mode)
 }
 
 // maxBroken ends a campaign that fails everywhere.
@@ -155,7 +175,7 @@ func (c *campaign) run() {
 func (c *campaign) shard() {
 	var sum sim.Tally
 	for seed := c.next.Add(1) - 1; seed < c.last; seed = c.next.Add(1) - 1 {
-		conf, schedule := sim.Draw(seed, c.mode)
+		conf, schedule := c.draw(seed)
 		conf.Trace = c.trace
 		if c.trace != nil {
 			fmt.Fprint(c.trace, sim.Format(conf, schedule))
@@ -199,12 +219,12 @@ func (sh *shell) tell(o *options, c *campaign, took time.Duration) error {
 
 // answer sums up a campaign, and cuts the lowest of its failures down.
 func (c *campaign) answer(o *options, took time.Duration) (simulated, error) {
-	a := simulated{First: c.first, Seeds: c.last - c.first, Mode: o.mode, Violations: len(c.broken), Violation: c.words, Seconds: took.Seconds()}
+	a := simulated{First: c.first, Seeds: c.last - c.first, Mode: o.mode, Only: o.only, Violations: len(c.broken), Violation: c.words, Seconds: took.Seconds()}
 	a.sum(&c.sum)
 	if len(c.broken) == 0 {
 		return a, nil
 	}
-	conf, schedule := sim.Draw(c.broken[0], c.mode)
+	conf, schedule := c.draw(c.broken[0])
 	var err error
 	a.Schedule, err = writeMinimised(conf, schedule, c.broken[0])
 	return a, err

@@ -35,7 +35,7 @@ type slice struct {
 
 // same says whether two slices stand for the same runs of the same sources.
 func (s *slice) same(o *slice) bool {
-	return s.First == o.First && s.Seeds == o.Seeds && s.Mode == o.Mode && s.Sources == o.Sources
+	return s.First == o.First && s.Seeds == o.Seeds && s.Mode == o.Mode && s.Only == o.Only && s.Sources == o.Sources
 }
 
 // whole says whether the slice went to its end.
@@ -56,7 +56,7 @@ func (sh *shell) simulateSlices(o *options, c *campaign) error {
 	var part []slice
 	var broken error
 	for first := c.first; first < c.last && broken == nil; first += sliceSeeds {
-		one := campaign{first: first, last: min(first+sliceSeeds, c.last), mode: c.mode}
+		one := campaign{first: first, last: min(first+sliceSeeds, c.last), mode: c.mode, cuts: c.cuts}
 		have, err := all.of(&one, o)
 		if err == nil && have == nil {
 			have, err = playSlice(o, &one)
@@ -135,7 +135,7 @@ func readSlices(name string) (played, error) {
 // of returns the slice of these seeds if it was played to its end. Two that
 // tell of the same runs must agree.
 func (p played) of(c *campaign, o *options) (*slice, error) {
-	want := slice{simulated: simulated{First: c.first, Seeds: c.last - c.first, Mode: o.mode}, Sources: sources}
+	want := slice{simulated: simulated{First: c.first, Seeds: c.last - c.first, Mode: o.mode, Only: o.only}, Sources: sources}
 	var have *slice
 	for i := range p {
 		s := &p[i]
@@ -172,7 +172,7 @@ func (sh *shell) tellSlices(o *options, c *campaign, part []slice) error {
 // sumSlices adds slices up. Digests add up, too: one call with all the seeds
 // comes to the same.
 func sumSlices(o *options, c *campaign, part []slice) (simulated, error) {
-	a := simulated{First: c.first, Seeds: c.last - c.first, Mode: o.mode}
+	a := simulated{First: c.first, Seeds: c.last - c.first, Mode: o.mode, Only: o.only}
 	digest := uint64(0)
 	for i := range part {
 		s := &part[i]
@@ -202,6 +202,8 @@ func (a *simulated) add(s *simulated) {
 	a.Replayed += s.Replayed
 	a.Events += s.Events
 	a.Violations += s.Violations
+	a.BothOff += s.BothOff
+	a.Deceived += s.Deceived
 	a.Seconds += s.Seconds
 	if a.Violation == "" {
 		a.Violation, a.Schedule = s.Violation, s.Schedule
@@ -223,6 +225,9 @@ func writeRecord(o *options, a *simulated, part []slice) error {
 	if o.mode != "" {
 		title = "Mode " + o.mode
 	}
+	if o.only != "" {
+		title += ", only " + o.only
+	}
 	sections := []string{title + "\n\n" + recordText(a, part)}
 	for _, s := range strings.Split(string(old), recordSection)[1:] {
 		if !strings.HasPrefix(s, title+"\n") {
@@ -243,6 +248,9 @@ func recordText(a *simulated, part []slice) string {
 	if a.Mode != "" {
 		command += " --mode " + a.Mode
 	}
+	if a.Only != "" {
+		command += " --only " + a.Only
+	}
 	var versions []string
 	from, to := part[0].At, part[0].At
 	for i := range part {
@@ -261,6 +269,7 @@ func recordText(a *simulated, part []slice) string {
 	fmt.Fprintf(&b, "- played: %s to %s UTC in %.0f s, version %s, sources %s\n", from.Format(day), to.Format(day), a.Seconds, strings.Join(versions, ", "), part[0].Sources)
 	fmt.Fprintf(&b, "- schedules: %d, %.0f hours of a pair, %d faults, at least %d a schedule; %d recorded frames sent again\n", a.Schedules, a.Hours, a.Faults, a.LeastFaults, a.Replayed)
 	fmt.Fprintf(&b, "- **violations: %d**\n", a.Violations)
+	fmt.Fprintf(&b, "- the fence device had both nodes off at once in %d; %d ended with a lie that no reading of it finds out\n", a.BothOff, a.Deceived)
 	fmt.Fprintf(&b, "- %d entries to ACTIVE, %d orders to a fence device, %d events\n", a.Entries, a.Fences, a.Events)
 	fmt.Fprintf(&b, "- (state, input) pairs: %d of %d\n\n", a.Pairs, a.PairsOfAll)
 	b.WriteString("| first seed | seeds | hours | faults | pairs | violations | digest | seconds |\n|--:|--:|--:|--:|--:|--:|---|--:|\n")

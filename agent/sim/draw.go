@@ -52,6 +52,10 @@ func Draw(seed uint64, mode pair.Mode) (Config, Schedule) {
 	c.NoServices = r.IntN(3) == 0
 	c.StopFailureFence = r.IntN(5) == 0
 	c.Lines = r.IntN(3) == 0
+	c.Feeds = 1
+	if c.Fence {
+		c.Feeds += r.IntN(2)
+	}
 	d := drawer{Rand: r, c: c, w: newWorld(c)}
 	return c, d.schedule()
 }
@@ -180,7 +184,7 @@ func (d *drawer) fault(k FaultKind, at time.Duration) Fault {
 	case FaultJournal, FaultDevice, FaultAlien:
 		f.N, f.M = d.IntN(4), 0
 		if k == FaultDevice {
-			f.N = d.IntN(deviceBehaviours)
+			f.N = d.IntN(deviceTruths)
 		}
 	default:
 		d.linkFault(&f)

@@ -191,6 +191,8 @@ func (c *Config) fields() []field {
 	length("length", &c.Length)
 	truth("fence", &c.Fence)
 	number("groups", &c.Groups)
+	number("feeds", &c.Feeds)
+	truth("cuts", &c.Cuts)
 	truth("wire", &c.Wire)
 	number("drift0", &c.Drift[0])
 	number("drift1", &c.Drift[1])
