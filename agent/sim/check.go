@@ -8,7 +8,8 @@ import (
 
 // The rules, by the numbers of the invariants in the design. The rest is held
 // elsewhere: 9 (a watchdog is fed only by a live agent) by the tests of the
-// agent, 11 (one cut never switches both off) by a test of its own here.
+// agent. 11 is held where cuts are the only fault ([DrawCut]), and false proofs
+// (12) everywhere, but for a fence device that lies in a way no reading finds out.
 const (
 	rule1   = "1 two owners"
 	rule2   = "2 refresh without a lease"

@@ -8,7 +8,8 @@ import (
 
 // Which faults may meet.
 //
-//	fence    any links, any pause, any power: only the device must not lie.
+//	fence    any links, any pause, any power: only the device must not lie in a
+//	         way that no reading finds out; device.go says which lies are which.
 //	lease    any links, any pause, any power; clocks drift less than the reserve.
 //	silence  any power and any pause. Links and LAN do not fail together: while
 //	         any link is cut or loses frames in any way, the LAN works, so the

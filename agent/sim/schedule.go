@@ -34,7 +34,7 @@ const (
 	FaultGarbage                        // M bytes of noise on the serial line, to node N
 	FaultLAN                            // the LAN is down for For
 	FaultAlien                          // a third host answers for the addresses, for For
-	FaultDevice                         // the fence device behaves like N for For; see lan.go
+	FaultDevice                         // the fence device behaves like N for For; see device.go
 	FaultReach                          // a node does not reach the device for For
 	FaultFlush                          // a stranger empties the node's tables
 	FaultOrder                          // an operator's order N for group M; For is not zero: forced
