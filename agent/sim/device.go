@@ -81,18 +81,22 @@ func (d *device) mend() {
 	}
 }
 
-// obey takes the order of a node to switch the other one off. It is carried
-// out within the longest fence operation, whatever becomes of the sender.
-func (d *device) obey(by *node) {
+// obey takes the order of a node to switch the other one off, and says whether
+// it acknowledged it. It is carried out within the time of the fence operation,
+// whatever becomes of the sender.
+func (d *device) obey(by *node, until pair.Instant) bool {
 	w := d.w
-	if !d.reach[by.id] || d.how == deviceDeaf || d.how == deviceOther || w.cfg.Mutant == FenceLies {
-		return
+	if !d.reach[by.id] {
+		return false
+	}
+	if d.how == deviceDeaf || d.how == deviceOther || w.cfg.Mutant == FenceLies {
+		return true
 	}
 	for i := range w.cfg.Feeds {
 		in := w.chance(w.fenceT * 2 / 5)
 		switch {
 		case d.how == deviceHalf && i > 0:
-			return
+			return true
 		case d.how == deviceLags: // the status, not the relay
 			in = w.chance(provingGap / 2)
 		case d.how == deviceSlow:
@@ -100,8 +104,9 @@ func (d *device) obey(by *node) {
 		case d.how == deviceLate:
 			in = w.chance(w.fenceT)
 		}
-		w.after(in, func() { d.open(1-by.id, i) })
+		w.after(min(in, until.Since(w.now)), func() { d.open(1-by.id, i) })
 	}
+	return d.how != deviceErrs && (d.how != deviceLate || !w.odds(4))
 }
 
 // open is the moment in which the outlet of a node's power supply goes off.

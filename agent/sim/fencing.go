@@ -95,6 +95,8 @@ type proving struct {
 	until    pair.Instant
 	offSince pair.Instant // end of the first reading of off; zero: none counts
 	dry      pair.Instant // when the hold-up is over; zero: off was not read twice
+	acked    bool         // the device took a command
+	seenOn   bool         // the outlets read on when or after it was sent
 	last     reading
 }
 
@@ -109,7 +111,8 @@ const (
 func (p *process) order(number int) {
 	w := p.n.w
 	o := &proving{p: p, number: number, began: w.now, until: w.now.Add(w.fenceT)}
-	w.device.obey(p.n)
+	o.seenOn = w.device.read(p.n) == readOn
+	o.acked = w.device.obey(p.n, o.until)
 	w.after(w.chance(20*time.Millisecond), o.look)
 }
 
@@ -136,6 +139,7 @@ func (o *proving) judge(asked pair.Instant) {
 	p, w := o.p, o.p.n.w
 	r := w.device.read(p.n)
 	o.last = r
+	o.seenOn = o.seenOn || r == readOn
 	pause := provingPoll
 	switch {
 	case w.now > o.until:
@@ -144,6 +148,8 @@ func (o *proving) judge(asked pair.Instant) {
 		return
 	case r != readOff:
 		o.offSince, o.dry = 0, 0
+	case !o.acked && !o.seenOn: // off since before, for all that is known: a status may lag behind a switching-on
+		o.acked = w.device.obey(p.n, o.until)
 	case o.offSince == 0:
 		o.offSince, pause = w.now, provingGap
 	case o.dry == 0 && asked.Since(o.offSince) >= provingGap:
