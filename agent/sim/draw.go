@@ -11,6 +11,8 @@ import (
 const (
 	// minFaults is how many faults a run of ten minutes has at least.
 	minFaults = 44
+	// maxScale is the slowest a drawn run is, of profile slow.
+	maxScale = 8
 	// runLength is how long a drawn run lasts.
 	runLength = 10 * time.Minute
 )
@@ -33,7 +35,7 @@ func Draw(seed uint64, mode pair.Mode) (Config, Schedule) {
 	case k < 40:
 		c.Scale = 2
 	default:
-		c.Scale = 3 + r.IntN(6) // up to a beat a second
+		c.Scale = 3 + r.IntN(maxScale-2) // up to a beat a second
 	}
 	c.Wire = r.IntN(4) == 0 && c.Profile == "slow"
 	for i := range c.Drift {
@@ -50,6 +52,10 @@ func Draw(seed uint64, mode pair.Mode) (Config, Schedule) {
 	c.NoServices = r.IntN(3) == 0
 	c.StopFailureFence = r.IntN(5) == 0
 	c.Lines = r.IntN(3) == 0
+	c.Feeds = 1
+	if c.Fence {
+		c.Feeds += r.IntN(2)
+	}
 	d := drawer{Rand: r, c: c, w: newWorld(c)}
 	return c, d.schedule()
 }
@@ -178,7 +184,7 @@ func (d *drawer) fault(k FaultKind, at time.Duration) Fault {
 	case FaultJournal, FaultDevice, FaultAlien:
 		f.N, f.M = d.IntN(4), 0
 		if k == FaultDevice {
-			f.N = d.IntN(deviceBehaviours)
+			f.N = d.IntN(deviceTruths)
 		}
 	default:
 		d.linkFault(&f)
