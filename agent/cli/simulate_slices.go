@@ -269,7 +269,9 @@ func recordText(a *simulated, part []slice) string {
 	fmt.Fprintf(&b, "- played: %s to %s UTC in %.0f s, version %s, sources %s\n", from.Format(day), to.Format(day), a.Seconds, strings.Join(versions, ", "), part[0].Sources)
 	fmt.Fprintf(&b, "- schedules: %d, %.0f hours of a pair, %d faults, at least %d a schedule; %d recorded frames sent again\n", a.Schedules, a.Hours, a.Faults, a.LeastFaults, a.Replayed)
 	fmt.Fprintf(&b, "- **violations: %d**\n", a.Violations)
-	fmt.Fprintf(&b, "- the fence device had both nodes off at once in %d; %d ended with a lie that no reading of it finds out\n", a.BothOff, a.Deceived)
+	if a.Only == onlyCuts {
+		fmt.Fprintf(&b, "- both nodes off at once: %d, of them by one cut: none, or it would be a violation; the others are of a node that was shot, came back behind the cut and shot in its turn, or of a liar\n- ended by a lie of the fence device that no reading finds out: %d\n", a.BothOff, a.Deceived)
+	}
 	fmt.Fprintf(&b, "- %d entries to ACTIVE, %d orders to a fence device, %d events\n", a.Entries, a.Fences, a.Events)
 	fmt.Fprintf(&b, "- (state, input) pairs: %d of %d\n\n", a.Pairs, a.PairsOfAll)
 	b.WriteString("| first seed | seeds | hours | faults | pairs | violations | digest | seconds |\n|--:|--:|--:|--:|--:|--:|---|--:|\n")

@@ -13,6 +13,9 @@ const (
 	minFaults = 44
 	// maxScale is the slowest a drawn run is, of profile slow.
 	maxScale = 8
+	// fenceRound is how many race times a round of turns to fence has: frames may
+	// be late by so much, since a node may wait so long for its turn.
+	fenceRound = 4
 	// runLength is how long a drawn run lasts.
 	runLength = 10 * time.Minute
 )
@@ -208,7 +211,7 @@ func (d *drawer) linkFault(f *Fault) {
 	case FaultReorder:
 		f.N, f.M = d.IntN(linkCount), int(d.pick(t.Beat*2, t.Takeover*6)/time.Microsecond)
 	case FaultHold:
-		f.N, f.M = int(pair.Claim)+d.IntN(int(pair.FenceNotice-pair.Claim)+1), 1+int(d.pick(t.Takeover, 8*t.Takeover)/time.Millisecond)
+		f.N, f.M = int(pair.Claim)+d.IntN(int(pair.FenceNotice-pair.Claim)+1), 1+int(d.pick(t.Takeover, max(8*t.Takeover, fenceRound*t.Race))/time.Millisecond)
 	case FaultDuplicate:
 		f.N, f.M = d.IntN(linkCount), 1+d.IntN(60)
 	case FaultReplay:
