@@ -191,6 +191,9 @@ func (p *parser) fenceDevice(t table, nodes bool, f *feeds) FenceDevice {
 	if nodes {
 		t.fenceByNode(&d, rule, f)
 	}
+	if strings.Contains(rule.takes, "snmp_version") {
+		t.snmpContradictions(d)
+	}
 	t.contradictions(d)
 	return d
 }
@@ -254,17 +257,6 @@ func (t table) contradictions(d FenceDevice) {
 	if d.OffMatch != "" && (strings.Contains(d.OffMatch, d.OnMatch) || strings.Contains(d.OnMatch, d.OffMatch)) {
 		t.report("off_match", fmt.Sprintf("%q cannot be told from on_match %q", d.OffMatch, d.OnMatch), "a lie here makes two owners: neither may be part of the other")
 	}
-	if d.SNMPVersion == "3" && d.User == "" {
-		t.report("snmp_version", "version 3 has no user", "add "+t.key("user").example("user"))
-	}
-	for _, name := range []string{"user", "auth_protocol", "auth_file", "priv_protocol", "priv_file"} {
-		if t.has(name) && (d.SNMPVersion == "1" || d.SNMPVersion == "2c") {
-			t.report(name, "does not go with SNMP version "+d.SNMPVersion, "only version 3 has users; the others have a community_file")
-		}
-	}
-	if t.has("community_file") && (d.SNMPVersion == "3" || t.has("user")) {
-		t.report("community_file", "does not go with SNMP version 3", "version 3 has a user; leave community_file out")
-	}
 	if d.Insecure && (t.has("tls_fingerprint") || t.has("ca_file")) {
 		t.report("insecure", "any certificate is accepted, although one is named", "leave insecure out")
 	}
@@ -278,5 +270,20 @@ func (t table) contradictions(d FenceDevice) {
 		if u.url != "" && !strings.Contains(u.url+d.Body, "{outlet}") && !t.alone {
 			t.report(u.name, "does not say which outlet", "put {outlet} where the outlet stands in it")
 		}
+	}
+}
+
+// snmpContradictions reports keys of one SNMP version that stand beside another.
+func (t table) snmpContradictions(d FenceDevice) {
+	if d.SNMPVersion == "3" && d.User == "" {
+		t.report("snmp_version", "version 3 has no user", "add "+t.key("user").example("user"))
+	}
+	for _, name := range []string{"user", "auth_protocol", "auth_file", "priv_protocol", "priv_file"} {
+		if t.has(name) && (d.SNMPVersion == "1" || d.SNMPVersion == "2c") {
+			t.report(name, "does not go with SNMP version "+d.SNMPVersion, "only version 3 has users; the others have a community_file")
+		}
+	}
+	if t.has("community_file") && (d.SNMPVersion == "3" || t.has("user")) {
+		t.report("community_file", "does not go with SNMP version 3", "version 3 has a user; leave community_file out")
 	}
 }
