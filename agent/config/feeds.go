@@ -178,15 +178,34 @@ func (t table) options(name string) map[string]string {
 	return out
 }
 
-// url reads the URL of a device.
+// texts reads an array of text.
+func (t table) texts(name string) []string {
+	v, k := t.value(name)
+	if v == nil {
+		return nil
+	}
+	list, ok := v.([]any)
+	if !ok || len(list) > maxOptions {
+		t.wrongType(name, k, v, fmt.Sprintf("an array of text, of %d elements at most", maxOptions))
+		return nil
+	}
+	var out []string
+	for i, e := range list {
+		s, ok := e.(string)
+		if !ok || strings.ContainsAny(s, "\r\n\x00") {
+			t.report(element(name, i), "is not one line of text", "write "+k.example(name))
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// url reads a URL, or a path below the address.
 func (t table) url(name string) string {
 	s := t.text(name)
-	rest, plain := strings.CutPrefix(s, "http://")
-	if !plain {
-		rest, plain = strings.CutPrefix(s, "https://")
-	}
-	if s != "" && (!plain || rest == "" || strings.ContainsAny(s, " \t")) {
-		t.report(name, fmt.Sprintf("%q is not a URL", s), "it starts with http:// or https:// and has no blank")
+	bare := strings.TrimPrefix(strings.TrimPrefix(s, "https://"), "http://")
+	if s != "" && (bare == "" || bare == s && s[0] != '/' || strings.ContainsAny(s, " \t")) {
+		t.report(name, fmt.Sprintf("%q is not a URL", s), "it starts with http://, https:// or, below address, with / and has no blank")
 	}
 	return s
 }

@@ -51,6 +51,7 @@ type FenceDevice struct {
 	Pin        FencePin
 
 	SNMPVersion    string // 1, 2c or 3; empty: the device is asked
+	Community      string // public or private; any other stands in the file
 	CommunityFile  string
 	User           string
 	AuthProtocol   string // empty: the driver's default
@@ -72,11 +73,13 @@ type FenceDevice struct {
 	Status       []string
 	OffText      string // what Status prints when the peer is off
 	OnText       string
-	OffURL       string // http: {outlet} stands for the outlet
+	OffURL       string // http: {outlet} stands for the outlet; below Address, or whole
 	OnURL        string
 	StatusURL    string
 	Method       string
-	Body         string
+	OffBody      string
+	OnBody       string
+	Headers      []string
 	OffMatch     string
 	OnMatch      string
 }
@@ -102,7 +105,7 @@ type fenceRule struct {
 
 const (
 	fenceCommon = "name driver level timeout holdup repower"
-	snmpKeys    = "snmp_version community_file user auth_protocol auth_file priv_protocol priv_file object_id model serial outlet_count outlet_names"
+	snmpKeys    = "snmp_version community community_file user auth_protocol auth_file priv_protocol priv_file object_id model serial outlet_count outlet_names"
 	tlsKeys     = "tls_fingerprint ca_file insecure"
 )
 
@@ -115,7 +118,7 @@ var (
 		"snmp": snmpRule, "apc": snmpRule, "raritan": snmpRule, "eaton": snmpRule, "sentry": snmpRule,
 		"cyberpower": snmpRule, "tripplite": snmpRule, "ibm": snmpRule,
 		"digitalloggers": httpPlugRule, "tasmota": httpPlugRule, "shelly": httpPlugRule,
-		"http":    {needs: "outlets off_url status_url off_match on_match", takes: "on_url method body user password_file " + tlsKeys, outlet: true},
+		"http":    {needs: "outlets off_url status_url off_match on_match", takes: "address on_url method off_body on_body headers user password_file " + tlsKeys, outlet: true, http: true},
 		"ipmi":    {needs: "address user", takes: "password_file cipher_suite model serial", oneBox: true},
 		"redfish": {needs: "address user", takes: "password_file model serial " + tlsKeys, oneBox: true, http: true},
 		"racadm":  sshRule,
@@ -168,14 +171,14 @@ func (p *parser) fenceDevice(t table, nodes bool, f *feeds) FenceDevice {
 	d := FenceDevice{
 		Name: t.name(), Driver: t.text("driver"), Level: t.int31("level"),
 		Timeout: t.duration("timeout"), Holdup: t.duration("holdup"), Repower: t.text("repower"),
-		SNMPVersion: t.text("snmp_version"), CommunityFile: t.absolute("community_file"), User: t.text("user"),
+		SNMPVersion: t.text("snmp_version"), Community: t.text("community"), CommunityFile: t.absolute("community_file"), User: t.text("user"),
 		AuthProtocol: t.text("auth_protocol"), AuthFile: t.absolute("auth_file"),
 		PrivProtocol: t.text("priv_protocol"), PrivFile: t.absolute("priv_file"),
 		CipherSuite: t.int31("cipher_suite"), CAFile: t.absolute("ca_file"), Insecure: t.boolean("insecure"), IdentityFile: t.absolute("identity_file"),
 		Agent: t.absolute("agent"), AgentOptions: t.options("agent_options"),
 		OffText: t.text("off_text"), OnText: t.text("on_text"),
 		OffURL: t.url("off_url"), OnURL: t.url("on_url"), StatusURL: t.url("status_url"),
-		Method: t.text("method"), Body: t.text("body"), OffMatch: t.text("off_match"), OnMatch: t.text("on_match"),
+		Method: t.text("method"), OffBody: t.text("off_body"), OnBody: t.text("on_body"), Headers: t.texts("headers"), OffMatch: t.text("off_match"), OnMatch: t.text("on_match"),
 	}
 	if !t.has("timeout") {
 		d.Timeout = defaultRequest
@@ -246,6 +249,9 @@ func (t table) fenceByNode(d *FenceDevice, rule fenceRule, f *feeds) {
 	if d.Pin.ObjectID != "" && !isObjectID(d.Pin.ObjectID) {
 		t.report("object_id", fmt.Sprintf("%q is not an object identifier", d.Pin.ObjectID), "numbers and dots, such as 1.3.6.1.4.1.318.1.3.4.5")
 	}
+	for i := range addresses {
+		addresses[i] += d.OffURL // where the host may stand, too
+	}
 	f.add(t, *d, rule, addresses, outlets)
 }
 
@@ -254,8 +260,11 @@ func (t table) contradictions(d FenceDevice) {
 	if d.OffText != "" && strings.TrimSpace(d.OffText) == strings.TrimSpace(d.OnText) {
 		t.report("off_text", fmt.Sprintf("%q means on as well as off", d.OffText), "a lie here makes two owners: give each its own text")
 	}
-	if d.OffMatch != "" && (strings.Contains(d.OffMatch, d.OnMatch) || strings.Contains(d.OnMatch, d.OffMatch)) {
-		t.report("off_match", fmt.Sprintf("%q cannot be told from on_match %q", d.OffMatch, d.OnMatch), "a lie here makes two owners: neither may be part of the other")
+	if d.OffMatch != "" && strings.TrimSpace(d.OffMatch) == strings.TrimSpace(d.OnMatch) {
+		t.report("off_match", fmt.Sprintf("%q means on as well as off", d.OffMatch), "a lie here makes two owners: give each its own text")
+	}
+	if strings.HasPrefix(d.OffURL, "/") && !t.has("address") {
+		t.report("off_url", "says no host", "add address, or write the URL whole: http://192.0.2.20"+d.OffURL)
 	}
 	if d.Insecure && (t.has("tls_fingerprint") || t.has("ca_file")) {
 		t.report("insecure", "any certificate is accepted, although one is named", "leave insecure out")
@@ -265,11 +274,6 @@ func (t table) contradictions(d FenceDevice) {
 	}
 	if t.has("tls_fingerprint") && t.has("ca_file") {
 		t.report("ca_file", "stands beside tls_fingerprint", "the fingerprint says all: leave ca_file out")
-	}
-	for _, u := range []struct{ name, url string }{{"off_url", d.OffURL}, {"on_url", d.OnURL}, {"status_url", d.StatusURL}} {
-		if u.url != "" && !strings.Contains(u.url+d.Body, "{outlet}") && !t.alone {
-			t.report(u.name, "does not say which outlet", "put {outlet} where the outlet stands in it")
-		}
 	}
 }
 
@@ -283,7 +287,15 @@ func (t table) snmpContradictions(d FenceDevice) {
 			t.report(name, "does not go with SNMP version "+d.SNMPVersion, "only version 3 has users; the others have a community_file")
 		}
 	}
-	if t.has("community_file") && (d.SNMPVersion == "3" || t.has("user")) {
-		t.report("community_file", "does not go with SNMP version 3", "version 3 has a user; leave community_file out")
+	for _, name := range []string{"community", "community_file"} {
+		if t.has(name) && (d.SNMPVersion == "3" || t.has("user")) {
+			t.report(name, "does not go with SNMP version 3", "version 3 has a user; leave "+name+" out")
+		}
+	}
+	if d.Community != "" && d.Community != "public" && d.Community != "private" {
+		t.report("community", "a secret stands where others read it", "put it into a file of mode 0600, and the file's name into community_file")
+	}
+	if d.Community != "" && d.CommunityFile != "" {
+		t.report("community", "stands beside community_file", "leave one of them out")
 	}
 }

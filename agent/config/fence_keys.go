@@ -28,6 +28,7 @@ var fenceKeys = []key{
 	{path: "fence.device.outlet_names", kind: namesByNode, show: `{ fw1 = ["fw1 PSU"], fw2 = ["fw2 PSU"] }`, doc: "Pin: the name in the device of each of outlets, in the same order. A cable moved by somebody who keeps the labels true is found so."},
 
 	{path: "fence.device.snmp_version", kind: text, oneOf: []string{"1", "2c", "3"}, show: `"3"`, doc: "SNMP: default 3 with a user; else the device is asked, first with 1."},
+	{path: "fence.device.community", kind: text, hidden: true, show: `"private"`, doc: "SNMP 1 and 2c: only public or private, which are no secrets."},
 	{path: "fence.device.community_file", kind: text, hidden: true, show: `"/etc/twinbeat/pdu.community"`, doc: "SNMP 1 and 2c: file with the community that may write. Files with secrets have mode 0600. Without the file: TWINBEAT_FENCE_COMMUNITY of the environment."},
 	{path: "fence.device.user", kind: text, show: `"twinbeat"`, doc: "User of SNMP 3, HTTP, the BMC, the agent or ssh."},
 	{path: "fence.device.auth_protocol", kind: text, oneOf: []string{"md5", "sha", "sha224", "sha256", "sha384", "sha512"}, show: `"sha256"`, doc: "SNMP 3: default sha."},
@@ -49,13 +50,15 @@ var fenceKeys = []key{
 	{path: "fence.device.status", kind: listByNode, hidden: true, show: `{ fw1 = ["/usr/local/sbin/pdu", "status", "3"], fw2 = ["/usr/local/sbin/pdu", "status", "4"] }`, doc: "exec: program that prints whether it is on or off. It is the proof: no answer, no takeover."},
 	{path: "fence.device.off_text", kind: text, def: `"off"`, hidden: true, doc: "exec: what status prints for off; nothing else counts as off."},
 	{path: "fence.device.on_text", kind: text, def: `"on"`, hidden: true, doc: "exec: what status prints for on."},
-	{path: "fence.device.off_url", kind: text, hidden: true, show: `"http://192.0.2.40/relay/{outlet}?turn=off"`, doc: "http: what switches an outlet off; {outlet} is replaced by the outlet."},
-	{path: "fence.device.on_url", kind: text, hidden: true, show: `"http://192.0.2.40/relay/{outlet}?turn=on"`, doc: "http: what switches it on."},
-	{path: "fence.device.status_url", kind: text, hidden: true, show: `"http://192.0.2.40/relay/{outlet}"`, doc: "http: what tells its state."},
-	{path: "fence.device.method", kind: text, def: `"GET"`, oneOf: []string{"GET", "POST", "PUT"}, hidden: true, doc: "http: of off_url and on_url."},
-	{path: "fence.device.body", kind: text, hidden: true, show: `"{ \"relay\": \"{outlet}\" }"`, doc: "http: body of off_url and on_url."},
-	{path: "fence.device.off_match", kind: text, hidden: true, show: `"\"ison\":false"`, doc: "http: text in the answer of status_url that means off."},
-	{path: "fence.device.on_match", kind: text, hidden: true, show: `"\"ison\":true"`, doc: "http: text in it that means on. An answer with both or neither means nothing."},
+	{path: "fence.device.off_url", kind: text, hidden: true, show: `"/relay/{outlet}?turn=off"`, doc: "http: what switches an outlet off; below address, or whole with http:// or https://. {outlet} stands for the outlet; without it in all three URLs there is one outlet, \"1\"."},
+	{path: "fence.device.on_url", kind: text, hidden: true, show: `"/relay/{outlet}?turn=on"`, doc: "http: what switches it on."},
+	{path: "fence.device.status_url", kind: text, hidden: true, show: `"/relay/{outlet}"`, doc: "http: what tells its state."},
+	{path: "fence.device.method", kind: text, hidden: true, oneOf: []string{"GET", "POST", "PUT"}, show: `"POST"`, doc: "http: of off_url and on_url. Default: GET."},
+	{path: "fence.device.off_body", kind: text, hidden: true, show: `"on=false"`, doc: "http: body of off_url."},
+	{path: "fence.device.on_body", kind: text, hidden: true, show: `"on=true"`, doc: "http: body of on_url."},
+	{path: "fence.device.headers", kind: texts, hidden: true, show: `["Content-Type: application/x-www-form-urlencoded"]`, doc: "http: header lines of all three."},
+	{path: "fence.device.off_match", kind: text, hidden: true, show: `"/ison=false"`, doc: "http: what status_url answers for off: the whole text, or a JSON pointer (RFC 6901), = and the value there."},
+	{path: "fence.device.on_match", kind: text, hidden: true, show: `"/ison=true"`, doc: "http: what it answers for on. Anything else means nothing."},
 }
 
 // fenceExamples are the devices that reference.toml shows beside the first.

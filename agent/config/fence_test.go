@@ -25,6 +25,17 @@ address = { fw1 = "192.0.2.31", fw2 = "192.0.2.32:6230" }
 user = "twinbeat"
 `
 
+const plug = `[[fence.device]]
+name = "plug"
+driver = "http"
+outlets = { fw1 = ["1"], fw2 = ["1"] }
+user = "a"
+off_url = "/off"
+status_url = "/get"
+off_match = "/on=false"
+on_match = "/on=true"
+`
+
 // withFence replaces the fence of base; its first line is 29.
 func withFence(devices string) string {
 	return base[:strings.Index(base, "[[fence.device]]")] + devices
@@ -58,7 +69,9 @@ func TestEveryFaultOfAFenceDeviceHasItsLineAndHint(t *testing.T) {
 		{"community of SNMP 3", pdu, `snmp_version = "1"`, "user = \"a\"\ncommunity_file = \"/x\"", `35 refused fence.device[0].community_file: does not go with SNMP version 3`},
 		{"SNMP 2", pdu, `snmp_version = "1"`, `snmp_version = "2"`, `34 refused fence.device[0].snmp_version: "2" is not possible`},
 		{"relative secret", pdu, `serial = "ZA1"`, `community_file = "secret"`, `35 refused fence.device[0].community_file: "secret" is not a full path`},
-		{"a secret in the file", pdu, `serial = "ZA1"`, `community = "private"`, `35 refused fence.device[0].community: unknown key`},
+		{"a secret in the file", pdu, `serial = "ZA1"`, `community = "s3cret"`, `35 refused fence.device[0].community: a secret stands where others read it`},
+		{"two communities", pdu, `serial = "ZA1"`, "community = \"private\"\ncommunity_file = \"/x\"", `35 refused fence.device[0].community: stands beside community_file`},
+		{"a password in the file", bmc, `user = "twinbeat"`, "user = \"a\"\npassword = \"b\"", `34 refused fence.device[0].password: unknown key`},
 		{"object id", pdu, `serial = "ZA1"`, `object_id = "apc"`, `35 refused fence.device[0].object_id: "apc" is not an object identifier`},
 		{"level", pdu, `serial = "ZA1"`, `level = 5`, `35 refused fence.device[0].level: 5 is out of range`},
 		{"no level 1", pdu, `serial = "ZA1"`, `level = 2`, `29 refused fence.device: no device has level 1, although one has level 2`},
@@ -70,6 +83,10 @@ func TestEveryFaultOfAFenceDeviceHasItsLineAndHint(t *testing.T) {
 		{"insecure although a certificate is named", strings.NewReplacer(`"ipmi"`, `"redfish"`).Replace(bmc), `user = "twinbeat"`, "user = \"a\"\ninsecure = true\nca_file = \"/x\"", `34 refused fence.device[0].insecure: any certificate is accepted, although one is named`},
 		{"option of an agent", "[[fence.device]]\nname = \"a\"\ndriver = \"agent\"\nagent = \"/usr/sbin/fence_x\"\nagent_options = { password = \"p\" }\n", "x", "x", `33 refused fence.device[0].agent_options.password: is not for agent_options`},
 		{"number for an option", "[[fence.device]]\nname = \"a\"\ndriver = \"agent\"\nagent = \"/usr/sbin/fence_x\"\nagent_options = { retry = 3 }\n", "x", "x", `33 refused fence.device[0].agent_options.retry: is the number 3, not text in quotes`},
+		{"generic HTTP without a host", plug, "x", "x", `34 refused fence.device[0].off_url: says no host`},
+		{"one URL for both nodes", strings.ReplaceAll(plug, `"/`, `"http://192.0.2.40/`), "x", "x", `32 refused fence.device[0].outlets.fw2[0]: outlet "1" feeds both nodes`},
+		{"the same answer for both", plug, `"/on=true"`, `"/on=false"`, `36 refused fence.device[0].off_match: "/on=false" means on as well as off`},
+		{"not a URL", plug, `"/off"`, `"ftp://x/off"`, `34 refused fence.device[0].off_url: "ftp://x/off" is not a URL`},
 		{"budget", "[fence]\nbudget = -1\n" + pdu, "x", "x", `30 refused fence.budget: -1 is out of range`},
 		{"repower", pdu, `serial = "ZA1"`, `repower = "always"`, `35 refused fence.device[0].repower: "always" is not possible`},
 	} {

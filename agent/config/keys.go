@@ -16,6 +16,7 @@ const (
 	listByNode         // a table with one array of strings for each node
 	addressByNode      // a table with one IP address for each node
 	namesByNode        // a table with one array of names for each node, which may be empty
+	texts              // an array of strings that are no program
 	textTable          // a table whose names and text are another program's
 	section            // [name]
 	sections           // [[name]]
