@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -138,6 +139,9 @@ func FenceLevels(devices []config.FenceDevice, wrap func(fence.Switch) fence.Swi
 	}
 	return levels, nil
 }
+
+// FenceHistoryDir is where the history of fencings is kept below state_dir.
+func FenceHistoryDir(stateDir string) string { return filepath.Join(stateDir, "fence") }
 
 // fencer makes the device that switches the peer off.
 func fencer(c config.Config) (fence.Device, error) {

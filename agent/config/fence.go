@@ -167,6 +167,9 @@ func ParseDevice(values map[string]any) (FenceDevice, []Problem) {
 	return d, p.problems
 }
 
+// HasOutlets says whether a driver switches outlets, which must be named.
+func HasOutlets(driver string) bool { return fenceByDriver[driver].outlet }
+
 func (p *parser) fenceDevice(t table, nodes bool, f *feeds) FenceDevice {
 	d := FenceDevice{
 		Name: t.name(), Driver: t.text("driver"), Level: t.int31("level"),
@@ -216,7 +219,9 @@ func (t table) keysOf(driver string, rule fenceRule) {
 		}
 	}
 	for name := range strings.FieldsSeq(rule.needs) {
-		t.needs(name)
+		if name != "outlets" || !t.alone { // a command line may ask for the device as a whole
+			t.needs(name)
+		}
 	}
 }
 
