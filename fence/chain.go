@@ -4,13 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
 
-// maxRounds bounds how often a Chain reads all feeds together: another round
-// follows one in which an answer was lost.
-const maxRounds = 8
+// Bounds of reading all feeds together.
+const (
+	// maxRounds is how many rounds there are at most. Another follows one in
+	// which an answer was lost and that took too long.
+	maxRounds = 8
+	// roundTime is how long a round may take in which an answer was lost.
+	roundTime = 5 * time.Second
+)
 
 // A Chain is one node with several power supplies, on several outlets or
 // devices. It is off only if all are proven off, together.
@@ -113,12 +119,13 @@ func (c Chain) off(ctx context.Context) (Proof, error) {
 	return proof, err
 }
 
-// together reads until all devices read off in one round. A device whose
-// answer was lost is proven anew before the next.
+// together reads all devices until each reads off in one round. A device whose
+// answer is lost must read off twice more; if that takes long, the others are
+// read anew.
 func (c Chain) together(ctx context.Context) error {
 	parts := c.parts()
 	for range maxRounds {
-		lost := false
+		began, lost := time.Now(), false
 		for _, d := range parts {
 			power, err := d.confirm(ctx)
 			if power == PowerOff {
@@ -132,7 +139,7 @@ func (c Chain) together(ctx context.Context) error {
 				return fmt.Errorf("%s: once more after all were off: %w", d.Name(), errors.Join(err, again))
 			}
 		}
-		if !lost {
+		if !lost || time.Since(began) < roundTime {
 			return nil
 		}
 	}
@@ -163,6 +170,11 @@ func (c Chain) inFlight() (what string, left time.Duration) {
 		}
 	}
 	return what, left
+}
+
+// silent says that a device did not answer when it was last asked.
+func (c Chain) silent() bool {
+	return slices.ContainsFunc(c.provers(), (*Prover).silent)
 }
 
 // Status is on if any device reads on, off if all read off, else unknown.

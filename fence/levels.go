@@ -7,9 +7,14 @@ import (
 	"time"
 )
 
-// levelShare is the part of the time that is left that each level but the last
-// may take: half of it. An outlet whose relay moved late needs most of that.
-const levelShare = 2
+// The part of the time that is left that each level but the last may take.
+const (
+	// levelShare is half of it: an outlet whose relay moves late needs most.
+	levelShare = 2
+	// silentShare is that of a level that did not answer when it was last
+	// asked, while all was well. It may be back, but the service waits.
+	silentShare = 6
+)
 
 // Levels are ways to switch one node off, the best first: its outlets, then
 // its management controller, then an order to the node itself. One that is
@@ -56,7 +61,11 @@ func (l Levels) provers() []*Prover {
 // share runs one level with its part of the time.
 func (l Levels) share(ctx context.Context, i int, do func(context.Context)) {
 	bound := remaining(ctx)
-	if i < len(l.Chains)-1 {
+	switch {
+	case i == len(l.Chains)-1:
+	case l.Chains[i].silent():
+		bound /= silentShare
+	default:
 		bound /= levelShare
 	}
 	ctx, cancel := context.WithTimeout(ctx, bound)

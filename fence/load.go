@@ -23,7 +23,7 @@ type meter struct {
 	draw   Load // what the node draws by this outlet: an outlet's meter while on, or an earlier fall
 	before Load // newest while the outlet read on
 	now    Load // newest
-	wasOn  bool // the newest reading of the power, but for off, was on
+	wasOn  bool // the outlet was seen on before it was switched off
 }
 
 func (l Load) outlet() bool { return l.Scope == "outlet" }
@@ -73,17 +73,6 @@ func (m *meter) learnFall() {
 	m.wasOn = false
 }
 
-// wantsBefore says whether a reading just before the command is worth its time.
-func (m *meter) wantsBefore() bool {
-	switch {
-	case !m.now.sound():
-		return false
-	case m.now.outlet():
-		return !m.draw.outlet()
-	}
-	return true // others draw by the same meter, and change
-}
-
 // present says that the outlet's own meter shows a load.
 func (l Load) present() bool { return l.outlet() && l.sound() && l.Value > l.zero() }
 
@@ -91,7 +80,7 @@ func (l Load) present() bool { return l.outlet() && l.sound() && l.Value > l.zer
 func (m *meter) gone() bool {
 	if m.now.outlet() {
 		d := m.draw
-		return m.now.like(d) && d.Value > d.zero() && m.now.Value <= min(d.zero(), d.Value/2)
+		return m.wasOn && m.now.like(d) && d.Value > d.zero() && m.now.Value <= min(d.zero(), d.Value/2)
 	}
 	return m.wasOn && fallen(m.before, m.now, m.draw.Value, m.draw.Value, m.now.like(m.draw))
 }
@@ -142,7 +131,7 @@ func together(proofs []Proof) {
 		if proofs[i].Grade != GradeLoad || own.now.outlet() {
 			continue
 		}
-		before, sum, least, n := own.before, 0.0, own.draw.Value, 0
+		before, now, sum, least, n := own.before, own.now, 0.0, own.draw.Value, 0
 		known := true
 		for _, p := range proofs {
 			if p.meter.unit != own.unit || !p.meter.now.like(own.now) {
@@ -152,9 +141,10 @@ func together(proofs []Proof) {
 			sum += p.meter.draw.Value
 			least = min(least, p.meter.draw.Value)
 			before.Value = max(before.Value, p.meter.before.Value)
+			now.Value = min(now.Value, p.meter.now.Value)
 			known = known && p.meter.draw.like(own.now)
 		}
-		if n > 1 && !fallen(before, own.now, sum, least, known) {
+		if n > 1 && !fallen(before, now, sum, least, known) {
 			proofs[i].Grade = GradeClaim
 			proofs[i].Evidence += fmt.Sprintf("; the fall does not tell of all %d outlets of this meter", n)
 		}

@@ -290,8 +290,8 @@ var aroundMutants = []mutant{
 	},
 	{
 		name: "lost-answer-together-is-off", rings: "fence",
-		rule:  "All supplies read off in one and the same round.",
-		edits: edits{chainGo("\t\tif !lost {\n\t\t\treturn nil\n\t\t}\n", "\t\tif !lost || lost {\n\t\t\treturn nil\n\t\t}\n"), chainGo("if again := d.reprove(ctx); again != nil {", "if again := d.reprove(ctx); again != nil && false {")},
+		rule:  "A supply whose answer is lost in the round of all must read off twice more.",
+		edits: edits{chainGo("if again := d.reprove(ctx); again != nil {", "if again := d.reprove(ctx); again != nil && false {")},
 	},
 	{
 		name: "device-without-proof-is-believed", rings: "fence",
