@@ -36,7 +36,7 @@ type room struct {
 // machine nor the loop.
 var drivers = []string{
 	"agent/link", "agent/link/serial", "agent/link/mcast", "agent/service", "agent/journal", "agent/control",
-	"fence", "fence/exec", "fence/ipmi", "vip/kernel", "vip/gate", "vip/announce",
+	"fence", "fence/exec", "fence/ipmi", "fence/http", "fence/redfish", "vip/kernel", "vip/gate", "vip/announce",
 }
 
 // rooms is the import graph of the design: arrows point down.
@@ -67,6 +67,8 @@ var rooms = map[string]room{
 	"fence/exec":          {may: []string{"fence", "agent/service"}}, // service knows how to run a program and be rid of it
 	"fence/fencetest":     {may: []string{"fence"}},
 	"fence/ipmi":          {may: []string{"fence"}},
+	"fence/http":          {may: []string{"fence"}},
+	"fence/redfish":       {may: []string{"fence", "fence/http"}}, // http has the bounded client, and JSON without guesses
 	"vip/announce":        {may: []string{"vip"}},
 	"vip/gate":            {may: []string{"vip"}},
 	"vip/kernel":          {may: []string{"vip"}},
@@ -102,7 +104,7 @@ var seeded = []string{"New", "NewPCG", "NewChaCha8", "NewZipf", "Rand", "PCG", "
 // confined are packages of the standard library that only some of ours may import.
 var confined = map[string][]string{
 	"os/exec":       {"agent/service", "fence/exec"},
-	"net/http":      {},
+	"net/http":      {"fence/http", "fence/redfish"},
 	"text/template": {}, // these two look methods up by name, and
 	"html/template": {}, // with that the linker keeps every method of every type
 	"unsafe":        {"vip/gate", "vip/kernel", "vip/announce", "agent/link", "agent/link/serial", "agent/link/mcast", "agent/control", "agent"},
