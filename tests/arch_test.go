@@ -42,7 +42,7 @@ var drivers = []string{
 // rooms is the import graph of the design: arrows point down.
 var rooms = map[string]room{
 	"":          {may: []string{"agent/cli"}},
-	"agent/cli": {may: []string{"agent", "agent/config", "agent/control", "agent/report", "agent/wire", "agent/journal", "agent/pair", "agent/sim"}},
+	"agent/cli": {may: []string{"agent", "fence", "agent/config", "agent/control", "agent/report", "agent/wire", "agent/journal", "agent/pair", "agent/sim"}},
 	"agent": {may: slices.Concat(drivers, []string{
 		"agent/act", "agent/config", "agent/loop", "agent/pair", "agent/report", "agent/wire", "vip",
 	})},

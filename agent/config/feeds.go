@@ -3,7 +3,7 @@ package config
 import (
 	"fmt"
 	"maps"
-	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -224,18 +224,21 @@ func isFenceURL(s string) (hint string, ok bool) {
 
 // isFenceAddress accepts a host name or an IP address, with or without a port.
 func isFenceAddress(s string) (hint string, ok bool) {
-	host, port := s, ""
-	if strings.Count(s, ":") == 1 || strings.HasPrefix(s, "[") {
-		var err error
-		if host, port, err = net.SplitHostPort(s); err != nil {
-			return "an IPv6 address with a port is written [2001:db8::20]:161", false
-		}
-		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+	host := s
+	if colon := strings.LastIndexByte(s, ':'); strings.Count(s, ":") == 1 || strings.HasPrefix(s, "[") && colon > strings.IndexByte(s, ']') {
+		if n, err := strconv.Atoi(s[colon+1:]); err != nil || n < 1 || n > 65535 {
 			return "a port is a number from 1 to 65535", false
+		}
+		host = s[:colon]
+	}
+	if bare, ok := strings.CutPrefix(host, "["); ok {
+		if host, ok = strings.CutSuffix(bare, "]"); !ok || !strings.Contains(host, ":") {
+			return "an IPv6 address with a port is written [2001:db8::20]:161", false
 		}
 	}
 	if strings.Contains(host, ":") {
-		return "an IPv6 address such as 2001:db8::20", onlyOf(host, "0123456789abcdefABCDEF:.%"+alphanumeric)
+		_, err := netip.ParseAddr(host)
+		return "an IPv6 address such as 2001:db8::20", err == nil
 	}
 	return "a host name or an IP address, such as 192.0.2.20", isHostName(host)
 }

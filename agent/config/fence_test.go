@@ -214,3 +214,21 @@ func TestADeviceOfACommandLineKeepsTheSameRules(t *testing.T) {
 		t.Errorf("%v", problems)
 	}
 }
+
+func TestAddressesOfDevicesMayHaveAPort(t *testing.T) {
+	for s, want := range map[string]bool{
+		"192.0.2.20": true, "192.0.2.20:161": true, "pdu.example.org": true, "pdu:1161": true, "2001:db8::20": true, "[2001:db8::20]:161": true, "[2001:db8::20]": true, "fe80::1%eth0": true,
+		"": false, "192.0.2.20:": false, "192.0.2.20:0": false, "192.0.2.20:65536": false, "[192.0.2.20]:161": false, "[2001:db8::20:161": false, "a b": false, "2001:db8::g": false, "-x": false,
+		"user@host": false, "host/path": false,
+	} {
+		if _, got := isFenceAddress(s); got != want {
+			t.Errorf("%q: %v", s, got)
+		}
+		if _, got := isFenceURL("https://" + s); got != want {
+			t.Errorf("https://%q: %v", s, got)
+		}
+	}
+	if _, ok := isFenceURL("ftp://192.0.2.20"); ok {
+		t.Error("ftp is taken")
+	}
+}
