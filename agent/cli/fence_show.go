@@ -175,10 +175,7 @@ func (t target) nodeOf(device string, o fence.Outlet) string {
 		return ""
 	}
 	for i, name := range t.plant.names {
-		if t.plant.off[i].Fence == nil {
-			continue
-		}
-		for _, d := range t.plant.off[i].Fence.Devices {
+		for _, d := range t.plant.devices(i) {
 			if d.Name == device && (slices.Contains(d.Outlets, o.Index) || o.Name != "" && slices.Contains(d.Outlets, o.Name)) {
 				return name
 			}

@@ -162,25 +162,30 @@ func (t target) feeds(ctx context.Context) string {
 		return ""
 	}
 	for _, d := range t.devices {
-		var list map[string]string // name or index to index, asked for once
+		var index map[string]string // asked for once
 		for i, name := range t.plant.names {
-			if t.plant.off[i].Fence == nil {
-				continue
-			}
-			for _, theirs := range t.plant.off[i].Fence.Devices {
+			if slices.ContainsFunc(t.plant.devices(i), func(theirs config.FenceDevice) bool {
 				if !sameHost(d.Address, theirs.Address) {
-					continue
+					return false
 				}
-				if list == nil {
-					list = indices(ctx, d)
+				if index == nil {
+					index = indices(ctx, d)
 				}
-				if overlap(d, theirs, list) {
-					return name
-				}
+				return overlap(d, theirs, index)
+			}) {
+				return name
 			}
 		}
 	}
 	return ""
+}
+
+// devices returns what switches a node off.
+func (p *plant) devices(node int) []config.FenceDevice {
+	if p.off[node].Fence == nil {
+		return nil
+	}
+	return p.off[node].Fence.Devices
 }
 
 // overlap says whether two devices at one address switch the same.

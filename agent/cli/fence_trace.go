@@ -24,7 +24,7 @@ const (
 type reading struct {
 	AtMS    int64   `json:"at_ms"` // since the command began
 	Outlet  string  `json:"outlet"`
-	Did     string  `json:"did"` // read, off or on
+	Did     string  `json:"did"` // read, off, on, "off refused", "on refused"
 	Power   string  `json:"power,omitempty"`
 	Pending string  `json:"pending,omitempty"`
 	Load    float64 `json:"load,omitempty"`
@@ -40,6 +40,8 @@ func (r reading) text() string {
 	switch {
 	case r.Error != "" && r.Did == "read":
 		return "no reading: " + r.Error
+	case strings.HasSuffix(r.Did, " refused"):
+		return r.Did + ": " + r.Error
 	case r.Error != "":
 		return r.Did + " was sent, and answered: " + r.Error
 	case r.Did != "read":
@@ -106,11 +108,21 @@ func (t *trace) send(outlet string) {
 	t.sent = append(t.sent, outlet)
 }
 
+// unsend notes that the device, or its driver, took no such command.
+func (t *trace) unsend(outlet string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.answered = true
+	if i := slices.Index(t.sent, outlet); i >= 0 {
+		t.sent = slices.Delete(t.sent, i, i+1)
+	}
+}
+
 // state returns what was sent and whether anything answered.
 func (t *trace) state() (sent []string, answered bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.sent, t.answered
+	return slices.Clone(t.sent), t.answered
 }
 
 // has says whether an outlet has been read.
@@ -169,6 +181,10 @@ func (w traced) command(ctx context.Context, did string, do func(context.Context
 	began := time.Now()
 	w.t.send(w.Name())
 	err := do(ctx)
+	if errors.Is(err, fence.ErrNotSwitchable) || errors.Is(err, fence.ErrNoOutlet) {
+		w.t.unsend(w.Name())
+		did += " refused"
+	}
 	w.t.note(reading{Outlet: w.Name(), Did: did, Error: textOf(err)}, began)
 	return err
 }
