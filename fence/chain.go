@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -119,28 +120,29 @@ func (c Chain) off(ctx context.Context) (Proof, error) {
 	return proof, err
 }
 
-// together reads all devices until each reads off in one round. A device whose
-// answer is lost must read off twice more; if that takes long, the others are
-// read anew.
+// together reads all devices at once until each reads off in one round. A
+// device whose answer is lost must read off twice more; if that takes long, the
+// others are read anew.
 func (c Chain) together(ctx context.Context) error {
-	parts := c.parts()
 	for range maxRounds {
-		began, lost := time.Now(), false
-		for _, d := range parts {
+		var lost atomic.Bool
+		began := time.Now()
+		err := c.atOnce(func(_ int, d part) error {
 			power, err := d.confirm(ctx)
-			if power == PowerOff {
-				continue
-			}
-			if power == PowerOn {
+			switch power {
+			case PowerOff:
+				return nil
+			case PowerOn:
 				return errors.Join(fmt.Errorf("%s reads on after all were off", d.Name()), err)
 			}
-			lost = true
+			lost.Store(true)
 			if again := d.reprove(ctx); again != nil {
 				return fmt.Errorf("%s: once more after all were off: %w", d.Name(), errors.Join(err, again))
 			}
-		}
-		if !lost || time.Since(began) < roundTime {
 			return nil
+		})
+		if err != nil || !lost.Load() || time.Since(began) < roundTime {
+			return err
 		}
 	}
 	return fmt.Errorf("in none of %d rounds did all read off together", maxRounds)

@@ -78,8 +78,11 @@ type row struct {
 	two    bool              // the node has two supplies
 	edit   func(*world)      // after a good check
 	blind  bool              // no check came before
-	refuse string            // why it cannot be proven though the relay may be open; empty: it can
+	must   bool              // it must be proven
+	claim  bool              // and no meter tells of the load
+	refuse string            // why it must not be proven though the relay may be open; empty: no reason
 	limit  func(k kind) bool // kinds that cannot see it
+	back   bool              // power comes back after a proof
 }
 
 func one(edit func(*fencetest.Behaviour)) func(*world) {
@@ -108,34 +111,34 @@ type behaviour = fencetest.Behaviour
 
 // rows is the matrix. Each is run on each kind.
 var rows = []row{
-	{name: "none", edit: one(func(b *behaviour) {})},
-	{name: "none, pinned", pinned: true, edit: one(func(b *behaviour) {})},
-	{name: "none, two supplies", two: true, edit: both(func(b *behaviour) {})},
-	{name: "none, nothing known before", blind: true, edit: one(func(b *behaviour) {})},
+	{name: "none", must: true, edit: one(func(b *behaviour) {})},
+	{name: "none, pinned", must: true, pinned: true, edit: one(func(b *behaviour) {})},
+	{name: "none, two supplies", must: true, two: true, edit: both(func(b *behaviour) {})},
+	{name: "none, nothing known before", must: true, blind: true, edit: one(func(b *behaviour) {})},
 
 	// Commands.
-	{name: "command fails but acts (genErr)", edit: one(func(b *behaviour) { b.CommandFail = true })},
+	{name: "command fails but acts (genErr)", must: true, edit: one(func(b *behaviour) { b.CommandFail = true })},
 	{name: "command fails but acts after 25 s", edit: one(func(b *behaviour) { b.CommandFail, b.Lag = true, 25*time.Second })},
 	{name: "relay lags by 0.7 s", edit: one(func(b *behaviour) { b.Lag = 700 * time.Millisecond })},
 	{name: "relay lags by 2.7 s", edit: one(func(b *behaviour) { b.Lag = 2700 * time.Millisecond })},
-	{name: "relay lags by 25 s", edit: one(func(b *behaviour) { b.Lag = 25 * time.Second })},
+	{name: "relay lags by 25 s", must: true, edit: one(func(b *behaviour) { b.Lag = 25 * time.Second })},
 	{name: "relay lags by an hour", edit: one(func(b *behaviour) { b.Lag = time.Hour })},
 	{name: "says success and does nothing", edit: one(func(b *behaviour) { b.Dead = true })},
-	{name: "command is lost once", edit: one(func(b *behaviour) { b.Drop = 1 })},
-	{name: "command is lost twice", edit: one(func(b *behaviour) { b.Drop = 2 })},
+	{name: "command is lost once", must: true, edit: one(func(b *behaviour) { b.Drop = 1 })},
+	{name: "command is lost twice", must: true, edit: one(func(b *behaviour) { b.Drop = 2 })},
 	{name: "command is lost always", edit: one(func(b *behaviour) { b.Drop = 1 << 20 })},
 	{name: "no right to write", edit: one(func(b *behaviour) { b.Dead, b.CommandFail = true, true })},
 	{name: "metered only, no relay", edit: one(func(b *behaviour) { b.MeteredOnly = true })},
 
 	// Restarts and outages.
 	{name: "unreachable", edit: one(func(b *behaviour) { b.Unreachable = true })},
-	{name: "restarts in mid-command for 8 s", edit: one(func(b *behaviour) { b.Restart = 8 * time.Second })},
+	{name: "restarts in mid-command for 8 s", must: true, edit: one(func(b *behaviour) { b.Restart = 8 * time.Second })},
 	{name: "restarts in mid-command, relay off after it", edit: func(w *world) {
 		w.behave(1, func(b *behaviour) {})
 		_ = w.unit.Fake(1).SwitchOff(w.t.Context())
 		w.behave(1, func(b *behaviour) { b.Restart = 8 * time.Second })
 	}},
-	{name: "restarts in mid-command and wakes with the relay on", edit: func(w *world) {
+	{name: "restarts in mid-command and wakes with the relay on", must: true, edit: func(w *world) {
 		_ = w.unit.Fake(1).SwitchOff(w.t.Context())
 		w.behave(1, func(b *behaviour) { b.Restart, b.WakesOn = 8*time.Second, true })
 	}},
@@ -143,7 +146,7 @@ var rows = []row{
 	{name: "answers after 1.5 s", edit: one(func(b *behaviour) { b.Slow = 1500 * time.Millisecond })},
 	{name: "answers after 4 s, two supplies", two: true, edit: both(func(b *behaviour) { b.Slow = 4 * time.Second })},
 	{name: "never answers", edit: one(func(b *behaviour) { b.Slow = time.Hour })},
-	{name: "every third answer is lost", edit: one(func(b *behaviour) { b.Lost = 3 })},
+	{name: "every third answer is lost", must: true, edit: one(func(b *behaviour) { b.Lost = 3 })},
 	{name: "every third answer is lost, two supplies", two: true, edit: both(func(b *behaviour) { b.Lost = 3 })},
 	{name: "every second answer is lost", refuse: "no two readings follow each other", edit: one(func(b *behaviour) { b.Lost = 2 })},
 	{name: "garbled at first", edit: one(func(b *behaviour) { b.Garbled = 7 })},
@@ -170,6 +173,11 @@ var rows = []row{
 		w.behave(1, func(b *behaviour) { b.ReadsOf = w.unit.Fake(3) })
 	}},
 	{name: "welded relay: the state follows, the contact does not", limit: unmetered, edit: one(func(b *behaviour) { b.Lie = true })},
+	{name: "welded relay, and a neighbour draws a little less", limit: unmetered, edit: func(w *world) {
+		w.behave(1, func(b *behaviour) { b.Lie = true })
+		w.behave(3, func(b *behaviour) { b.Draw = 0.1 })
+		time.AfterFunc(50*time.Millisecond, func() { _ = w.unit.Fake(3).SwitchOff(context.Background()) })
+	}},
 	{name: "one of two relays welded", two: true, limit: unmetered, edit: func(w *world) { w.behave(1, func(b *behaviour) { b.Lie = true }) }},
 
 	// Only one of two outlets.
@@ -183,6 +191,12 @@ var rows = []row{
 		w.behave(1, func(b *behaviour) { b.FlipBack = 6 * time.Second })
 		w.behave(2, func(b *behaviour) { b.Lag = 8 * time.Second })
 	}},
+	{name: "the first comes back and falls silent while the second lags", two: true, edit: func(w *world) {
+		w.behave(2, func(b *behaviour) { b.Lag = 8 * time.Second })
+		time.AfterFunc(4*time.Second, func() {
+			w.behave(1, func(b *behaviour) { b.Unreachable, b.FlipBack = true, time.Second })
+		})
+	}},
 	{name: "commands act on the neighbour", edit: func(w *world) { w.behave(1, func(b *behaviour) { b.Elsewhere = w.unit.Fake(3) }) }},
 
 	// On again, by itself.
@@ -190,11 +204,19 @@ var rows = []row{
 	{name: "off means reboot: on after 0.6 s", edit: one(func(b *behaviour) { b.FlipBack = 600 * time.Millisecond })},
 	{name: "off means reboot: on after 1 s", edit: one(func(b *behaviour) { b.FlipBack = time.Second })},
 	{name: "a delayed on waits in it", edit: one(func(b *behaviour) { b.Delayed = time.Second })},
-	{name: "a delayed on of 8 s waits in it and is told", edit: func(w *world) {
+	{name: "a delayed on of 8 s waits in it and is told", refuse: "it is off only for a while", edit: func(w *world) {
 		w.behave(1, func(b *behaviour) { b.Delayed, b.Tells = 8*time.Second, true })
 	}},
 
-	{name: "comes on by itself after 20 s", edit: one(func(b *behaviour) { b.FlipBack = 20 * time.Second })},
+	{name: "on during the hold-up, and the answer after it lost", edit: one(func(b *behaviour) {
+		b.FlipBack, b.Says = 800*time.Millisecond, func(n int, isOn bool) (fence.Reading, error) {
+			if n == 3 {
+				return fence.Reading{}, fencetest.ErrTimeout
+			}
+			return fence.Reading{Power: map[bool]fence.Power{true: on, false: off}[isOn]}, nil
+		}
+	})},
+	{name: "comes on by itself after 20 s", back: true, edit: one(func(b *behaviour) { b.FlipBack = 20 * time.Second })},
 	{name: "our own on of just before is still on its way", edit: func(w *world) {
 		_ = w.unit.Fake(1).SwitchOff(w.t.Context())
 		w.behave(1, func(b *behaviour) { b.Queue, b.Lag = true, 12*time.Second })
@@ -212,10 +234,10 @@ var rows = []row{
 
 	// Meters.
 	{name: "meter lags by 6 s", edit: one(func(b *behaviour) { b.MeterLag = 6 * time.Second })},
-	{name: "meter shows -1", edit: one(func(b *behaviour) { b.Shows = &fence.Load{Scope: "outlet", Value: -1, Unit: "A"} })},
-	{name: "meter shows no number", edit: one(func(b *behaviour) { b.Shows = &fence.Load{Scope: "outlet", Value: math.NaN(), Unit: "A"} })},
-	{name: "meter shows nothing, ever", blind: true, edit: one(func(b *behaviour) { b.Shows = &fence.Load{Scope: "outlet", Unit: "A"} })},
-	{name: "meter vanishes", edit: one(func(b *behaviour) { b.Meter = "" })},
+	{name: "meter shows -1", must: true, claim: true, edit: one(func(b *behaviour) { b.Shows = &fence.Load{Scope: "outlet", Value: -1, Unit: "A"} })},
+	{name: "meter shows no number", must: true, claim: true, edit: one(func(b *behaviour) { b.Shows = &fence.Load{Scope: "outlet", Value: math.NaN(), Unit: "A"} })},
+	{name: "meter shows nothing, ever", blind: true, must: true, claim: true, edit: one(func(b *behaviour) { b.Shows = &fence.Load{Scope: "outlet", Unit: "A"} })},
+	{name: "meter vanishes", must: true, claim: true, edit: one(func(b *behaviour) { b.Meter = "" })},
 	{name: "meter changes its unit", edit: one(func(b *behaviour) { b.Shows = &fence.Load{Scope: "outlet", Unit: "W"} })},
 	{name: "a neighbour draws more just then", edit: one(func(b *behaviour) { b.Other = 9 })},
 	{name: "outlet's meter is stuck", refuse: "nobody can tell it from a welded relay", edit: one(func(b *behaviour) {
@@ -296,19 +318,24 @@ func (r row) play(t *testing.T, k kind) (c cell) {
 	return c
 }
 
-// judge holds the proof against the truth.
+// judge holds the proof against the truth. Capitals are mistakes.
 func (r row) judge(k kind, c cell) string {
 	limit := r.limit != nil && r.limit(k)
+	proven, claim := c.proof.Proven, c.proof.Grade == fence.GradeClaim
 	switch {
-	case c.proof.Proven != (c.err == nil), c.err != nil && !errors.Is(c.err, fence.ErrUnproven):
-		return "INCONSISTENT"
-	case c.proof.Proven && c.live && limit && c.proof.Grade == fence.GradeClaim:
+	case proven != (c.err == nil), !proven && !errors.Is(c.err, fence.ErrUnproven), r.must && !proven:
+		return "WRONG"
+	case proven && (r.refuse != "" || r.claim && !claim):
+		return "WRONG"
+	case proven && c.live && limit && claim:
 		return "limit"
-	case c.proof.Proven && c.live:
+	case proven && c.live:
 		return "LIE"
-	case c.proof.Proven && c.later:
+	case proven && c.later && r.back:
 		return "back later"
-	case c.proof.Proven:
+	case proven && c.later:
+		return "BACK LATER"
+	case proven:
 		return "ok"
 	case !c.live && r.refuse == "":
 		return "MISS"

@@ -160,6 +160,22 @@ func TestACheckThatIsCutShortSaysSo(t *testing.T) {
 	})
 }
 
+func TestADeviceThatToldOfCommandsMustTellThatThereIsNone(t *testing.T) {
+	within(t, 10*time.Second, func(t *testing.T, ctx context.Context) {
+		f := fencetest.New("plug")
+		d := f.Device(0)
+		f.Behave(behaviour{Tells: true})
+		if found, err := d.Check(ctx); err != nil || len(found) != 0 {
+			t.Fatalf("%v, %v", found, err)
+		}
+		f.Behave(behaviour{Tells: true, Forgets: true, Delayed: time.Minute})
+		proof, err := d.Off(ctx)
+		if proof.Proven || !strings.Contains(proof.Evidence, "whether a command is pending in it is untold") {
+			t.Errorf("proof %+v, err %v", proof, err)
+		}
+	})
+}
+
 func TestGradesAreWrittenAndReadAsWords(t *testing.T) {
 	for g := fence.GradeNone; g <= fence.GradeLoad; g++ {
 		b, err := json.Marshal(g)

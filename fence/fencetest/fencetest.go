@@ -72,6 +72,7 @@ type Fake struct {
 	delayed   time.Time
 	downUntil time.Time
 	wentOff   time.Time
+	wentOn    time.Time
 	commands  []string
 	reads     int
 	since     int // readings since Behave
@@ -101,6 +102,9 @@ func (f *Fake) Behave(b Behaviour) {
 	defer f.unit.mu.Unlock()
 	f.advance(time.Now()) // what was, was by the old one
 	f.b, f.since = b, 0
+	if !f.on {
+		f.wentOff = time.Now() // nothing new has an effect on the past
+	}
 	if b.Delayed > 0 {
 		f.delayed = time.Now().Add(b.Delayed)
 	}
@@ -121,6 +125,17 @@ func (f *Fake) HasPower() bool {
 	defer f.unit.mu.Unlock()
 	f.advance(time.Now())
 	return f.on
+}
+
+// PoweredFor tells for how long the contact has been closed; zero if it is open.
+func (f *Fake) PoweredFor() time.Duration {
+	f.unit.mu.Lock()
+	defer f.unit.mu.Unlock()
+	f.advance(time.Now())
+	if !f.on {
+		return 0
+	}
+	return time.Since(f.wentOn)
 }
 
 // Commands returns the commands given so far, "off" and "on".
@@ -259,7 +274,9 @@ func (f *Fake) command(ctx context.Context, word string) error {
 		f.advance(now)
 		f.downUntil = now.Add(f.b.Restart)
 		f.orders, f.b.Restart = nil, 0
-		f.on = f.on || f.b.WakesOn
+		if f.b.WakesOn {
+			f.move(now, true)
+		}
 		return ErrTimeout
 	}
 	to := f
@@ -326,13 +343,16 @@ func (f *Fake) advance(now time.Time) {
 		f.delayed = time.Time{}
 	}
 	if f.b.FlipBack > 0 && !f.on && !f.wentOff.IsZero() && now.Sub(f.wentOff) >= f.b.FlipBack {
-		f.on = true
+		f.move(f.wentOff.Add(f.b.FlipBack), true)
 	}
 }
 
 func (f *Fake) move(at time.Time, on bool) {
-	if f.on && !on {
+	switch {
+	case f.on && !on:
 		f.wentOff = at
+	case on && !f.on:
+		f.wentOn = at
 	}
 	f.on = on
 }
