@@ -36,7 +36,7 @@ type room struct {
 // machine nor the loop.
 var drivers = []string{
 	"agent/link", "agent/link/serial", "agent/link/mcast", "agent/service", "agent/journal", "agent/control",
-	"fence", "fence/exec", "vip/kernel", "vip/gate", "vip/announce",
+	"fence", "fence/exec", "fence/snmp", "vip/kernel", "vip/gate", "vip/announce",
 }
 
 // rooms is the import graph of the design: arrows point down.
@@ -66,6 +66,8 @@ var rooms = map[string]room{
 	"fence":               {},
 	"fence/exec":          {may: []string{"fence", "agent/service"}}, // service knows how to run a program and be rid of it
 	"fence/fencetest":     {may: []string{"fence"}},
+	"fence/snmp":          {may: []string{"fence"}},
+	"fence/snmp/snmptest": {},
 	"vip/announce":        {may: []string{"vip"}},
 	"vip/gate":            {may: []string{"vip"}},
 	"vip/kernel":          {may: []string{"vip"}},
@@ -76,6 +78,7 @@ var rooms = map[string]room{
 var lodgers = map[string]string{
 	"go.bug.st/serial":                "agent/link/serial",
 	"github.com/vishvananda/netlink":  "vip/kernel",
+	"github.com/gosnmp/gosnmp":        "fence/snmp",
 	"github.com/google/nftables":      "vip/gate",
 	"github.com/BurntSushi/toml":      "agent/config",
 	"golang.org/x/sys":                "",
