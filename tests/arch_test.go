@@ -36,7 +36,7 @@ type room struct {
 // machine nor the loop.
 var drivers = []string{
 	"agent/link", "agent/link/serial", "agent/link/mcast", "agent/service", "agent/journal", "agent/control",
-	"fence", "fence/exec", "fence/ipmi", "fence/http", "fence/redfish", "vip/kernel", "vip/gate", "vip/announce",
+	"fence", "fence/exec", "fence/ipmi", "fence/http", "fence/redfish", "fence/snmp", "vip/kernel", "vip/gate", "vip/announce",
 }
 
 // rooms is the import graph of the design: arrows point down.
@@ -69,6 +69,8 @@ var rooms = map[string]room{
 	"fence/ipmi":          {may: []string{"fence"}},
 	"fence/http":          {may: []string{"fence"}},
 	"fence/redfish":       {may: []string{"fence", "fence/http"}}, // http has the bounded client, and JSON without guesses
+	"fence/snmp":          {may: []string{"fence"}},
+	"fence/snmp/snmptest": {},
 	"vip/announce":        {may: []string{"vip"}},
 	"vip/gate":            {may: []string{"vip"}},
 	"vip/kernel":          {may: []string{"vip"}},
@@ -79,6 +81,7 @@ var rooms = map[string]room{
 var lodgers = map[string]string{
 	"go.bug.st/serial":                "agent/link/serial",
 	"github.com/vishvananda/netlink":  "vip/kernel",
+	"github.com/gosnmp/gosnmp":        "fence/snmp",
 	"github.com/google/nftables":      "vip/gate",
 	"github.com/BurntSushi/toml":      "agent/config",
 	"golang.org/x/sys":                "",
