@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"time"
 )
 
@@ -318,29 +319,40 @@ func (s *session) ask(ctx context.Context, what string, out func() []byte, accep
 	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	var reason error
-	buf := make([]byte, maxPacket)
-	for {
+	for ctx.Err() == nil {
 		if _, err := s.conn.Write(out()); err != nil {
 			reason = err // of an earlier datagram, often: nobody listens there
 		}
-		for end := time.Now().Add(Resend); ; {
-			_ = s.conn.SetReadDeadline(end)
-			if ctx.Err() != nil {
-				return unanswered(what, s.timeout, ctx, reason)
+		err := s.listen(ctx, time.Now().Add(Resend), accept, &reason)
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+	}
+	return unanswered(what, s.timeout, ctx, reason)
+}
+
+// listen reads until accept is done, and returns what it says, or until the
+// end. The read deadline is also how ask ends with its context.
+func (s *session) listen(ctx context.Context, end time.Time, accept func([]byte) (bool, error), reason *error) error {
+	buf := make([]byte, maxPacket)
+	for {
+		_ = s.conn.SetReadDeadline(end)
+		if ctx.Err() != nil {
+			return os.ErrDeadlineExceeded
+		}
+		n, err := s.conn.Read(buf)
+		if err == nil {
+			done := false
+			if done, err = accept(buf[:n]); done {
+				return err
 			}
-			n, err := s.conn.Read(buf)
-			if err == nil {
-				done := false
-				if done, err = accept(buf[:n]); done {
-					return err
-				}
-			}
-			if err, late := err.(net.Error); late && err.Timeout() {
-				break
-			}
-			if reason = err; !errors.Is(err, errForeign) && !pause(ctx, busyPause) {
-				break // nobody listens there now: a BMC that restarts
-			}
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		*reason = err
+		if !errors.Is(err, errForeign) {
+			pause(ctx, busyPause) // nobody listens there now: a BMC that restarts
 		}
 	}
 }
