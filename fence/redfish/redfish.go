@@ -47,8 +47,8 @@ type Unit struct {
 	client *http.Client
 
 	// All below belongs to who holds the client's turn.
-	token, session string // of the login; the path to delete
-	legacy         bool   // it speaks /rest/v1
+	token, session string            // of the login; the path to delete
+	legacy         bool              // it speaks /rest/v1
 	paths          map[string]string // of systems, by selector
 	meters         map[string]*meter // by path of the system
 }
