@@ -20,7 +20,7 @@ func init() {
 				return snmp.New(c)
 			}
 			if s.auth == "" { // the driver could, but then anybody may answer "off"
-				return nil, errors.New("SNMP version 3 without a password: name its auth_file, or set " + envAuth)
+				return nil, errors.New("SNMP version 3 without a password")
 			}
 			c.AuthProtocol, c.AuthPassword = cmp.Or(d.AuthProtocol, "sha"), s.auth
 			c.PrivProtocol, c.PrivPassword = d.PrivProtocol, s.priv

@@ -25,6 +25,7 @@ import (
 	"github.com/twinbeat/twinbeat/agent"
 	"github.com/twinbeat/twinbeat/agent/control"
 	"github.com/twinbeat/twinbeat/agent/report"
+	"github.com/twinbeat/twinbeat/fence/snmp/snmptest"
 )
 
 var update = flag.Bool("update", false, "write golden output anew; commit only what you understand")
@@ -52,12 +53,13 @@ func TestScripts(t *testing.T) {
 		Dir:           "testdata",
 		UpdateScripts: *update,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"agent": startAgent,
+			"agent": startAgent, "strip": startStrip, "relay": relay, "taken": stripOrders,
 		},
 		Setup: func(env *testscript.Env) error {
 			host, err := os.Hostname()
 			env.Setenv("HOST", host)
 			env.Setenv("GORACE", os.Getenv("GORACE"))
+			env.Values[stripsKey{}] = map[string]*snmptest.PDU{}
 			env.Setenv("SOCK", filepath.Join(env.WorkDir, "s"))
 			return err
 		},

@@ -224,7 +224,7 @@ func identify(ctx context.Context, d config.FenceDevice) ([]identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(feeds) == 0 || config.HasOutlets(d.Driver) && len(d.Outlets) == 0 {
+	if len(feeds) == 0 {
 		is, err := unit.Identify(ctx)
 		return []identity{identityOf(d.Name, is, err)}, asked(d, err)
 	}
