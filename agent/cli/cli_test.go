@@ -167,6 +167,12 @@ var presets = map[string]func() report.Snapshot{
 		s.Peer.Alive, s.Peer.TwoWay, s.Peer.HeardAgoMS = false, false, ms(95_000)
 		return s
 	},
+	"fenced": func() report.Snapshot {
+		s := well()
+		s.Peer.Alive, s.Peer.TwoWay, s.Peer.HeardAgoMS = false, false, ms(95_000)
+		s.Groups[0].Evidence = "fence"
+		return s
+	},
 	"service": func() report.Snapshot {
 		s := well()
 		s.Self.Maintenance = &report.Maintenance{Reason: "new disk", By: "root (uid 0)", Since: time.Date(2026, 8, 1, 12, 0, 0, 0, time.UTC), LeftSec: 5400}

@@ -91,7 +91,10 @@ func (sh *shell) fence(o *options, action string) error {
 	stop := context.AfterFunc(interrupted, f.trace.hush)
 	defer stop()
 	f.answer = fenceAnswer{Action: action, Node: t.node, Device: f.device.Name(), Grade: fence.GradeNone.String()}
-	err = f.do(ctx)
+	work, cancel := context.WithCancel(ctx)
+	defer cancel()
+	f.trace.giveUp = cancel
+	err = f.do(work)
 	if interrupted.Err() != nil {
 		err = f.cutShort(err)
 	}
@@ -325,7 +328,9 @@ func (f *fencing) sorted(err error) error {
 		return nil
 	}
 	sent, answered := f.trace.state()
-	switch {
+	switch why := f.trace.refusal(); {
+	case why != nil:
+		return &coded{why, exitRefused}
 	case !answered:
 		return &coded{err, exitUnreachable}
 	case len(sent) == 0:

@@ -142,7 +142,7 @@ func (sh *shell) fenceList(o *options, _ []string) error {
 	defer cancel()
 	outlets, err := unit.List(ctx)
 	if err != nil {
-		return &coded{err, exitUnreachable}
+		return asked(err)
 	}
 	all := []listed{}
 	var b strings.Builder
@@ -226,7 +226,7 @@ func identify(ctx context.Context, d config.FenceDevice) ([]identity, error) {
 	}
 	if len(feeds) == 0 {
 		is, err := unit.Identify(ctx)
-		return []identity{identityOf(d.Name, is, err)}, asked(d, err)
+		return []identity{identityOf(d.Name, is, err)}, asked(err)
 	}
 	var out []identity
 	for _, f := range feeds {
@@ -238,7 +238,7 @@ func identify(ctx context.Context, d config.FenceDevice) ([]identity, error) {
 		}
 		out = append(out, identityOf(f.Switch.Name(), is, err))
 		if err != nil {
-			return out, asked(d, err)
+			return out, asked(err)
 		}
 		if err := f.Pin.Check(is); err != nil {
 			return out, &coded{fmt.Errorf("identify %s: %w", f.Switch.Name(), err), exitRefused}
@@ -248,7 +248,7 @@ func identify(ctx context.Context, d config.FenceDevice) ([]identity, error) {
 }
 
 // asked gives the error of a question its exit code.
-func asked(d config.FenceDevice, err error) error {
+func asked(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -256,7 +256,7 @@ func asked(d config.FenceDevice, err error) error {
 	if errors.Is(err, fence.ErrNoOutlet) || errors.Is(err, fence.ErrNotSwitchable) {
 		code = exitRefused
 	}
-	return &coded{fmt.Errorf("identify %s: %w", d.Name, err), code}
+	return &coded{err, code}
 }
 
 // pins prints what was told as the keys of [[fence.device]] that pin it.

@@ -70,7 +70,9 @@ type trace struct {
 	answered bool     // by anything
 	quiet    bool     // interrupted: the last word is said
 	said     map[string]spoken
-	feeds    []fence.Switch // as wrapped, in the order of making
+	refused  map[string]error // by outlet: why it takes no command
+	giveUp   func()           // ends an operation that cannot come to anything
+	feeds    []fence.Switch   // as wrapped, in the order of making
 }
 
 // A spoken is the newest line about an outlet.
@@ -80,7 +82,7 @@ type spoken struct {
 }
 
 func newTrace(out io.Writer) *trace {
-	return &trace{began: time.Now(), out: out, said: map[string]spoken{}}
+	return &trace{began: time.Now(), out: out, said: map[string]spoken{}, refused: map[string]error{}}
 }
 
 // note keeps a reading and tells it, unless the same was told just now.
@@ -108,14 +110,33 @@ func (t *trace) send(outlet string) {
 	t.sent = append(t.sent, outlet)
 }
 
-// unsend notes that the device, or its driver, took no such command.
-func (t *trace) unsend(outlet string) {
+// unsend notes that the device, or its driver, took no such command. When that
+// is so of every switch there is no point in waiting.
+func (t *trace) unsend(outlet string, why error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.answered = true
 	if i := slices.Index(t.sent, outlet); i >= 0 {
 		t.sent = slices.Delete(t.sent, i, i+1)
 	}
+	t.refused[outlet] = why
+	if len(t.refused) == len(t.feeds) && t.giveUp != nil {
+		t.giveUp()
+	}
+}
+
+// refusal is why no switch took the command; nil if one did.
+func (t *trace) refusal() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.sent) > 0 || len(t.refused) < len(t.feeds) {
+		return nil
+	}
+	var all []error
+	for _, sw := range t.feeds {
+		all = append(all, t.refused[sw.Name()])
+	}
+	return errors.Join(all...)
 }
 
 // state returns what was sent and whether anything answered.
@@ -182,7 +203,7 @@ func (w traced) command(ctx context.Context, did string, do func(context.Context
 	w.t.send(w.Name())
 	err := do(ctx)
 	if errors.Is(err, fence.ErrNotSwitchable) || errors.Is(err, fence.ErrNoOutlet) {
-		w.t.unsend(w.Name())
+		w.t.unsend(w.Name(), err)
 		did += " refused"
 	}
 	w.t.note(reading{Outlet: w.Name(), Did: did, Error: textOf(err)}, began)

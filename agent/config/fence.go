@@ -38,6 +38,7 @@ func (f *Fence) Levels() int {
 // A FenceDevice switches the peer of this node off. Where a key is by node,
 // this is the peer's value.
 type FenceDevice struct {
+	Line       int // in the file, of its driver
 	Name       string
 	Driver     string
 	Level      int      // 1 is tried first
@@ -172,6 +173,7 @@ func HasOutlets(driver string) bool { return fenceByDriver[driver].outlet }
 
 func (p *parser) fenceDevice(t table, nodes bool, f *feeds) FenceDevice {
 	d := FenceDevice{
+		Line: p.lines.line(join(t.path, "driver")),
 		Name: t.name(), Driver: t.text("driver"), Level: t.int31("level"),
 		Timeout: t.duration("timeout"), Holdup: t.duration("holdup"), Repower: t.text("repower"),
 		SNMPVersion: t.text("snmp_version"), Community: t.text("community"), CommunityFile: t.absolute("community_file"), User: t.text("user"),
