@@ -148,13 +148,13 @@ refused if its meter shows a load. It is left as it was found.
 }
 
 var fenceVerifyCommand = command{
-	name: "fence verify", args: "[--reason WORDS] [--force]", summary: "prove the wiring: the right outlets kill the right box",
+	name: "fence verify", args: "[--reason WORDS]", summary: "prove the wiring: the right outlets kill the right box",
 	text: `Ask the agent on this box to switch the peer off, watch its serial lines and its
 heartbeats fall, and switch it on again. The peer must be in maintenance. Mode
 fence arms only behind a wiring that was verified, unless it is waived in the
 configuration; a changed wiring must be verified again.`,
 	examples: []string{"twinbeat fence verify --reason 'new PDU'"},
-	flags:    []string{"reason", "force", "socket", "config"},
+	flags:    []string{"reason", "socket", "config"},
 	run:      (*shell).fenceVerify,
 }
 

@@ -330,9 +330,6 @@ func recordText(r fence.Record) string {
 		report.Paragraph("  target", 10, r.Target) + report.Paragraph("  proof", 10, fmt.Sprintf("%s; %d ms", r.Evidence, r.TookMS))
 }
 
-// orderFenceVerify is what the agent is asked for.
-const orderFenceVerify = "fence-verify"
-
 func (sh *shell) fenceVerify(o *options, _ []string) error {
 	c, s, err := sh.snapshot(o)
 	if err != nil {
@@ -340,5 +337,5 @@ func (sh *shell) fenceVerify(o *options, _ []string) error {
 	}
 	defer c.Close()
 	fmt.Fprintln(sh.stderr, report.Clean(fmt.Sprintf("%s will lose its power, and get it back; this takes up to a minute", s.Peer.Name)))
-	return sh.order(c, control.Order{Command: orderFenceVerify, Reason: o.reason, Force: o.force})
+	return sh.order(c, control.Order{Command: control.OrderFenceVerify, Reason: o.reason})
 }
