@@ -99,7 +99,9 @@ func (c Chain) off(ctx context.Context) (Proof, error) {
 		err = errors.New("no device")
 	case err == nil && len(c.Devices) > 1:
 		err = c.together(ctx)
-		together(proofs)
+		if err == nil {
+			sharing(proofs, c.parts())
+		}
 	}
 	proof := Proof{Proven: err == nil, Grade: GradeLoad}
 	for i, p := range proofs {

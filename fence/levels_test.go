@@ -93,6 +93,36 @@ func TestNoLevelIsProvenWithoutAProof(t *testing.T) {
 	}
 }
 
+// gradeless says that it is proven, but not by what.
+type gradeless struct{ sloppy }
+
+func (gradeless) Off(context.Context) (fence.Proof, error) { return fence.Proof{Proven: true}, nil }
+
+func TestADeviceThatSaysProvenAndNotByWhatIsNotBelieved(t *testing.T) {
+	c := fence.Chain{Devices: []fence.Device{gradeless{}}}
+	for _, d := range []fence.Device{c, fence.Levels{Chains: []fence.Chain{c}}} {
+		if p, err := d.Off(t.Context()); p.Proven || !errors.Is(err, fence.ErrUnproven) || strings.Contains(err.Error(), "%!") {
+			t.Errorf("proof %+v, err %v", p, err)
+		}
+	}
+}
+
+// The strip acts and falls silent; the controller has no power to answer.
+func TestTheFirstLevelIsTriedAgainAfterTheLast(t *testing.T) {
+	within(t, 20*time.Second, func(t *testing.T, ctx context.Context) {
+		pdu, bmc := fencetest.New("pdu"), fencetest.New("bmc")
+		time.AfterFunc(10*time.Millisecond, func() {
+			pdu.Behave(fencetest.Behaviour{Unreachable: true})
+			bmc.Behave(fencetest.Behaviour{Slow: time.Hour})
+		})
+		time.AfterFunc(12*time.Second, func() { pdu.Behave(fencetest.Behaviour{}) })
+		proof, err := levels(pdu, bmc).Off(ctx)
+		if err != nil || proof.Level != 1 || pdu.HasPower() {
+			t.Errorf("proof %+v, err %v", proof, err)
+		}
+	})
+}
+
 // An outlet with a command pending could give the box power again after its
 // controller has switched it off.
 func TestNoLevelBeginsWhileACommandOfAnEarlierOneIsPending(t *testing.T) {

@@ -42,18 +42,31 @@ type world struct {
 	node fence.Chain
 	kind kind
 	unit *fencetest.Unit
+	far  *fencetest.Unit // what feeds the second supply; the same unit, or another
 	pins bool
+}
+
+// fake is the outlet of a supply, or the third of the unit.
+func (w *world) fake(n int) *fencetest.Fake {
+	if n == 2 {
+		return w.far.Fake(2)
+	}
+	return w.unit.Fake(n)
 }
 
 // feed returns the device of an outlet by its selector.
 func (w *world) feed(n int, selector string) fence.Device {
-	sw, err := w.unit.Outlet(selector)
+	unit, name := w.unit, "unit"
+	if n == 2 && w.far != w.unit {
+		unit, name = w.far, "far"
+	}
+	sw, err := unit.Outlet(selector)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	f := fence.Feed{Switch: sw, Unit: "unit", Draw: w.kind.draw}
+	f := fence.Feed{Switch: sw, Unit: name, Draw: w.kind.draw}
 	if w.pins {
-		f.Pin = w.unit.Pin(n)
+		f.Pin = unit.Pin(n)
 	}
 	d, err := fence.NewFeed(f, fence.Timing{Holdup: time.Second})
 	if err != nil {
@@ -66,7 +79,7 @@ func (w *world) feed(n int, selector string) fence.Device {
 func (w *world) behave(n int, edit func(*fencetest.Behaviour)) {
 	b := w.kind.base
 	edit(&b)
-	w.unit.Fake(n).Behave(b)
+	w.fake(n).Behave(b)
 }
 
 // A row is one misbehaviour. A device that misbehaves in a way that no reading
@@ -76,6 +89,7 @@ type row struct {
 	name   string
 	pinned bool
 	two    bool              // the node has two supplies
+	apart  bool              // on two units
 	edit   func(*world)      // after a good check
 	blind  bool              // no check came before
 	must   bool              // it must be proven
@@ -179,6 +193,10 @@ var rows = []row{
 		time.AfterFunc(50*time.Millisecond, func() { _ = w.unit.Fake(3).SwitchOff(context.Background()) })
 	}},
 	{name: "one of two relays welded", two: true, limit: unmetered, edit: func(w *world) { w.behave(1, func(b *behaviour) { b.Lie = true }) }},
+	{name: "one of two relays welded, answers after 50 ms", two: true, limit: unmetered, edit: func(w *world) {
+		w.behave(1, func(b *behaviour) { b.Lie, b.Slow = true, 50*time.Millisecond })
+		w.behave(2, func(b *behaviour) { b.Slow = 50 * time.Millisecond })
+	}},
 
 	// Only one of two outlets.
 	{name: "both commands go to the first outlet", two: true, edit: func(w *world) {
@@ -198,6 +216,18 @@ var rows = []row{
 		})
 	}},
 	{name: "commands act on the neighbour", edit: func(w *world) { w.behave(1, func(b *behaviour) { b.Elsewhere = w.unit.Fake(3) }) }},
+
+	// Two units.
+	{name: "none, two units", apart: true, must: true, edit: both(func(b *behaviour) {})},
+	{name: "none, two units, pinned", apart: true, pinned: true, must: true, edit: both(func(b *behaviour) {})},
+	{name: "the far unit is unreachable", apart: true, edit: func(w *world) { w.behave(2, func(b *behaviour) { b.Unreachable = true }) }},
+	{name: "the far unit restarts in mid-command", apart: true, must: true, edit: func(w *world) { w.behave(2, func(b *behaviour) { b.Restart = 9 * time.Second }) }},
+	{name: "the far unit answers after 3 s", apart: true, must: true, edit: func(w *world) { w.behave(2, func(b *behaviour) { b.Slow = 3 * time.Second }) }},
+	{name: "the far unit loses every third answer", apart: true, must: true, edit: func(w *world) { w.behave(2, func(b *behaviour) { b.Lost = 3 }) }},
+	{name: "the far unit was replaced", apart: true, pinned: true, refuse: "it is not switched", edit: func(w *world) {
+		w.far.Become(func(is *fence.Identity) { is.Serial = "another" })
+	}},
+	{name: "the far relay is welded", apart: true, limit: unmetered, edit: func(w *world) { w.behave(2, func(b *behaviour) { b.Lie = true }) }},
 
 	// On again, by itself.
 	{name: "off means reboot: on after 0.2 s", edit: one(func(b *behaviour) { b.FlipBack = 200 * time.Millisecond })},
@@ -284,8 +314,12 @@ type cell struct {
 // play runs one row on one kind.
 func (r row) play(t *testing.T, k kind) (c cell) {
 	w := &world{t: t, kind: k, unit: fencetest.NewUnit("unit", 3), pins: r.pinned}
+	w.far = w.unit
+	if r.apart {
+		w.far = fencetest.NewUnit("far", 3)
+	}
 	nodes := []int{1}
-	if r.two {
+	if r.two || r.apart {
 		nodes = append(nodes, 2)
 	}
 	for n := range 3 {
@@ -305,7 +339,7 @@ func (r row) play(t *testing.T, k kind) (c cell) {
 	c.proof, c.err = w.node.Off(ctx)
 	powered := func() (any bool) {
 		for _, n := range nodes {
-			any = w.unit.Fake(n).HasPower() || any
+			any = w.fake(n).HasPower() || any
 		}
 		return any
 	}

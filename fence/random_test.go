@@ -66,6 +66,10 @@ func TestNoMixOfTroublesMakesAFalseProof(t *testing.T) {
 			r := rand.New(rand.NewPCG(uint64(seed), 7))
 			k := kinds[r.IntN(len(kinds))]
 			w := &world{t: t, kind: k, unit: fencetest.NewUnit("unit", 3), pins: r.IntN(2) == 0}
+			w.far = w.unit
+			if r.IntN(2) == 0 {
+				w.far = fencetest.NewUnit("far", 3)
+			}
 			supplies := 1 + r.IntN(2)
 			for n := 1; n <= supplies; n++ {
 				w.behave(n, func(*behaviour) {})
@@ -74,10 +78,10 @@ func TestNoMixOfTroublesMakesAFalseProof(t *testing.T) {
 			_, _ = w.node.Check(t.Context())
 			for range r.IntN(4) {
 				n, b := 1+r.IntN(supplies), trouble(r, k)
-				time.AfterFunc(time.Duration(r.Int64N(int64(15*time.Second))), func() { w.unit.Fake(n).Behave(b) })
+				time.AfterFunc(time.Duration(r.Int64N(int64(15*time.Second))), func() { w.fake(n).Behave(b) })
 			}
 			for n := 1; n <= supplies; n++ {
-				w.unit.Fake(n).Behave(trouble(r, k))
+				w.fake(n).Behave(trouble(r, k))
 			}
 			if r.IntN(4) == 0 {
 				_ = w.unit.Fake(1).SwitchOff(t.Context())
@@ -91,7 +95,7 @@ func TestNoMixOfTroublesMakesAFalseProof(t *testing.T) {
 			live := false
 			for n := 1; n <= supplies; n++ {
 				// The newest reading may be as old as two slow answers.
-				live = w.unit.Fake(n).PoweredFor() > 4*time.Second || live
+				live = w.fake(n).PoweredFor() > 4*time.Second || live
 			}
 			if proof.Proven {
 				proven++
