@@ -23,6 +23,7 @@ type facts struct {
 	family *family
 	first  string   // index of the first row
 	rows   []string // indexes of the rows that have names, once they were walked
+	who    []string // objects that tell its identity, once they were asked for
 }
 
 // errNoRow says that a table has no such row.
@@ -201,7 +202,7 @@ func (u *Unit) find(ctx context.Context, selector string) (p *plan, said values,
 		return nil, nil, false, err
 	}
 	if index != "" {
-		p, said, err = u.plan(ctx, index)
+		p, said, err = u.plan(ctx, index, map[string]bool{})
 		if err == nil && index == selector && p.label() != index {
 			err = fmt.Errorf("row %s is outlet %d of strip %d: select it as %s: %w", index, p.number, p.module, p.label(), fence.ErrNoOutlet)
 		}
@@ -212,7 +213,7 @@ func (u *Unit) find(ctx context.Context, selector string) (p *plan, said values,
 	if index, err = u.byName(ctx, f, selector); err != nil {
 		return nil, nil, true, err
 	}
-	p, said, err = u.plan(ctx, index)
+	p, said, err = u.plan(ctx, index, map[string]bool{})
 	if err == nil {
 		p.watchName()
 	}
@@ -341,22 +342,30 @@ func (u *Unit) ofChain(ctx context.Context, f *family, selector string) (string,
 }
 
 // plan learns what one row can be asked for. It returns what it read for that.
-func (u *Unit) plan(ctx context.Context, index string) (*plan, values, error) {
+// Columns that are absent are not asked for; those that prove to be are added.
+func (u *Unit) plan(ctx context.Context, index string, absent map[string]bool) (*plan, values, error) {
 	f := u.facts.family
 	p := &plan{family: f, era: u.era, index: index, status: f.status + "." + index}
 	at := func(column string) string { return column + "." + index }
-	wanted := []string{sysObjectID, p.status}
+	wanted := []string{sysObjectID, rowOf(f.status)}
 	for _, column := range optional(f.pending, f.outletName, f.module, f.number) {
-		wanted = append(wanted, at(column))
+		wanted = append(wanted, rowOf(column))
 	}
 	for _, m := range f.meters {
-		wanted = append(wanted, m.wants(index)...)
+		wanted = append(wanted, m.wants()...)
 	}
 	slices.Sort(wanted)
-	wanted = slices.Compact(wanted)
-	said, err := u.session.some(ctx, wanted)
+	wanted = slices.DeleteFunc(slices.Compact(wanted), func(name string) bool { return absent[name] })
+	var oids []string
+	for _, name := range wanted {
+		oids = append(oids, strings.Replace(name, anyRow, index, 1))
+	}
+	said, err := u.session.some(ctx, oids)
 	if err != nil {
 		return nil, nil, err
+	}
+	for i, name := range wanted {
+		absent[name] = !exists(said[oids[i]])
 	}
 	if !exists(said[p.status]) {
 		return nil, nil, fmt.Errorf("outlet %s: %w of %s", index, errNoRow, f.name)
@@ -376,6 +385,11 @@ func (u *Unit) plan(ctx context.Context, index string) (*plan, values, error) {
 	}
 	return p, said, nil
 }
+
+// anyRow stands for the index of a row in an object's name.
+const anyRow = "%"
+
+func rowOf(column string) string { return column + "." + anyRow }
 
 // place takes in where in a chain the outlet is.
 func (p *plan) place(said values) {
@@ -403,21 +417,15 @@ func (p *plan) watchName() {
 }
 
 // wants are the objects that say whether a row has the meter, or where it is.
-func (m meter) wants(index string) []string {
-	at := func(column string) string {
-		if column == "" {
-			return ""
-		}
-		return column + "." + index
-	}
+func (m meter) wants() []string {
 	if m.via != "" {
-		return []string{at(m.via)}
+		return []string{rowOf(m.via)}
 	}
-	oids := []string{at(m.column) + m.tail}
+	names := []string{rowOf(m.column) + m.tail}
 	if m.digits != "" {
-		oids = append(oids, at(m.digits)+m.tail)
+		names = append(names, rowOf(m.digits)+m.tail)
 	}
-	return append(oids, optional(m.counted)...)
+	return append(names, optional(m.counted)...)
 }
 
 // measure finds the meter that shows the outlet's load.
@@ -495,11 +503,10 @@ func (u *Unit) identify(ctx context.Context) (fence.Identity, error) {
 	}
 	f := u.facts.family
 	id := fence.Identity{Family: f.name, ObjectID: u.facts.id}
-	wanted := []string{sysObjectID, f.status + "." + u.facts.first}
-	for _, more := range [][]string{f.model, f.serial, f.firmware} {
-		wanted = append(wanted, more...)
+	wanted := u.facts.who
+	if wanted == nil {
+		wanted = slices.Concat([]string{sysObjectID, f.status + "." + u.facts.first}, f.model, f.serial, f.firmware, optional(f.count))
 	}
-	wanted = append(wanted, optional(f.count)...)
 	said, err := u.session.some(ctx, wanted)
 	if err != nil {
 		return id, err
@@ -508,10 +515,13 @@ func (u *Unit) identify(ctx context.Context) (fence.Identity, error) {
 		u.forget()
 		return id, &strangerError{fmt.Sprintf("sysObjectID is %q now, was %q", now, id.ObjectID)}
 	}
-	if !exists(said[wanted[1]]) {
-		u.forget()
-		return id, &goneError{wanted[1]}
+	for i, oid := range wanted {
+		if !exists(said[oid]) && (i < 2 || u.facts.who != nil) {
+			u.forget()
+			return id, &goneError{oid}
+		}
 	}
+	u.facts.who = slices.DeleteFunc(wanted, func(oid string) bool { return !exists(said[oid]) })
 	firstOf := func(oids []string) string {
 		for _, oid := range oids {
 			if s, ok := text(said[oid]); ok && s != "" {

@@ -2,6 +2,8 @@ package snmp
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/gosnmp/gosnmp"
@@ -25,9 +26,20 @@ const (
 	set
 )
 
-// refusedPause is the time between attempts at a port that nobody listens on:
-// the agent is restarting.
-const refusedPause = 250 * time.Millisecond
+// An agent that answers later than the timeout is asked again in vain, and each
+// copy keeps it from the next request. So its longest time counts, patience
+// times over, up to maxTimeout.
+const (
+	patience   = 3
+	maxTimeout = 30 * time.Second
+)
+
+// Request ids are 31 bits for old agents. No request has as many attempts as
+// the stride, so that those of two requests differ.
+const (
+	idStride = 16
+	maxID    = 1<<31 - 1
+)
 
 // probeRounds is how often each version is tried while none has answered.
 const probeRounds = Attempts
@@ -56,6 +68,8 @@ type session struct {
 	config  Config
 	version *gosnmp.SnmpVersion // nil: not found out yet
 	client  *gosnmp.GoSNMP      // nil: closed
+	timeout time.Duration       // of an attempt, if that is longer than as configured
+	id      uint32              // request ids up to idStride more are the newest request's
 }
 
 // versions are the versions to try, in order.
@@ -96,36 +110,18 @@ func (s *session) ask(ctx context.Context, k kind, binds []gosnmp.SnmpPDU) ([]go
 	return nil, fmt.Errorf("%w by version 1 or 2c: is the community right, and this host allowed?", errNoAnswer)
 }
 
-// try sends a request by one version.
+// try sends a request by one version, up to attempts times.
 func (s *session) try(ctx context.Context, v gosnmp.SnmpVersion, attempts int, k kind, binds []gosnmp.SnmpPDU) ([]gosnmp.SnmpPDU, error) {
-	end := time.Now().Add(s.config.Timeout)
-	for {
-		vars, err := s.once(ctx, v, attempts, k, binds)
-		if !errors.Is(err, syscall.ECONNREFUSED) {
-			return vars, err
-		}
-		if time.Now().Add(refusedPause).After(end) {
-			return nil, fmt.Errorf("%w: nobody listens on port: %v", errNoAnswer, err)
-		}
-		select {
-		case <-time.After(refusedPause):
-		case <-ctx.Done():
-			return nil, fmt.Errorf("%w: %w", ctx.Err(), err)
-		}
-	}
-}
-
-func (s *session) once(ctx context.Context, v gosnmp.SnmpVersion, attempts int, k kind, binds []gosnmp.SnmpPDU) ([]gosnmp.SnmpPDU, error) {
 	if err := s.open(ctx, v); err != nil {
 		return nil, err
 	}
 	g := s.client
-	g.Context, g.Retries = ctx, attempts-1
+	g.Context, g.Retries, g.Timeout = ctx, attempts-1, max(s.config.Timeout, s.timeout)
 	// gosnmp looks at the context between attempts only; a closed socket ends
 	// the one that waits.
 	conn := g.Conn
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	reply, err := send(g, k, binds)
+	reply, err := s.exchange(g, k, binds)
 	if !stop() {
 		s.close() // the socket is closed, even if the answer came first
 	}
@@ -138,14 +134,44 @@ func (s *session) once(ctx context.Context, v gosnmp.SnmpVersion, attempts int, 
 			return nil, ctx.Err()
 		}
 		if errors.Is(err, gosnmp.ErrMaxRetriesExceeded) {
-			return nil, fmt.Errorf("%w by version %s in %d attempts of %v", errNoAnswer, v, attempts, s.config.Timeout)
+			return nil, fmt.Errorf("%w by version %s in %d attempts of %v", errNoAnswer, v, attempts, g.Timeout)
 		}
-		return nil, err
+		return nil, oneLine(err)
 	}
 	if reply.Error != gosnmp.NoError {
 		return nil, &statusError{reply.Error, int(reply.ErrorIndex)}
 	}
 	return reply.Variables, nil
+}
+
+// oneLine cuts off the stacks that gosnmp puts into the error of a packet that
+// it stumbled over.
+func oneLine(err error) error {
+	if line, _, more := strings.Cut(err.Error(), "\n"); more {
+		return errors.New(line)
+	}
+	return err
+}
+
+// exchange sends a request and learns the agent's pace from the answer. Its
+// request id, which gosnmp counts up, tells which attempt it is for.
+func (s *session) exchange(g *gosnmp.GoSNMP, k kind, binds []gosnmp.SnmpPDU) (*gosnmp.SnmpPacket, error) {
+	s.id = (s.id + idStride) & maxID
+	g.SetRequestID(s.id)
+	var sent []time.Time
+	g.OnSent = func(*gosnmp.GoSNMP) { sent = append(sent, time.Now()) }
+	reply, err := send(g, k, binds)
+	if err != nil {
+		return reply, err
+	}
+	n := int(reply.RequestID) - int(s.id) - 1
+	if n < 0 || n >= len(sent) {
+		return reply, nil // see valid
+	}
+	if took := time.Since(sent[n]); took > s.config.Timeout {
+		s.timeout = max(s.timeout, min(patience*took, maxTimeout))
+	}
+	return reply, nil
 }
 
 func send(g *gosnmp.GoSNMP, k kind, binds []gosnmp.SnmpPDU) (*gosnmp.SnmpPacket, error) {
@@ -212,6 +238,9 @@ func (s *session) open(ctx context.Context, v gosnmp.SnmpVersion) error {
 		return fmt.Errorf("open socket: %w", err)
 	}
 	s.client = g
+	var seed [4]byte
+	_, _ = rand.Read(seed[:]) // never fails
+	s.id = binary.NativeEndian.Uint32(seed[:]) & maxID
 	return nil
 }
 

@@ -255,8 +255,9 @@ func (u *Unit) list(ctx context.Context) ([]fence.Outlet, error) {
 		return nil, err
 	}
 	var list []fence.Outlet
+	absent := map[string]bool{} // rows of one table have the same columns
 	for _, row := range rows {
-		p, said, err := u.plan(ctx, row.index)
+		p, said, err := u.plan(ctx, row.index, absent)
 		if err != nil {
 			return list, err
 		}

@@ -85,9 +85,11 @@ func TestEveryFamilyIsFoundSwitchedAndReadBack(t *testing.T) {
 					t.Errorf("it has %d outlets, want 8", id.Outlets)
 				}
 				o := outlet(t, u, shape.Selector(2))
-				proof, err := off(t.Context(), o, 10*time.Second)
-				if err != nil || pdu.HasPower(2) {
-					t.Fatalf("proof %+v, err %v, power %v", proof, err, pdu.HasPower(2))
+				if err := o.SwitchOff(t.Context()); err != nil || pdu.HasPower(2) {
+					t.Fatalf("err %v, power %v", err, pdu.HasPower(2))
+				}
+				if r, err := o.Read(t.Context()); err != nil || r.Power != fence.PowerOff {
+					t.Fatalf("reading %+v, err %v", r, err)
 				}
 				if want := []string{"off 2"}; !slices.Equal(pdu.Orders(), want) {
 					t.Errorf("orders %v, want %v", pdu.Orders(), want)

@@ -2,6 +2,7 @@ package snmptest
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -223,3 +224,14 @@ func (s *Shape) Counts() bool { return s.count != "" }
 
 // Selector is the index of outlet n in the shape's table.
 func (s *Shape) Selector(n int) string { return fmt.Sprintf(s.index, n) }
+
+// IsOff says whether "object=value" is the immediate off of an outlet.
+func (s *Shape) IsOff(set string) bool {
+	oid, value, _ := strings.Cut(set, "=")
+	for n, what := range s.orders {
+		if what == "off" && value == strconv.Itoa(n) && strings.HasPrefix(oid, s.control+".") {
+			return true
+		}
+	}
+	return false
+}
