@@ -182,24 +182,31 @@ func (w *Web) plan(r *http.Request) plan {
 	if p.off || p.other || w.fault.Login || w.fault.Denied || w.fault.Elsewhere != "" {
 		return p
 	}
-	take := func(n *int) bool {
-		if *n > 0 {
-			*n--
-			return true
-		}
-		return false
+	if !p.order {
+		p.cut = take(&w.fault.Cut)
+		p.half = !p.cut && take(&w.fault.Half)
+		p.mad = !p.cut && !p.half && take(&w.fault.Garbled)
 	}
-	if p.order {
-		w.orders++
-		w.down = time.Now().Add(w.fault.Down)
-		p.fail = take(&w.fault.Orders)
-		p.lose = !p.fail && take(&w.fault.Lost)
-		return p
-	}
-	p.cut = take(&w.fault.Cut)
-	p.half = !p.cut && take(&w.fault.Half)
-	p.mad = !p.cut && !p.half && take(&w.fault.Garbled)
 	return p
+}
+
+// carriedOut says what becomes of the answer to an order that was obeyed. One
+// that the device refused, for want of a password, is no order yet.
+func (w *Web) carriedOut(p *plan) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.orders++
+	w.down = time.Now().Add(w.fault.Down)
+	p.fail = take(&w.fault.Orders)
+	p.lose = !p.fail && take(&w.fault.Lost)
+}
+
+func take(n *int) bool {
+	if *n > 0 {
+		*n--
+		return true
+	}
+	return false
 }
 
 // ServeHTTP answers as the faults have it.
@@ -226,6 +233,9 @@ func (w *Web) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	rec := httptest.NewRecorder()
 	w.device.ServeHTTP(rec, r)
 	body := rec.Body.Bytes()
+	if p.order && rec.Code < 400 {
+		w.carriedOut(&p)
+	}
 	switch {
 	case p.lose:
 		panic(http.ErrAbortHandler)

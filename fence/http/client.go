@@ -13,6 +13,7 @@ import (
 	"io"
 	"net"
 	nethttp "net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -105,6 +106,9 @@ func baseURL(c ClientConfig) (*url.URL, error) {
 		return nil, errors.New("it has no address")
 	}
 	text := c.Address
+	if ip, err := netip.ParseAddr(text); err == nil && ip.Is6() {
+		text = "[" + strings.ReplaceAll(text, "%", "%25") + "]" // RFC 6874: the zone of fe80::1%eth0
+	}
 	if !strings.Contains(text, "://") {
 		text = c.Scheme + "://" + text
 	}

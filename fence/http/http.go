@@ -186,6 +186,7 @@ type outlet struct {
 var (
 	_ fence.Switch     = (*outlet)(nil)
 	_ fence.Identifier = (*outlet)(nil)
+	_ fence.Warner     = (*outlet)(nil)
 )
 
 // Name returns "<unit>:<selector>".

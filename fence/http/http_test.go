@@ -306,6 +306,28 @@ func TestSettingsThatSwitchByThemselvesAreWarnedOf(t *testing.T) {
 	}
 }
 
+func TestACheckFindsSuchSettings(t *testing.T) {
+	b := newBench(t, kinds[5])
+	ctx := within(t, 5*time.Second)
+	for selector, want := range map[string]string{"0": "", "1": "auto_on: it switches itself on 60 s after it was switched off", "2": ""} {
+		sw, err := b.unit.Outlet(selector)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := fence.New(sw, fence.Timing{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, err := p.Check(ctx)
+		switch {
+		case err != nil || (want == "") != (len(found) == 0):
+			t.Errorf("outlet %s: %v (%v)", selector, found, err)
+		case want != "" && (found[0].Kind != fence.FindingSetting || found[0].Detail != want):
+			t.Errorf("outlet %s: %v, want %s", selector, found[0], want)
+		}
+	}
+}
+
 func TestOneRequestAtATimeReachesADevice(t *testing.T) {
 	b := newBench(t, kinds[0])
 	b.web.Fail(fencetest.WebFault{Slow: 300 * time.Millisecond})

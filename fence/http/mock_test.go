@@ -147,7 +147,7 @@ func digestAuth(algorithm string, next nethttp.Handler) nethttp.Handler {
 func dliREST8(relays *fencetest.Relays) nethttp.Handler {
 	return nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		if r.Header.Get("Accept") != "application/json" {
-			nethttp.Error(w, "<html></html>", 406)
+			nethttp.Error(w, "<html></html>", nethttp.StatusNotAcceptable)
 			return
 		}
 		path := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/restapi/"), "/")
@@ -180,7 +180,7 @@ func dliREST8(relays *fencetest.Relays) nethttp.Handler {
 		case r.Method == "PUT" && leaf == "state":
 			v := r.FormValue("value")
 			if r.Header.Get("X-CSRF") == "" || v != "true" && v != "false" {
-				nethttp.Error(w, "{}", 403)
+				nethttp.Error(w, "{}", nethttp.StatusForbidden)
 				return
 			}
 			relays.Tell(i, v == "true")
@@ -328,7 +328,7 @@ func shellyGen1(relays *fencetest.Relays) nethttp.Handler {
 		}
 		if user, password, _ := r.BasicAuth(); user != testUser || password != testPassword {
 			w.Header().Set("WWW-Authenticate", `Basic realm="Shelly"`)
-			nethttp.Error(w, "401 Unauthorized", 401)
+			nethttp.Error(w, "401 Unauthorized", nethttp.StatusUnauthorized)
 			return
 		}
 		var i int

@@ -107,7 +107,7 @@ func (u *Unit) List(ctx context.Context) (all []fence.Outlet, err error) {
 	return all, err
 }
 
-// Identify tells of the only system, or of the BMC if there are several.
+// Identify tells of the only system.
 func (u *Unit) Identify(ctx context.Context) (fence.Identity, error) {
 	s := system{u: u}
 	return s.Identify(ctx)
@@ -241,7 +241,7 @@ func (u *Unit) logout(ctx context.Context) error {
 		u.token = ""
 		return nil
 	}
-	a, err := u.client.Do(ctx, u.dressed(http.Request{Method: "DELETE", Path: u.session}))
+	a, err := u.follow(ctx, http.Request{Method: "DELETE", Path: u.session})
 	if err == nil {
 		err = a.Expect(200, 202, 204, 401, 404) // the last two: it has ended already
 	}
@@ -300,10 +300,11 @@ func links(t http.Tree, legacy bool) (out []string) {
 	for _, m := range t.At("links", "Member").List() {
 		out = append(out, m.At("href").Or(""))
 	}
+	if len(out) > 0 {
+		return out
+	}
 	for _, m := range t.At("Items").List() {
-		if len(out) == 0 || m.At("links", "self", "href").Or("") != out[0] {
-			out = append(out, m.At("links", "self", "href").Or(""))
-		}
+		out = append(out, m.At("links", "self", "href").Or(""))
 	}
 	return out
 }

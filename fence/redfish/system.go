@@ -55,7 +55,8 @@ func (s *system) Read(ctx context.Context) (r fence.Reading, err error) {
 	return r, err
 }
 
-// Identify tells what the server is.
+// Identify tells what the server is. HostName is what its operating system told
+// the BMC, and changes with it; the serial number does not.
 func (s *system) Identify(ctx context.Context) (id fence.Identity, err error) {
 	err = s.u.turn(ctx, func() error {
 		t, path, _, err := s.get(ctx)
