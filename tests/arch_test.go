@@ -36,7 +36,7 @@ type room struct {
 // machine nor the loop.
 var drivers = []string{
 	"agent/link", "agent/link/serial", "agent/link/mcast", "agent/service", "agent/journal", "agent/control",
-	"fence", "fence/exec", "fence/ipmi", "fence/http", "fence/redfish", "fence/snmp", "vip/kernel", "vip/gate", "vip/announce",
+	"fence", "fence/exec", "fence/ipmi", "fence/http", "fence/redfish", "fence/snmp", "fence/ssh", "vip/kernel", "vip/gate", "vip/announce",
 }
 
 // rooms is the import graph of the design: arrows point down.
@@ -71,6 +71,7 @@ var rooms = map[string]room{
 	"fence/redfish":       {may: []string{"fence", "fence/http"}}, // http has the bounded client, and JSON without guesses
 	"fence/snmp":          {may: []string{"fence"}},
 	"fence/snmp/snmptest": {},
+	"fence/ssh":           {may: []string{"fence"}},
 	"vip/announce":        {may: []string{"vip"}},
 	"vip/gate":            {may: []string{"vip"}},
 	"vip/kernel":          {may: []string{"vip"}},
@@ -85,6 +86,7 @@ var lodgers = map[string]string{
 	"github.com/google/nftables":      "vip/gate",
 	"github.com/BurntSushi/toml":      "agent/config",
 	"golang.org/x/sys":                "",
+	"golang.org/x/crypto":             "fence/ssh",
 	"github.com/google/go-cmp":        "only tests",
 	"github.com/rogpeppe/go-internal": "only tests",
 	"github.com/vishvananda/netns":    "only tests",

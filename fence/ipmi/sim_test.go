@@ -5,117 +5,26 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/twinbeat/twinbeat/fence"
+	"github.com/twinbeat/twinbeat/fence/fencetest"
 )
 
-// simConf is OpenIPMI's simulator as one BMC on loopback; %[1]d is its port and
-// %[2]s a folder with the relay.
-const simConf = `name "box"
-set_working_mc 0x20
-  startlan 1
-    addr 127.0.0.1 %[1]d
-    priv_limit admin
-    allowed_auths_operator none md2 md5 straight
-    allowed_auths_admin none md2 md5 straight
-    guid a123456789abcdefa123456789abcdef
-  endlan
-  chassis_control "%[2]s/chassis 0x20"
-  user 2 true "admin" "secret" admin 10 none md2 md5 straight
-  user 3 true "oper" "secret" operator 10 none md2 md5 straight
-`
-
-// simChassis is the program behind Chassis Control: MC get NAME... or MC set
-// NAME VALUE...
-const simChassis = `#!/bin/sh
-dir=%s; op=$2; shift 2
-while [ $# -gt 0 ]; do
-  case $op:$1 in
-  get:power) echo "power:$(cat "$dir/power")" ;;
-  get:*) echo "$1:0" ;;
-  set:power) echo "$2" >"$dir/power"; shift ;;
-  set:*) shift ;;
-  esac
-  shift
-done
-`
-
-// A sim is a running ipmi_sim.
-type sim struct {
-	dir  string
-	port int
-}
-
-func (s sim) address() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
-
-func (s sim) hasPower() bool {
-	b, _ := os.ReadFile(filepath.Join(s.dir, "power"))
-	return strings.TrimSpace(string(b)) == "1"
-}
-
-func startSim(t *testing.T) sim {
+func startSim(t *testing.T) fencetest.IPMISim {
 	t.Helper()
-	program, err := exec.LookPath("ipmi_sim")
-	if err != nil {
-		t.Skip("ipmi_sim (package openipmi) is not installed")
-	}
-	free, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := sim{dir: t.TempDir(), port: free.LocalAddr().(*net.UDPAddr).Port}
-	_ = free.Close()
-	emu := "mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02\nmc_add_fru_data 0x20 0 %d data"
-	fru := fruOf("MontaVista", "Simulator", "SIM-0815")
-	emu = fmt.Sprintf(emu, len(fru))
-	for _, b := range fru {
-		emu += fmt.Sprintf(" %#02x", b)
-	}
-	for name, text := range map[string]string{
-		"lan.conf": fmt.Sprintf(simConf, s.port, s.dir), "box.emu": emu + "\nmc_enable 0x20\n",
-		"chassis": fmt.Sprintf(simChassis, s.dir), "power": "1\n",
-	} {
-		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cmd := exec.Command(program, "-c", "lan.conf", "-f", "box.emu", "-s", filepath.Join(s.dir, "state"), "-n")
-	cmd.Dir = s.dir
-	var out strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("ipmi_sim: %s", out.String())
-		}
-	})
-	for range 50 {
-		u := unit(t, s.address(), func(c *Config) { c.Timeout = 200 * time.Millisecond })
-		if _, err = outlet(t, u).Read(t.Context()); err == nil {
-			return s
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	t.Fatalf("ipmi_sim does not answer: %v", err)
-	return s
+	return fencetest.StartIPMISim(t, fruOf("MontaVista", "Simulator", "SIM-0815"))
 }
 
 func TestARealSimulatorIsSwitchedBesideIpmitoolAndFenceIpmilan(t *testing.T) {
 	s := startSim(t)
-	box := outlet(t, unit(t, s.address(), nil))
+	box := outlet(t, unit(t, s.Address(), nil))
 	others := map[string][]string{
-		"ipmitool":      {"-I", "lanplus", "-C", "3", "-H", "127.0.0.1", "-p", fmt.Sprint(s.port), "-U", "admin", "-P", "secret", "chassis", "power", "status"},
-		"fence_ipmilan": {"-P", "-a", "127.0.0.1", "-u", fmt.Sprint(s.port), "-l", "admin", "-p", "secret", "-C", "3", "-o", "status"},
+		"ipmitool":      {"-I", "lanplus", "-C", "3", "-H", "127.0.0.1", "-p", fmt.Sprint(s.Port), "-U", "admin", "-P", "secret", "chassis", "power", "status"},
+		"fence_ipmilan": {"-P", "-a", "127.0.0.1", "-u", fmt.Sprint(s.Port), "-l", "admin", "-p", "secret", "-C", "3", "-o", "status"},
 	}
 	both := func(want fence.Power) {
 		t.Helper()
@@ -138,30 +47,30 @@ func TestARealSimulatorIsSwitchedBesideIpmitoolAndFenceIpmilan(t *testing.T) {
 	}
 	both(fence.PowerOn)
 	began := time.Now()
-	if err := box.SwitchOff(t.Context()); err != nil || s.hasPower() {
-		t.Fatalf("off: %v, power %v", err, s.hasPower())
+	if err := box.SwitchOff(t.Context()); err != nil || s.HasPower() {
+		t.Fatalf("off: %v, power %v", err, s.HasPower())
 	}
 	t.Logf("off took %v", time.Since(began).Round(time.Millisecond))
 	both(fence.PowerOff)
-	if err := box.SwitchOn(t.Context()); err != nil || !s.hasPower() {
-		t.Fatalf("on: %v, power %v", err, s.hasPower())
+	if err := box.SwitchOn(t.Context()); err != nil || !s.HasPower() {
+		t.Fatalf("on: %v, power %v", err, s.HasPower())
 	}
 	both(fence.PowerOn)
 }
 
 func TestARealSimulatorSaysWhatItIsAndWhoMay(t *testing.T) {
 	s := startSim(t)
-	id, err := unit(t, s.address(), nil).Identify(t.Context())
+	id, err := unit(t, s.Address(), nil).Identify(t.Context())
 	want := fence.Identity{Family: "ipmi", Model: "MontaVista Simulator", Serial: "SIM-0815", Firmware: "9.08", Outlets: 1}
 	if err != nil || id != want {
 		t.Errorf("identity %+v, %v; want %+v", id, err, want)
 	}
-	read(t, outlet(t, unit(t, s.address(), func(c *Config) { c.User = "oper" })), fence.PowerOn)
+	read(t, outlet(t, unit(t, s.Address(), func(c *Config) { c.User = "oper" })), fence.PowerOn)
 	for user, password := range map[string]string{"admin": "wrong", "nobody": "secret"} {
-		read(t, outlet(t, unit(t, s.address(), func(c *Config) { c.User, c.Password = user, password })), fence.PowerUnknown, "user or password is wrong")
+		read(t, outlet(t, unit(t, s.Address(), func(c *Config) { c.User, c.Password = user, password })), fence.PowerUnknown, "user or password is wrong")
 	}
 	// Sessions are few: thirty operations in a row leave none behind.
-	box := outlet(t, unit(t, s.address(), nil))
+	box := outlet(t, unit(t, s.Address(), nil))
 	for range 30 {
 		read(t, box, fence.PowerOn)
 	}
