@@ -43,6 +43,8 @@ var deviceFlags = []deviceFlag{
 	{"ca-file", "ca_file", "HTTPS: `FILE` with certificates that may have signed the device's", nil},
 	{"host-key", "host_key", "ssh, racadm: the host's `KEY`, as ssh-keyscan prints it", nil},
 	{"identity-file", "identity_file", "ssh, racadm: `FILE` with the private key of user", nil},
+	{"legacy", "legacy", "ssh, racadm: `true` allows the ciphers of old devices, too", readBool},
+	{"command", "command", "ssh: `TEXT` that the node is told", nil},
 	{"agent", "agent", "agent: the `PROGRAM` of fence-agents, full path", nil},
 	{"agent-option", "agent_options", "agent: a further option `NAME=VALUE`; may be repeated", readOption},
 	{"off-command", "off", "exec: `PROGRAM` with its arguments, split at blanks", readWords},
@@ -69,6 +71,8 @@ func readNumber(text string, _ any) (any, error) {
 	}
 	return n, nil
 }
+
+func readBool(text string, _ any) (any, error) { return strconv.ParseBool(text) }
 
 func readWords(text string, _ any) (any, error) {
 	var words []any

@@ -249,11 +249,11 @@ func isFingerprint(s string) (hint string, ok bool) {
 	return "SHA-256 in hexadecimal, as `openssl x509 -noout -fingerprint -sha256` prints it", len(digits) == 64 && onlyOf(digits, "0123456789abcdef")
 }
 
-// isHostKey accepts the type and the key of a known_hosts line.
+// isHostKey accepts a line of known_hosts, a public key or its fingerprint; the
+// driver knows what is in them.
 func isHostKey(s string) (hint string, ok bool) {
-	words := strings.Fields(s)
-	hint = "type and key, as `ssh-keyscan HOST` prints them: ssh-ed25519 AAAAC3Nz..."
-	return hint, len(words) >= 2 && len(words) <= 3 && strings.Contains(words[0], "-") && strings.HasPrefix(words[1], "AAAA")
+	hint = "type and key, as `ssh-keyscan HOST` prints them: ssh-ed25519 AAAAC3Nz..., or the fingerprint: SHA256:..."
+	return hint, strings.HasPrefix(s, "SHA256:") && len(s) >= 7+43 || strings.Contains(s, " AAAA")
 }
 
 // isObjectID accepts numbers joined by dots.
