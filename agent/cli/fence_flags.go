@@ -24,7 +24,7 @@ type deviceFlag struct {
 var deviceFlags = []deviceFlag{
 	{"driver", "driver", "kind of the device, `D`: apc, raritan, eaton, sentry, cyberpower, tripplite, ibm, snmp, digitalloggers, tasmota, shelly, http, ipmi, redfish, racadm, agent, exec, ssh", nil},
 	{"address", "address", "where it answers, `HOST[:PORT]`", nil},
-	{"timeout", "timeout", "`TIME` of one request or program (default 5s; agent and exec 10s)", nil},
+	{"timeout", "timeout", "`TIME` of one request or program (default 5s; exec 10s, agent 40s)", nil},
 	{"holdup", "holdup", "wait for this `TIME` after off, until power supplies have run dry (default 1s)", nil},
 	{"object-id", "object_id", "refuse a device whose sysObjectID is not this `OID`", nil},
 	{"model", "model", "refuse a device that is not this `MODEL`", nil},

@@ -275,10 +275,17 @@ func levelShare(level, levels int) time.Duration {
 	return 1 << max(0, min(level, levels-1))
 }
 
-// defaultFenceTime gives each level levelTime at least.
+// defaultFenceTime gives each level levelTime at least, and a program of
+// fence-agents its own.
 func defaultFenceTime(f *Fence) time.Duration {
 	levels := f.Levels()
-	return levelTime * levelShare(levels, levels)
+	whole := levelTime * levelShare(levels, levels)
+	for i := range levels {
+		if slices.ContainsFunc(f.Devices, func(d FenceDevice) bool { return d.Level == i+1 && d.Driver == "agent" }) {
+			whole = max(whole, defaultAgent*levelShare(i+1, levels))
+		}
+	}
+	return whole
 }
 
 // fenceTimes are the inequalities of the devices.

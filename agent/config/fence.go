@@ -191,8 +191,11 @@ func (p *parser) fenceDevice(t table, nodes bool, f *feeds) FenceDevice {
 	}
 	if !t.has("timeout") {
 		d.Timeout = defaultRequest
-		if d.Driver == "exec" || d.Driver == "agent" {
+		switch d.Driver {
+		case "exec":
 			d.Timeout = defaultProgram
+		case "agent":
+			d.Timeout = defaultAgent
 		}
 	}
 	rule, known := fenceByDriver[d.Driver]
@@ -210,10 +213,13 @@ func (p *parser) fenceDevice(t table, nodes bool, f *feeds) FenceDevice {
 	return d
 }
 
-// Defaults of timeout: a program may ask a slow device several times.
+// Defaults of timeout. A program may ask a slow device several times; those of
+// fence-agents wait up to 20 s for an outlet, and small boxes take seconds to
+// load what interprets them.
 const (
 	defaultRequest = 5 * time.Second
 	defaultProgram = 10 * time.Second
+	defaultAgent   = 40 * time.Second
 )
 
 // keysOf reports keys that a driver lacks or does not know.

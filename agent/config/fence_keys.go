@@ -17,7 +17,7 @@ var fenceKeys = []key{
 	{path: "fence.device.level", kind: number, def: "1", min: 1, max: maxFenceLevels, doc: "1 is tried first; all devices of one level act together, and all must prove the node off."},
 	{path: "fence.device.address", kind: textByNode, show: `"192.0.2.20"`, doc: "Host name or IP address, with :port if it is not the usual one. By the node that is switched off where each has its own (a BMC always has)."},
 	{path: "fence.device.outlets", kind: namesByNode, show: `{ fw1 = ["1"], fw2 = ["2"] }`, doc: "Outlets by the node that is switched off: their index, or their name in the device. [] if the device does not feed that node."},
-	{path: "fence.device.timeout", kind: duration, min: 10 * ms, max: 10 * minute, show: `"5s"`, doc: "Of one request, or of one program. Default: 5s, agent and exec 10s."},
+	{path: "fence.device.timeout", kind: duration, min: 10 * ms, max: 10 * minute, show: `"5s"`, doc: "Of one request, or of one program. Default: 5s, exec 10s, agent 40s."},
 	{path: "fence.device.holdup", kind: duration, def: `"1s"`, max: minute, doc: "Wait after off, until the node's power supply has run dry."},
 	{path: "fence.device.repower", kind: text, def: `"never"`, oneOf: []string{"never", "auto"}, doc: "Whether a fenced node gets its power back by itself, once this node serves. never: when an operator says so."},
 

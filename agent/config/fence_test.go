@@ -197,6 +197,16 @@ func TestTheSharesOfTheLevelsFitIntoTheWhole(t *testing.T) {
 	}
 }
 
+func TestAProgramOfFenceAgentsHasTheTimeThatItTakes(t *testing.T) {
+	agent := "[[fence.device]]\nname = \"a\"\ndriver = \"agent\"\nagent = \"/usr/sbin/fence_x\"\naddress = \"192.0.2.9\"\noutlets = { fw1 = [\"1\"], fw2 = [\"2\"] }\n"
+	for src, want := range map[string]time.Duration{agent: 40 * time.Second, pdu + agent + "level = 2\n": 80 * time.Second} {
+		c, problems := Parse("t.toml", []byte(withFence(src)), "fw1")
+		if Refused(problems) || c.Timing.FenceTime != want {
+			t.Errorf("fence time %v, want %v; %v", c.Timing.FenceTime, want, problems)
+		}
+	}
+}
+
 func TestADeviceOfACommandLineKeepsTheSameRules(t *testing.T) {
 	both := func(v any) map[string]any { return map[string]any{"peer": v, "self": v} }
 	d, problems := ParseDevice(map[string]any{
