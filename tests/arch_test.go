@@ -42,7 +42,7 @@ var drivers = []string{
 // rooms is the import graph of the design: arrows point down.
 var rooms = map[string]room{
 	"":          {may: []string{"agent/cli"}},
-	"agent/cli": {may: []string{"agent", "agent/config", "agent/control", "agent/report", "agent/wire", "agent/journal", "agent/pair", "agent/sim"}},
+	"agent/cli": {may: []string{"agent", "fence", "agent/config", "agent/control", "agent/report", "agent/wire", "agent/journal", "agent/pair", "agent/sim"}},
 	"agent": {may: slices.Concat(drivers, []string{
 		"agent/act", "agent/config", "agent/loop", "agent/pair", "agent/report", "agent/wire", "vip",
 	})},
@@ -66,11 +66,11 @@ var rooms = map[string]room{
 	"fence":               {},
 	"fence/exec":          {may: []string{"fence", "agent/service"}}, // service knows how to run a program and be rid of it
 	"fence/fencetest":     {may: []string{"fence"}},
+	"fence/ipmi":          {may: []string{"fence"}},
 	"fence/http":          {may: []string{"fence"}},
 	"fence/redfish":       {may: []string{"fence", "fence/http"}}, // http has the bounded client, and JSON without guesses
 	"fence/snmp":          {may: []string{"fence"}},
 	"fence/snmp/snmptest": {},
-	"fence/ipmi":          {may: []string{"fence"}},
 	"fence/ssh":           {may: []string{"fence"}},
 	"vip/announce":        {may: []string{"vip"}},
 	"vip/gate":            {may: []string{"vip"}},

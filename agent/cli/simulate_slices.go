@@ -228,7 +228,7 @@ func writeRecord(o *options, a *simulated, part []slice) error {
 	if o.only != "" {
 		title += ", only " + o.only
 	}
-	sections := []string{title + "\n\n" + recordText(a, part)}
+	sections := []string{title + "\n\n" + runText(a, part)}
 	for _, s := range strings.Split(string(old), recordSection)[1:] {
 		if !strings.HasPrefix(s, title+"\n") {
 			sections = append(sections, s)
@@ -242,8 +242,8 @@ func writeRecord(o *options, a *simulated, part []slice) error {
 	return nil
 }
 
-// recordText tells of a campaign in a section of the record.
-func recordText(a *simulated, part []slice) string {
+// runText tells of a campaign in a section of the record.
+func runText(a *simulated, part []slice) string {
 	command := fmt.Sprintf("twinbeat simulate --seeds %d --seed %d", a.Seeds, a.First)
 	if a.Mode != "" {
 		command += " --mode " + a.Mode
