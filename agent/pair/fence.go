@@ -12,7 +12,8 @@ type fencer struct {
 	right   bool    // a token was spent, or the peer proven off, since the start
 	session uint32  // the peer's, when it began
 	known   bool
-	warned  bool // FENCE_NOTICE was sent
+	warned  bool   // FENCE_NOTICE was sent
+	barred  string // why this node may not fence at all; empty: it may
 }
 
 // mayFence is invariant 7: contact since the start, or the boot token.
@@ -31,8 +32,26 @@ func (m *Machine) tickFence() {
 		}
 		return
 	}
+	if m.fenc.barred != "" {
+		m.alarm(alarmFence, true, why+", but it may not be switched off: "+m.fenc.barred)
+		return
+	}
 	m.startFence(why)
 }
+
+// fenceLeave takes note of whether this node may fence. Without leave a takeover
+// in mode fence cannot be: the node says so by not being armed.
+func (m *Machine) fenceLeave(in FenceLeave) {
+	m.fenc.barred = in.Barred
+	m.alarm(alarmFence, false, "")
+	if m.state == Armed && m.cannotProve() {
+		m.to(Standby, in.Barred, "the peer may not be switched off", "stand by, take nothing without its word")
+	}
+	m.tickFence()
+}
+
+// cannotProve reports whether a takeover lacks the leave to fence.
+func (m *Machine) cannotProve() bool { return m.cfg.Mode == ModeFence && m.fenc.barred != "" }
 
 // fenceDue says whether the peer must be switched off now, and why.
 func (m *Machine) fenceDue() (why string, due bool) {
@@ -59,8 +78,10 @@ func (m *Machine) fenceDue() (why string, due bool) {
 		if m.peer.said.FenceMe && m.peer.known {
 			return "the peer asks for it: a service would not stop there", true
 		}
+		// Fallen modem lines do not hurry it: one hand may have pulled every
+		// cable, and then the owner fences at this moment.
 		if m.lines == LinesDown {
-			return why + ", its modem lines fell", silence > m.cfg.Dead
+			why += ", its modem lines fell"
 		}
 		return why, silence > m.cfg.Dead+m.cfg.Race
 	}

@@ -2,6 +2,7 @@ package pair
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -227,6 +228,10 @@ func (d *driver) answer(what, how byte) {
 func (d *driver) outside(what, how byte) {
 	switch what % 6 {
 	case 0:
+		if how >= 192 {
+			d.feed(FenceLeave{Barred: strings.Repeat("barred", int(how&1))})
+			return
+		}
 		d.feed(Lines{State: LineState(how % 3)})
 	case 1:
 		d.gate = false

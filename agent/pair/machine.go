@@ -140,6 +140,8 @@ func (m *Machine) dispatch(in Input) {
 		m.probeDone(in)
 	case FenceDone:
 		m.fenceDone(in)
+	case FenceLeave:
+		m.fenceLeave(in)
 	case Command:
 		m.command(in)
 	case Stop:

@@ -131,9 +131,10 @@ type (
 		Term        uint32 // highest term seen
 		Token       bool   // the boot token is unspent: one fence without contact is allowed
 		Maintenance bool
-		Failed      bool // the unit was marked unfit before the restart and the operator did not clear it
-		LeaseHeld   bool // the kernel lease of this group is still unexpired and was ours
-		FencedLast  bool // this boot follows a fence by the peer: stay passive until contact
+		Failed      bool   // the unit was marked unfit before the restart and the operator did not clear it
+		LeaseHeld   bool   // the kernel lease of this group is still unexpired and was ours
+		FencedLast  bool   // this boot follows a fence by the peer: stay passive until contact
+		Barred      string // as in FenceLeave
 	}
 	// Tick says that time has passed and every queued input was drained.
 	Tick struct{}
@@ -185,6 +186,11 @@ type (
 		Proven bool
 		Detail string
 	}
+	// FenceLeave says whether this node may switch the peer off at all. Barred
+	// is why it may not: the wiring was never verified, another device answers,
+	// the peer was switched off too often. Empty: it may. A fence under way is
+	// not affected; no other one begins, and in mode fence the node is not armed.
+	FenceLeave struct{ Barred string }
 	// AddressesUp is the end of TakeAddresses: routes and addresses are in the kernel.
 	AddressesUp struct {
 		Ticket uint32
@@ -256,6 +262,7 @@ func (Stalled) input()       {}
 func (LeaseLost) input()     {}
 func (ProbeDone) input()     {}
 func (FenceDone) input()     {}
+func (FenceLeave) input()    {}
 func (AddressesUp) input()   {}
 func (GateOpened) input()    {}
 func (ServicesUp) input()    {}

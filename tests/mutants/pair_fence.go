@@ -43,9 +43,44 @@ var pairFence = []mutant{
 		edits: edits{fenceGo("return why, silence > m.cfg.Dead+m.cfg.Race", "return why, silence > m.cfg.Dead")},
 	},
 	{
-		name: "fallen-lines-are-proof", rings: "transcripts",
-		rule:  "Modem lines that fell hurry a fence, and are no reason while the peer is heard.",
-		edits: edits{fenceGo("return why + \", its modem lines fell\", silence > m.cfg.Dead", "return why + \", its modem lines fell\", true")},
+		name: "fallen-lines-hurry", rings: "transcripts sim",
+		rule:  "Modem lines that fell do not hurry a fence: whoever pulled all cables made the owner fence at the same moment.",
+		edits: edits{fenceGo("\t\t\twhy += \", its modem lines fell\"\n", "\t\t\treturn why + \", its modem lines fell\", silence > m.cfg.Dead\n")},
+	},
+	{
+		name: "barred-node-fences", rings: "transcripts",
+		rule:  "A node that may not fence, since its wiring was never verified or its budget is used up, fences nobody.",
+		edits: edits{fenceGo("if m.fenc.barred != \"\" {\n\t\tm.alarm(", "if false {\n\t\tm.alarm(")},
+	},
+	{
+		name: "barred-node-is-armed", rings: "transcripts",
+		rule:  "A node that may not fence is not armed in mode fence.",
+		edits: edits{heardGo("|| m.passive() || m.cannotProve() ||", "|| m.passive() ||")},
+	},
+	{
+		name: "armed-node-stays-so-when-barred", rings: "transcripts",
+		rule:  "A node that loses its leave to fence is no longer armed.",
+		edits: edits{fenceGo("if m.state == Armed && m.cannotProve() {", "if false {")},
+	},
+	{
+		name: "bar-of-the-start-is-ignored", rings: "transcripts",
+		rule:  "A node that may not fence knows it from its start.",
+		edits: edits{bootGo("\tm.fenc.barred = in.Barred\n", "")},
+	},
+	{
+		name: "fences-out-of-turn", rings: "transcripts",
+		rule:  "Two nodes that lost each other fence in turns.",
+		edits: edits{turnGo("if phase < 0 || phase >= race {", "if false {")},
+	},
+	{
+		name: "both-have-the-first-turn", rings: "transcripts",
+		rule:  "The turns of two nodes are not the same.",
+		edits: edits{turnGo("if !first {", "if false {")},
+	},
+	{
+		name: "budget-has-no-end", rings: "transcripts",
+		rule:  "A node that switched its peer off too often does it no more.",
+		edits: edits{turnGo("return b.Most > 0 && len(b.Left) >= b.Most", "return false")},
 	},
 	{
 		name: "owner-fences-a-passive-peer", rings: "transcripts",
