@@ -14,7 +14,6 @@ import (
 	"github.com/twinbeat/twinbeat/agent/report"
 	"github.com/twinbeat/twinbeat/agent/service"
 	"github.com/twinbeat/twinbeat/fence"
-	"github.com/twinbeat/twinbeat/fence/exec"
 	"github.com/twinbeat/twinbeat/vip"
 	"github.com/twinbeat/twinbeat/vip/announce"
 	"github.com/twinbeat/twinbeat/vip/kernel"
@@ -92,25 +91,6 @@ func (h *hands) serviceGroup(g config.Group) (*service.Group, error) {
 			h.note(report.Event{Kind: "service", Group: g.Name, Seen: f.Name + ": " + f.Err, Decided: "stay, as configured"})
 		},
 	})
-}
-
-// fencer makes the device that switches the peer off.
-func fencer(c config.Config) (fence.Device, error) {
-	if c.Fence == nil || len(c.Fence.Devices) == 0 {
-		return nil, nil
-	}
-	var chain fence.Chain
-	for _, d := range c.Fence.Devices {
-		device, err := exec.New(exec.Config{
-			Name: d.Name, Off: d.Off, On: d.On, Status: d.Status,
-			OffText: d.OffText, OnText: d.OnText, Timeout: d.Timeout, Holdup: d.Holdup,
-		})
-		if err != nil {
-			return nil, err
-		}
-		chain.Devices = append(chain.Devices, device)
-	}
-	return chain, nil
 }
 
 func (h *hands) note(e report.Event) { h.tell(loop.Notice{Event: e}) }

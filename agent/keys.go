@@ -3,13 +3,8 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"os"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/twinbeat/twinbeat/agent/loop"
 	"github.com/twinbeat/twinbeat/agent/report"
@@ -22,31 +17,9 @@ const keyFileMost = 64 << 10
 // LoadKeys reads a key file. It refuses one that others than its owner may
 // read, or that somebody else owns: who has the key can command the pair.
 func LoadKeys(name string) (*wire.Keyring, error) {
-	// Without O_NONBLOCK a pipe of that name would hold the caller for ever.
-	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	data, err := readPrivate("key file", name, keyFileMost)
 	if err != nil {
-		return nil, fmt.Errorf("open key file: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("stat key file: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("key file %q is not a regular file", name)
-	}
-	if s, ok := info.Sys().(*syscall.Stat_t); ok && s.Uid != 0 && int(s.Uid) != os.Geteuid() {
-		return nil, fmt.Errorf("key file %q belongs to user %d, who can change it; run: chown root %s", name, s.Uid, name)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("key file %q has mode %04o: others can read it; run: chmod 600 %s", name, info.Mode().Perm(), name)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, keyFileMost+1))
-	if err != nil {
-		return nil, fmt.Errorf("read key file: %w", err)
-	}
-	if len(data) > keyFileMost {
-		return nil, fmt.Errorf("key file %q is longer than %d bytes", name, keyFileMost)
+		return nil, err
 	}
 	keys, problems := wire.ParseKeys(name, data)
 	for _, p := range problems {

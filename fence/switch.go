@@ -36,6 +36,9 @@ const (
 	PendingUntold Pending = iota
 	PendingNone
 	PendingYes
+	// PendingUnknown is of a device that tells of commands, but says that it
+	// does not know now (APC's commandPendingUnknown: it wants a restart).
+	PendingUnknown
 )
 
 // String returns the word that status prints.
@@ -45,6 +48,8 @@ func (p Pending) String() string {
 		return "none"
 	case PendingYes:
 		return "pending"
+	case PendingUnknown:
+		return "unknown"
 	default:
 		return "untold"
 	}
@@ -123,7 +128,7 @@ type Switch interface {
 	// Read reads the outlet; an error comes only with PowerUnknown.
 	Read(ctx context.Context) (Reading, error)
 	// Word says whose word a reading is: "of the command", "of the outlet
-	// table by SNMP". It completes the evidence "off, by the word ...".
+	// table by SNMP". It completes the evidence "by the word ...".
 	Word() string
 }
 

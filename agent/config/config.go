@@ -127,22 +127,3 @@ type Service struct {
 	OnStopFailure  string // fence or proceed
 	KeepOnStop     bool   // leave it running on the standby
 }
-
-// Fence is how the peer is switched off.
-type Fence struct {
-	Devices []FenceDevice
-	Retry   time.Duration
-}
-
-// A FenceDevice switches the peer of this node off.
-type FenceDevice struct {
-	Name    string
-	Driver  string // exec
-	Off     []string
-	On      []string
-	Status  []string
-	OffText string // what Status prints when the peer is off
-	OnText  string
-	Timeout time.Duration
-	Holdup  time.Duration // wait after OFF for the power supply to run dry
-}

@@ -15,6 +15,9 @@ const (
 	textByNode         // a string, or a table with one string for each node
 	listByNode         // a table with one array of strings for each node
 	addressByNode      // a table with one IP address for each node
+	namesByNode        // a table with one array of names for each node, which may be empty
+	texts              // an array of strings that are no program
+	textTable          // a table whose names and text are another program's
 	section            // [name]
 	sections           // [[name]]
 	inline             // an array of inline tables
@@ -88,8 +91,8 @@ var timingKeys = []key{
 	{path: "timing.probe", kind: duration, def: byProfile, min: ms / 2, max: second, doc: "Between two of the three VIP probes before a takeover without a fence, and after the last."},
 	{path: "timing.ack", kind: duration, min: ms, max: minute, show: `"250ms"`, doc: "Mode lease: an active that was not acknowledged for so long steps down. Default: dead; profile slow: 700ms."},
 	{path: "timing.boot_wait", kind: duration, def: `"10s"`, min: ms, max: hour, doc: "How long a node listens for its peer after boot."},
-	{path: "timing.race", kind: duration, min: ms, max: hour, show: `"11s"`, doc: "Head start of the active when both nodes want to fence each other. Default: fence_time and one second."},
-	{path: "timing.fence_time", kind: duration, def: `"10s"`, min: 10 * ms, max: 10 * minute, doc: "Longest fence operation; a longer one is given up and counts as failed."},
+	{path: "timing.race", kind: duration, min: ms, max: hour, show: `"21s"`, doc: "Head start of the active when both nodes want to fence each other. Default: fence_time and one second."},
+	{path: "timing.fence_time", kind: duration, min: 10 * ms, max: 10 * minute, show: `"20s"`, doc: "Longest fence operation; a longer one is given up and counts as failed. Each level of devices but the last has half of what is left. Default: 10s, doubled for each further level."},
 	{path: "timing.reserve", kind: duration, def: byProfile, min: ms, max: second, doc: "Slack for the kernel's timer grain (10ms at HZ=100, 4ms at 250, 1ms at 1000) and for scheduling, added in every inequality."},
 	{path: "timing.lifetime", kind: duration, def: `"5s"`, min: 2 * second, max: minute, doc: "The kernel removes the addresses if they were not renewed for so long: the second layer behind the lease. Whole seconds."},
 }
@@ -189,19 +192,4 @@ keep_on_stop = true`},
 	{path: "group.service.on_start_failure", kind: text, def: `"handover"`, oneOf: []string{"handover", "stay"}, doc: "A service that does not start, or failed for good: hand the group over, or stay and raise an alarm."},
 	{path: "group.service.on_stop_failure", kind: text, def: `"fence"`, oneOf: []string{"fence", "proceed"}, doc: "A service that does not stop: keep the group from the peer until this node is fenced, or proceed without it."},
 	{path: "group.service.keep_on_stop", kind: boolean, def: "false", doc: "Leave the service running when the group goes."},
-}
-
-var fenceKeys = []key{
-	{path: "fence", kind: section, doc: "How a node is switched off. With several devices (two power supplies) all must prove it off."},
-	{path: "fence.retry", kind: duration, def: `"5s"`, min: 100 * ms, max: hour, doc: "Pause after a failed fence, doubled up to 16 times this; it never gives up."},
-	{path: "fence.device", kind: sections, required: true, doc: "One device."},
-	{path: "fence.device.name", kind: text, required: true, show: `"pdu"`, doc: "Name in events and alarms."},
-	{path: "fence.device.driver", kind: text, required: true, oneOf: []string{"exec"}, show: `"exec"`, doc: "exec: programs of yours."},
-	{path: "fence.device.off", kind: listByNode, required: true, show: `{ fw1 = ["/usr/local/sbin/pdu", "off", "3"], fw2 = ["/usr/local/sbin/pdu", "off", "4"] }`, doc: "Program that switches a node off, by the node that is switched off."},
-	{path: "fence.device.on", kind: listByNode, show: `{ fw1 = ["/usr/local/sbin/pdu", "on", "3"], fw2 = ["/usr/local/sbin/pdu", "on", "4"] }`, doc: "Program that switches it on again."},
-	{path: "fence.device.status", kind: listByNode, required: true, show: `{ fw1 = ["/usr/local/sbin/pdu", "status", "3"], fw2 = ["/usr/local/sbin/pdu", "status", "4"] }`, doc: "Program that prints whether it is on or off. It is the proof: no answer, no takeover."},
-	{path: "fence.device.off_text", kind: text, def: `"off"`, doc: "What status prints for off; nothing else counts as off."},
-	{path: "fence.device.on_text", kind: text, def: `"on"`, doc: "What status prints for on."},
-	{path: "fence.device.timeout", kind: duration, def: `"10s"`, min: 10 * ms, max: 10 * minute, doc: "Of one program."},
-	{path: "fence.device.holdup", kind: duration, def: `"1s"`, max: minute, doc: "Wait after off, until the node's power supply has run dry."},
 }

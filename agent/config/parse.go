@@ -52,7 +52,8 @@ type parser struct {
 	file     string
 	lines    lineIndex
 	problems []Problem
-	errors   int // problems that are not warnings
+	errors   int  // problems that are not warnings
+	alone    bool // one device of a command line: there is no pair
 
 	config Config
 	owned  map[string]string // address, route or rule: path of the first that named it

@@ -99,6 +99,9 @@ func (p *parser) timing(t table) {
 	c.Timing.FenceTime = t.duration("fence_time")
 	c.Timing.Lifetime = t.duration("lifetime")
 	c.Timing.Race = t.duration("race")
+	if !t.has("fence_time") {
+		c.Timing.FenceTime = defaultFenceTime(c.Fence)
+	}
 	if !t.has("race") {
 		c.Timing.Race = c.Timing.FenceTime + time.Second
 	}
@@ -151,10 +154,6 @@ func drifted(measured, fixed time.Duration) time.Duration {
 	return s + s/(drift-1) + 1
 }
 
-// twoReadings is what a proof of power off takes apart from the commands: the
-// wait for the outlet to obey, and two readings 300 ms apart (package fence).
-const twoReadings = 550 * time.Millisecond
-
 // timingRules lists every inequality of a configuration with its figures.
 func timingRules(c Config) []inequality {
 	t := c.Timing
@@ -183,15 +182,7 @@ func timingRules(c Config) []inequality {
 		term{"fence_time", t.FenceTime}, reserve)
 	add(inequality{key: "timing.lifetime", name: "lifetime", have: t.Lifetime, why: "the addresses are the second layer: they must outlive the lease by the kernel's grain of 1s", hint: "lengthen lifetime"},
 		term{"lease", t.Lease}, term{"grain", time.Second})
-	if c.Fence != nil {
-		for i, d := range c.Fence.Devices {
-			at := element("fence.device", i)
-			add(inequality{key: at + ".timeout", name: "fence_time", have: t.FenceTime, why: "a program is cut off with the fence operation it is part of", hint: "lengthen fence_time (and race) or shorten timeout"},
-				term{"timeout of " + d.Name, d.Timeout})
-			add(inequality{key: at + ".holdup", name: "fence_time", have: t.FenceTime, why: "the proof is read after holdup", hint: "lengthen fence_time (and race) or shorten holdup"},
-				term{"holdup of " + d.Name, d.Holdup}, term{"two readings", twoReadings}, reserve)
-		}
-	}
+	out = append(out, fenceTimes(c)...)
 	return out
 }
 

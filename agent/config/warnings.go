@@ -22,6 +22,7 @@ func (p *parser) warnings() {
 			"add a [fence] section and choose mode fence")
 	}
 	p.heartbeatOnly()
+	p.fenceWarnings()
 	if c.Timing.Reserve <= coarsest {
 		p.warn(p.blame("timing.reserve"), grain(c.Timing.Reserve), "a longer reserve for other kernels; "+
 			"a lease may live for one grain longer than it says")

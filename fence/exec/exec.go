@@ -38,6 +38,15 @@ type Config struct {
 
 // New returns the device, or says what is wrong with the Config.
 func New(c Config) (fence.Device, error) {
+	sw, err := NewSwitch(c)
+	if err != nil {
+		return nil, err
+	}
+	return fence.New(sw, fence.Timing{Holdup: c.Holdup})
+}
+
+// NewSwitch returns what New proves on top of.
+func NewSwitch(c Config) (fence.Switch, error) {
 	c.OffText, c.OnText = strings.TrimSpace(c.OffText), strings.TrimSpace(c.OnText)
 	if c.OffText == "" {
 		c.OffText = DefaultOffText
@@ -64,7 +73,7 @@ func New(c Config) (fence.Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make fence device %q: %w", c.Name, err)
 	}
-	return fence.New(&device{c}, fence.Timing{Holdup: c.Holdup})
+	return &device{c}, nil
 }
 
 // A device is the raw switch; package fence proves on top of it.

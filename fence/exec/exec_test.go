@@ -40,7 +40,7 @@ func TestOffIsProvenByARealCommand(t *testing.T) {
 	if err != nil || !proof.Proven || p.HasPower() {
 		t.Fatalf("proof %+v, err %v, power %v", proof, err, p.HasPower())
 	}
-	if !strings.HasPrefix(proof.Evidence, "off, by the word of the command, read twice") {
+	if !strings.HasPrefix(proof.Evidence, "off, relay claim only: by the word of the command, read twice") {
 		t.Errorf("evidence %q", proof.Evidence)
 	}
 	if proof.Took < fence.Gap {

@@ -5,7 +5,12 @@ var (
 	journalGo  = in("agent/journal/journal.go")
 	stateGo    = in("agent/journal/state.go")
 	timingGo   = in("agent/config/timing.go")
-	proverGo   = in("fence/fence.go")
+	proverGo   = in("fence/prover.go")
+	fenceOpGo  = in("fence/fence.go")
+	chainGo    = in("fence/chain.go")
+	levelsGo   = in("fence/levels.go")
+	loadGo     = in("fence/load.go")
+	pinGo      = in("fence/pin.go")
 	execGo     = in("fence/exec/exec.go")
 	announceGo = in("vip/announce/announce.go")
 	probeGo    = in("vip/announce/probe.go")
@@ -177,12 +182,17 @@ var aroundMutants = []mutant{
 	{
 		name: "no-reading-after-the-hold-up", rings: "fence",
 		rule:  "The outlet is read once more after the hold-up: a reboot comes back.",
-		edits: edits{proverGo("if power := p.read(ctx, &r); power != PowerOff {", "if power := p.read(ctx, &r); power > PowerOff {")},
+		edits: edits{proverGo("\t\tcase PowerOn:\n\t\t\treturn fmt.Errorf(\"read %v after it was off twice\", power)\n", "\t\tcase PowerOn:\n\t\t\treturn nil\n")},
+	},
+	{
+		name: "lost-answer-after-the-hold-up-is-off", rings: "fence",
+		rule:  "An answer that is lost after the hold-up begins the proof anew.",
+		edits: edits{proverGo("\t\tcase PowerOff:\n\t\t\treturn nil\n\t\tcase PowerOn:", "\t\tcase PowerOff, PowerUnknown:\n\t\t\treturn nil\n\t\tcase PowerOn:")},
 	},
 	{
 		name: "hold-up-is-not-waited-for", rings: "fence",
 		rule:  "The proof comes when the power supply has run dry.",
-		edits: edits{proverGo("if err := sleep(ctx, p.timing.Holdup); err != nil {", "if err := ctx.Err(); err != nil {")},
+		edits: edits{proverGo("sleep(ctx, p.timing.Holdup-time.Since(began))", "sleep(ctx, -time.Since(began))")},
 	},
 	{
 		name: "gap-may-be-configured-away", rings: "fence",
@@ -192,35 +202,146 @@ var aroundMutants = []mutant{
 	{
 		name: "unreadable-counts-as-read", rings: "fence",
 		rule:  "A reading that failed is unknown.",
-		edits: edits{proverGo("\tif err != nil {\n\t\tpower = PowerUnknown\n\t}\n", "")},
+		edits: edits{proverGo("\tif err != nil {\n\t\treturn Reading{Raw: said.Raw}, err\n\t}\n", "\terr = nil\n"), proverGo("err == nil && said.Power > PowerOff", "said.Power > PowerOff")},
+	},
+	{
+		name: "number-out-of-range-counts-as-read", rings: "fence",
+		rule:  "A power that is none of the known is unknown.",
+		edits: edits{proverGo("\tif err == nil && said.Power > PowerOff {\n\t\terr = fmt.Errorf(\"power %d is none\", said.Power)\n\t}\n", "\tsaid.Power = min(said.Power, PowerOff)\n")},
+	},
+	{
+		name: "pending-command-is-ignored", rings: "fence",
+		rule:  "Off counts only while no command is pending in the outlet.",
+		edits: edits{proverGo("case said.Pending == PendingYes:\n\t\terr = errors.New(\"it reads off", "case false:\n\t\terr = errors.New(\"it reads off"), proverGo("case said.Pending != PendingNone && p.past.tells:", "case said.Pending == PendingUntold && p.past.tells:")},
+	},
+	{
+		name: "pending-untold-after-told", rings: "fence",
+		rule:  "A device that tells of pending commands must tell that there is none.",
+		edits: edits{proverGo("case said.Pending != PendingNone && p.past.tells:", "case false:")},
+	},
+	{
+		name: "own-on-in-flight-is-forgotten", rings: "fence",
+		rule:  "Off counts only when no on of ours, never read back, can still be carried out.",
+		edits: edits{proverGo("case time.Now().Before(p.past.flying):", "case false:")},
+	},
+	{
+		name: "load-on-the-outlet-is-ignored", rings: "fence",
+		rule:  "An outlet that reads off and draws is not off: its relay is welded.",
+		edits: edits{proverGo("case said.Load.present():", "case false:")},
+	},
+	{
+		name: "wrong-box-is-switched", rings: "fence",
+		rule:  "Nothing is commanded to a device that is not the pinned one.",
+		edits: edits{proverGo("\tif err := p.rightBox(ctx, r); err != nil {", "\tif err := p.rightBox(ctx, r); err != nil && false {")},
+	},
+	{
+		name: "nobody-knows-which-box", rings: "fence",
+		rule:  "A device that does not say who it is is commanded only on a good check not older than 90 s.",
+		edits: edits{proverGo("\tcase age < PinFresh:\n", "\tdefault:\n"), proverGo("\treturn fmt.Errorf(\"nothing was switched, as nobody knows whether it is the right device: %w\", err)\n", "")},
+	},
+	{
+		name: "pin-without-a-serial", rings: "fence",
+		rule:  "A pinned serial must be the device's.",
+		edits: edits{pinGo("\tcompare(\"serial\", p.Serial, is.Serial)\n", "")},
+	},
+	{
+		name: "pin-without-the-outlets-name", rings: "fence",
+		rule:  "A pinned name must be the outlet's.",
+		edits: edits{pinGo("\tcompare(\"outlet name\", p.Name, is.Name)\n", "")},
+	},
+	{
+		name: "pin-that-is-not-told", rings: "fence",
+		rule:  "A pinned field that the device does not tell differs.",
+		edits: edits{pinGo("if want != \"\" && want != got {", "if want != \"\" && got != \"\" && want != got {")},
+	},
+	{
+		name: "box-changes-after-the-command", rings: "fence",
+		rule:  "A pinned device is asked again after the command who it is.",
+		edits: edits{proverGo("if errors.Is(err, ErrPin) || errors.Is(err, ErrNoOutlet) {", "if false {")},
+	},
+	{
+		name: "order-is-a-proof", rings: "fence",
+		rule:  "An order that nobody can read back is no proof.",
+		edits: edits{proverGo("if p.best() <= GradeWeak {", "if false {"), fenceOpGo("if err == nil && (!proof.Proven || proof.Grade < GradeClaim) {", "if err == nil && !proof.Proven {"), levelsGo("if err == nil && proof.Proven && proof.Grade >= GradeClaim {", "if err == nil && proof.Proven {")},
+	},
+	{
+		name: "lost-command-is-not-repeated", rings: "fence",
+		rule:  "A command that failed or was lost in a restart is given again if the outlet reads on.",
+		edits: edits{proverGo("return power == PowerOn && doubtful &&", "return false && doubtful &&")},
+	},
+	{
+		name: "command-is-repeated-to-a-slow-relay", rings: "fence",
+		rule:  "A command that was taken is not given again while the relay lags.",
+		edits: edits{proverGo("return power == PowerOn && doubtful &&", "return power == PowerOn && (doubtful || true) &&")},
 	},
 	{
 		name: "one-supply-is-enough", rings: "fence",
 		rule: "A node with two supplies is off only if both are proven.",
 		edits: edits{
-			proverGo("\terr := errors.Join(errs...)\n\tif err == nil && len(c.Devices) > 1 {", "\terr := errs[0]\n\tif false {"),
-			proverGo("\t\tif !p.Proven {\n\t\t\tproof.Proven = false\n\t\t}\n", ""),
+			chainGo("\tall.Wait()\n\treturn errors.Join(errs...)\n", "\tall.Wait()\n\tfor _, err := range errs {\n\t\tif err == nil {\n\t\t\treturn nil\n\t\t}\n\t}\n\treturn errors.Join(errs...)\n"),
+			chainGo("case err == nil && len(c.Devices) > 1:", "case false:"),
+			chainGo("proof.Grade = min(proof.Grade, p.Grade)", "proof.Grade = GradeClaim"),
 		},
 	},
 	{
 		name: "supplies-are-not-read-together", rings: "fence",
 		rule:  "When all supplies are proven, all are read once more.",
-		edits: edits{proverGo("if err == nil && len(c.Devices) > 1 {", "if false {")},
+		edits: edits{chainGo("\t\terr = c.together(ctx)\n", "")},
+	},
+	{
+		name: "lost-answer-together-is-off", rings: "fence",
+		rule:  "All supplies read off in one and the same round.",
+		edits: edits{chainGo("\t\tif !lost {\n\t\t\treturn nil\n\t\t}\n", "\t\tif !lost || lost {\n\t\t\treturn nil\n\t\t}\n"), chainGo("if again := d.reprove(ctx); again != nil {", "if again := d.reprove(ctx); again != nil && false {")},
 	},
 	{
 		name: "device-without-proof-is-believed", rings: "fence",
 		rule:  "A device that returns no error and no proof has proven nothing.",
-		edits: edits{proverGo("\t\tif !p.Proven {\n\t\t\tproof.Proven = false\n\t\t}\n", "")},
+		edits: edits{chainGo("if err == nil && !proofs[i].Proven {", "if false {"), chainGo("proof.Grade = min(proof.Grade, p.Grade)", "proof.Grade = GradeClaim")},
 	},
 	{
 		name: "chain-is-off-with-one-unknown", rings: "fence",
 		rule:  "The status of several supplies is off only if all read off.",
-		edits: edits{proverGo("case off > 0 && off == len(c.Devices):", "case off > 0:")},
+		edits: edits{chainGo("case off > 0 && off == len(parts):", "case off > 0:")},
+	},
+	{
+		name: "fall-of-one-counts-for-all", rings: "fence",
+		rule:  "A meter that several supplies share must fall by what all of them drew.",
+		edits: edits{chainGo("\t\ttogether(proofs)\n", "")},
+	},
+	{
+		name: "half-a-fall-is-a-fall", rings: "fence",
+		rule:  "A coarse meter must fall by at least half of what the outlet is known to draw.",
+		edits: edits{loadGo("fell >= sum-least/2", "fell > 0")},
+	},
+	{
+		name: "meter-that-never-showed-a-load", rings: "fence",
+		rule:  "A meter that shows nothing while the outlet is on is no evidence when it is off.",
+		edits: edits{loadGo("d.Value > d.zero() &&", "")},
+	},
+	{
+		name: "next-level-over-a-pending-command", rings: "fence",
+		rule:  "No level begins while a command of an earlier one could still give power.",
+		edits: edits{levelsGo("for what, left := c.inFlight(); left > 0;", "for what, left := c.inFlight(); left < 0;")},
+	},
+	{
+		name: "first-level-takes-all-the-time", rings: "fence",
+		rule:  "Each level leaves half of its time to the next.",
+		edits: edits{levelsGo("bound /= levelShare", "bound -= Gap")},
+	},
+	{
+		name: "on-without-a-proof", rings: "fence",
+		rule:  "A reboot switches nothing on before all is proven off.",
+		edits: edits{fenceOpGo("\tif err != nil {\n\t\treturn proof, fmt.Errorf(\"%w; nothing was switched on\", err)\n\t}\n", ""), fenceOpGo("if proof, err = sealed(proof, d.Name(), nil); err != nil {", "if proof, err = sealed(proof, d.Name(), nil); false {")},
+	},
+	{
+		name: "reboot-without-a-hold", rings: "fence",
+		rule:  "A reboot keeps the node off for at least 10 s.",
+		edits: edits{fenceOpGo("\thold = max(hold, MinHold)\n", "")},
 	},
 	{
 		name: "on-during-an-off", rings: "fence",
 		rule:  "On and off of one device wait for each other.",
-		edits: edits{proverGo("make(chan struct{}, 1)", "make(chan struct{}, 9)")},
+		edits: edits{proverGo("busy: make(chan struct{}, 1)", "busy: make(chan struct{}, 9)")},
 	},
 	{
 		name: "exit-code-is-ignored", rings: "fence",

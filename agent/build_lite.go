@@ -1,0 +1,6 @@
+//go:build lite
+
+package agent
+
+// buildName is how an error calls this build.
+const buildName = "lite"
