@@ -232,12 +232,12 @@ func (a *agent) compose(ctx context.Context, how string, lease time.Duration) *l
 		Self: loop.Node(self), Peer: loop.Node(peer), Mode: mode(c.Mode),
 		Guarantee: guarantee(c, lease, how),
 		Beat:      t.Beat, Dead: t.Dead, Window: t.Window, Lease: lease, Stall: lease / 2,
-		FenceTime: t.FenceTime, FenceName: a.hands.fenceName(),
 		Wire: a.wire, Gate: a.lease, Hands: a.hands,
 		Lanes: act.New(ctx, results), Results: results,
 		Board: a.board, Memory: a.memory, Saved: a.saved(), Boot: a.state.Boot,
 		Timer: a.timer, Now: monotonic, Suspended: suspended, Wall: time.Now, Nonce: nonce, Log: a.log,
 	}
+	fenceOptions(c, &o, a.hands.fenceName())
 	for i := range c.Groups {
 		o.Groups = append(o.Groups, a.composeGroup(i, t))
 	}

@@ -50,6 +50,7 @@ const (
 	OrderMaintenanceOff = "maintenance-off" // come back
 	OrderResume         = "resume"          // end maintenance; clear failed and unfit
 	OrderConfirmDead    = "confirm-dead"    // the operator saw the peer powered off
+	OrderFenceVerify    = "fence-verify"    // switch the peer, which is in maintenance, off and on, and look
 )
 
 // A Request is one line from the client.
@@ -133,6 +134,7 @@ var arguments = map[string][]string{
 	OrderMaintenanceOff: {"reason"},
 	OrderResume:         {"group", "reason"},
 	OrderConfirmDead:    {"reason"},
+	OrderFenceVerify:    {"reason"},
 }
 
 // DecodeRequest reads one request line, strictly: what it does not understand

@@ -15,6 +15,9 @@ func (l *Loop) snapshot(now pair.Instant) report.Snapshot {
 		At: l.o.Wall(), Version: l.o.Version, Cluster: l.o.Cluster, Guarantee: l.o.Guarantee,
 		Self: l.self(now), Peer: l.peerView(now),
 	}
+	if l.fence.barred != "" {
+		s.Guarantee.Price = "NO TAKEOVER by fence now: " + l.fence.barred
+	}
 	for _, p := range l.paths {
 		s.Links = append(s.Links, l.linkView(now, p))
 	}
@@ -85,6 +88,8 @@ func (l *Loop) peerView(now pair.Instant) report.NodeView {
 		f := &l.fence
 		v.Fence = &report.FenceView{
 			Device: l.o.FenceName, Power: f.power, Error: f.err, Running: f.running, Last: f.last,
+			BestGrade: f.grade, Identity: f.identity, Barred: f.barred, Verified: f.verified,
+			Budget: f.budget.Most, BudgetUsed: len(f.budget.Left), LastFence: l.saved.LastFence,
 		}
 		if f.asked != 0 {
 			v.Fence.AgoMS = now.Since(f.asked).Milliseconds()
