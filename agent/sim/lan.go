@@ -72,9 +72,11 @@ type device struct {
 type fencing struct {
 	waiting [maxGroups]uint32 // tickets
 	running bool
-	dropped bool // nobody wanted it any more
-	owed    bool // the boot token must be spent first
-	number  int  // of the operation
+	dropped bool         // nobody wanted it any more
+	owed    bool         // the boot token must be spent first
+	number  int          // of the operation
+	first   bool         // in contact this node was the one that fences first
+	until   pair.Instant // end of its turn, by its clock
 }
 
 // fence starts a fence operation or joins the one under way.
@@ -84,8 +86,43 @@ func (p *process) fence(g int, a pair.FencePeer) {
 	if a.Token {
 		p.contact, p.op.owed = false, true
 	}
-	if !p.op.running {
+	p.tryFence()
+}
+
+// tryFence starts the operation that is wanted, if it is this node's turn and
+// the operation fits in.
+func (p *process) tryFence() {
+	if p.op.running || p.op.waiting == [maxGroups]uint32{} {
+		return
+	}
+	w, t, now := p.n.w, &p.talk, p.now()
+	left := w.fenceT
+	if dead := w.timing.Dead; t.ackAt == 0 || now.Since(t.ackAt) > dead {
+		since := t.heardAt
+		if now.Since(since) <= dead { // it is deaf: it counts from the last that it heard
+			since = max(t.ackAt, p.began0)
+		}
+		left = pair.FenceTurn(now.Since(since), dead, w.timing.Race, p.op.first)
+	}
+	if left >= w.fenceT {
+		p.op.until = now.Add(left)
 		p.startFence()
+	}
+}
+
+// chooseFirst keeps, in contact, who fences first once there is none.
+func (p *process) chooseFirst() {
+	t := &p.talk
+	if t.ackAt == 0 || p.now().Since(t.ackAt) > p.n.w.timing.Dead {
+		return
+	}
+	p.op.first = p.n.id == 0
+	for g := range p.m {
+		mine, theirs := p.m[g].View().State.Owns(), t.said[g].Owns()
+		if mine != theirs {
+			p.op.first = mine
+			return
+		}
 	}
 }
 
@@ -100,6 +137,8 @@ func (p *process) startFence() {
 		case n.proc != p || !n.powered:
 		case p.op.dropped:
 			p.fenceEnds(p.op.number, false, "withdrawn")
+		case p.now() > p.op.until.Add(-w.fenceT/2):
+			p.fenceEnds(p.op.number, false, "stood still until the turn was over")
 		case p.op.owed && !p.saved.Token:
 			p.fenceEnds(p.op.number, false, "no boot token is left")
 		default:
@@ -133,7 +172,7 @@ func (p *process) fenceEnds(number int, proven bool, text string) {
 	p.op.running = false
 	waiting := p.op.waiting
 	if p.op.dropped && !proven && waiting != [maxGroups]uint32{} {
-		p.startFence()
+		p.tryFence()
 		return
 	}
 	p.op.waiting = [maxGroups]uint32{}
@@ -180,6 +219,9 @@ func (p *process) fall() {
 	dark := 5*w.unit + w.chance(10*w.unit)
 	if w.calm || w.device.how == deviceReboots {
 		dark = w.unit + w.chance(w.unit) // somebody switches it on again
+	}
+	if w.keepOff {
+		dark = time.Hour
 	}
 	n.other().off(fenced, dark)
 }

@@ -49,7 +49,8 @@ type process struct {
 	lastTurn pair.Instant
 	nextBeat pair.Instant
 	nextSlow pair.Instant
-	marked   bool // this turn put the mark
+	began0   pair.Instant // of the process
+	marked   bool         // this turn put the mark
 	urgent   bool
 	beaten   pair.Instant // this turn sent its heartbeat; zero: it did not
 	round    int
@@ -94,7 +95,8 @@ type send struct {
 func newProcess(n *node) *process {
 	w := n.w
 	now := n.clock(w.now)
-	p := &process{n: n, gen: n.gens, stopAt: unstopped, breakAt: unstopped, lastTurn: now, nextBeat: now, nextSlow: now}
+	p := &process{n: n, gen: n.gens, stopAt: unstopped, breakAt: unstopped, lastTurn: now, nextBeat: now, nextSlow: now, began0: now}
+	p.op.first = n.id == 0
 	for g := range w.cfg.Groups {
 		p.m = append(p.m, pair.New(w.config(n, g)))
 		p.last[g] = pair.Boot
@@ -228,6 +230,7 @@ func (p *process) think() {
 	for g := range p.m {
 		p.step(g, pair.Tick{})
 	}
+	p.tryFence()
 }
 
 func (p *process) drain() {

@@ -131,22 +131,23 @@ const (
 
 // A World is one run under way.
 type World struct {
-	cfg    Config
-	timing pair.Config // what both nodes agree on
-	fenceT time.Duration
-	rng    *rand.Rand
-	now    pair.Instant // true time; each node's clock drifts from it
-	queue  events
-	seq    uint32
-	calls  []func()
-	unused []int32 // free places of calls
-	pool   pool
-	nodes  [2]*node
-	links  []*link
-	lan    bool
-	alien  bool         // a third host answers for the addresses
-	mended pair.Instant // when the links were last made clean
-	device device
+	cfg     Config
+	timing  pair.Config // what both nodes agree on
+	fenceT  time.Duration
+	keepOff bool // nobody switches on again what was fenced
+	rng     *rand.Rand
+	now     pair.Instant // true time; each node's clock drifts from it
+	queue   events
+	seq     uint32
+	calls   []func()
+	unused  []int32 // free places of calls
+	pool    pool
+	nodes   [2]*node
+	links   []*link
+	lan     bool
+	alien   bool         // a third host answers for the addresses
+	mended  pair.Instant // when the links were last made clean
+	device  device
 	// Frames of a kind may be late: late frames in odd states are what a
 	// protocol forgets.
 	holdKind pair.Kind

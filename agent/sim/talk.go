@@ -62,7 +62,8 @@ type talk struct {
 	heard     uint32 // newest counter
 	heardAt   pair.Instant
 	ackAt     pair.Instant
-	top       uint32 // window of counters that were fed
+	said      [maxGroups]pair.State // newest
+	top       uint32                // window of counters that were fed
 	seen      uint64
 	nextHello pair.Instant
 	second    pair.Instant // of the budget of answers
@@ -328,6 +329,12 @@ func (p *process) hear(ref int32) {
 	if !newest && f.kind == pair.Beat && w.cfg.Mutant != NoFrameOrder && !replay {
 		return
 	}
+	if newest {
+		for g := range p.m {
+			t.said[g] = f.g[g].state
+		}
+	}
+	p.chooseFirst()
 	if f.kind == pair.FenceNotice {
 		p.noticedAt = now
 		if p.saved.FencedBy == "" {
