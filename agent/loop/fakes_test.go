@@ -381,14 +381,15 @@ func (h *fakeHands) FenceCheck(ctx context.Context) FenceCheck {
 
 // fakeMemory is a disk.
 type fakeMemory struct {
-	mu       sync.Mutex
-	saves    []Saved
-	saveErr  error
-	spendErr error
-	slow     time.Duration
-	spent    int
-	fences   []report.Fence
-	fenceErr error
+	mu        sync.Mutex
+	saves     []Saved
+	saveErr   error
+	spendErr  error
+	spendSlow time.Duration
+	slow      time.Duration
+	spent     int
+	fences    []report.Fence
+	fenceErr  error
 }
 
 func (m *fakeMemory) Save(s Saved) error {
@@ -421,6 +422,10 @@ func (m *fakeMemory) last() Saved {
 }
 
 func (m *fakeMemory) SpendToken() error {
+	m.mu.Lock()
+	wait := m.spendSlow
+	m.mu.Unlock()
+	time.Sleep(wait)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.spendErr != nil {

@@ -203,3 +203,20 @@ func TestTwoNodesWithoutLinksFenceInTurns(t *testing.T) {
 		})
 	}
 }
+
+// A process that stands still between the decision and the deed may wake up in
+// the other one's turn, before any of its timers.
+func TestADeedThatComesAfterTheTurnIsNotDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, setup{mode: pair.ModeFence, fence: true})
+		a, b := r.nodes[0], r.nodes[1]
+		b.kill()
+		a.memory.set(func() { a.memory.spendSlow = testRace })
+		a.start()
+		r.await("the try fails", 20*time.Second, func() bool { return a.board.count("fence", "stood still") > 0 })
+		if n := a.hands.count("fence"); n > 0 {
+			t.Errorf("the device was asked %d times after the turn", n)
+		}
+		a.end2()
+	})
+}
