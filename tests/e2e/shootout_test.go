@@ -22,6 +22,8 @@ const (
 	shootOutMost  = 100_000
 	shootOutEnds  = 20 * time.Second // a round that is not decided by then has failed
 	shootOutWatch = 700 * time.Millisecond
+	// shootOutRevives is how often a pair may need its power back before a round.
+	shootOutRevives = 4
 )
 
 // A duel is one round and what came of it.
@@ -114,22 +116,28 @@ func (a *arena) state(node, group int) string {
 	return s.Groups[group].State
 }
 
-// ready waits until the first node owns the first group and all is armed.
+// ready waits until one node owns the first group and the other is armed. An
+// order of the round before may come late, and a standby may have been taken for
+// dead on a busy machine: whoever was switched off gets its power back.
 func (a *arena) ready() error {
-	ok := lab.Until(shootOutEnds, func() bool {
-		one, two := a.state(0, 0), a.state(1, 0)
-		if one == "ACTIVE" && two == "ARMED" {
-			return true
+	for range shootOutRevives {
+		ok := lab.Until(shootOutEnds, func() bool {
+			one, two := a.state(0, 0), a.state(1, 0)
+			off := !a.Nodes[0].Powered() || !a.Nodes[1].Powered()
+			return off || one == "ACTIVE" && two == "ARMED" || one == "ARMED" && two == "ACTIVE"
+		})
+		if !ok {
+			break
 		}
-		if one == "ARMED" && two == "ACTIVE" {
-			return true
+		if a.Nodes[0].Powered() && a.Nodes[1].Powered() {
+			return nil
 		}
-		return false
-	})
-	if !ok {
-		return fmt.Errorf("not ready: fw1 %s, fw2 %s", a.state(0, 0), a.state(1, 0))
+		time.Sleep(shootOutWatch)
+		if err := a.heal(); err != nil {
+			return err
+		}
 	}
-	return nil
+	return fmt.Errorf("not ready: fw1 %s, fw2 %s", a.state(0, 0), a.state(1, 0))
 }
 
 // round plays one duel and brings the pair back to where it was.
@@ -151,7 +159,8 @@ func (a *arena) round(number int) (d duel) {
 	from := who.Now()
 	kind.play(a, rng)
 	a.CutSerial()
-	if err := a.CutEthernet(); err != nil {
+	// A box that was switched off in between has no port any more.
+	if err := a.CutEthernet(); err != nil && a.Nodes[0].Powered() && a.Nodes[1].Powered() {
 		d.Error = err.Error()
 	}
 	began := time.Now()

@@ -5,7 +5,7 @@ var (
 	barGo     = in("agent/loop/bar.go")
 	askGo     = in("agent/loop/askfence.go")
 	repowerGo = in("agent/loop/repower.go")
-	verifyGo  = in("agent/loop/verify.go")
+	lverGo    = in("agent/loop/verify.go")
 )
 
 // loopFence are the rules of when the device is used, and of what its word is worth.
@@ -73,22 +73,22 @@ var loopFence = []mutant{
 	{
 		name: "peer-in-service-is-switched-off-for-a-verification", rings: "loop",
 		rule:  "A verification needs the peer in maintenance.",
-		edits: edits{verifyGo("pair.State(l.peer.m.Groups[i].State) != pair.Maintenance {", "false {")},
+		edits: edits{lverGo("pair.State(l.peer.m.Groups[i].State) != pair.Maintenance {", "false {")},
 	},
 	{
 		name: "silent-peer-is-verified", rings: "loop",
 		rule:  "A verification needs a peer that is heard before.",
-		edits: edits{verifyGo("case !l.twoWay(now):", "case false:")},
+		edits: edits{lverGo("case !l.twoWay(now):", "case false:")},
 	},
 	{
 		name: "verified-though-it-beats", rings: "loop",
 		rule:  "A peer that still beats was not switched off.",
-		edits: edits{verifyGo("case l.peer.heardAt > v.endAt:", "case false:")},
+		edits: edits{lverGo("case l.peer.heardAt > v.endAt:", "case false:")},
 	},
 	{
 		name: "verified-without-proof", rings: "loop",
 		rule:  "A verification needs the device's proof.",
-		edits: edits{verifyGo("case !d.Proven:", "case false:")},
+		edits: edits{lverGo("case !d.Proven:", "case false:")},
 	},
 	{
 		name: "power-is-given-back-before-all-is-served", rings: "loop",
