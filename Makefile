@@ -12,7 +12,7 @@ GCFLAGS  = $(if $(filter lite,$(TAGS)),all=-l)
 GOFUMPT     = $(GO) run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build test deps lint unit race fuzz mutants world cross size demo bench campaign clean
+.PHONY: build test deps lint unit race fuzz mutants model world cross size demo bench campaign clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -tags "$(TAGS)" -gcflags "$(GCFLAGS)" -ldflags "$(LDFLAGS)" -o $(OUT) .
@@ -43,6 +43,11 @@ fuzz:
 # every ring about every mutant and prints the table; ONLY narrows by name or file.
 mutants:
 	$(GO) run ./tests/mutants $(if $(FULL),-full) -only "$(ONLY)"
+
+# The protocol as a model: spin visits every state of each world (part of make
+# world). FULL=1 adds larger worlds: at most 20 minutes and 8 GB each.
+model:
+	$(GO) test -count=1 -v -timeout 4h -run 'Rules|State|Wrong|Truncated' ./tests/model $(if $(FULL),-full)
 
 # House rules, and both nodes on one machine.
 world:

@@ -4,13 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// maxRounds bounds how often a Chain reads all feeds together: another round
-// follows one in which an answer was lost.
-const maxRounds = 8
+// Bounds of reading all feeds together.
+const (
+	// maxRounds is how many rounds there are at most. Another follows one in
+	// which an answer was lost and that took too long.
+	maxRounds = 8
+	// roundTime is how long a round may take in which an answer was lost.
+	roundTime = 5 * time.Second
+)
 
 // A Chain is one node with several power supplies, on several outlets or
 // devices. It is off only if all are proven off, together.
@@ -92,7 +99,9 @@ func (c Chain) off(ctx context.Context) (Proof, error) {
 		err = errors.New("no device")
 	case err == nil && len(c.Devices) > 1:
 		err = c.together(ctx)
-		together(proofs)
+		if err == nil {
+			sharing(proofs, c.parts())
+		}
 	}
 	proof := Proof{Proven: err == nil, Grade: GradeLoad}
 	for i, p := range proofs {
@@ -113,27 +122,29 @@ func (c Chain) off(ctx context.Context) (Proof, error) {
 	return proof, err
 }
 
-// together reads until all devices read off in one round. A device whose
-// answer was lost is proven anew before the next.
+// together reads all devices at once until each reads off in one round. A
+// device whose answer is lost must read off twice more; if that takes long, the
+// others are read anew.
 func (c Chain) together(ctx context.Context) error {
-	parts := c.parts()
 	for range maxRounds {
-		lost := false
-		for _, d := range parts {
+		var lost atomic.Bool
+		began := time.Now()
+		err := c.atOnce(func(_ int, d part) error {
 			power, err := d.confirm(ctx)
-			if power == PowerOff {
-				continue
-			}
-			if power == PowerOn {
+			switch power {
+			case PowerOff:
+				return nil
+			case PowerOn:
 				return errors.Join(fmt.Errorf("%s reads on after all were off", d.Name()), err)
 			}
-			lost = true
+			lost.Store(true)
 			if again := d.reprove(ctx); again != nil {
 				return fmt.Errorf("%s: once more after all were off: %w", d.Name(), errors.Join(err, again))
 			}
-		}
-		if !lost {
 			return nil
+		})
+		if err != nil || !lost.Load() || time.Since(began) < roundTime {
+			return err
 		}
 	}
 	return fmt.Errorf("in none of %d rounds did all read off together", maxRounds)
@@ -163,6 +174,11 @@ func (c Chain) inFlight() (what string, left time.Duration) {
 		}
 	}
 	return what, left
+}
+
+// silent says that a device did not answer when it was last asked.
+func (c Chain) silent() bool {
+	return slices.ContainsFunc(c.provers(), (*Prover).silent)
 }
 
 // Status is on if any device reads on, off if all read off, else unknown.

@@ -7,13 +7,20 @@ import (
 	"time"
 )
 
-// levelShare is the part of the time that is left that each level but the last
-// may take: half of it. An outlet whose relay moved late needs most of that.
-const levelShare = 2
+// The part of the time that is left that each level but the last may take.
+const (
+	// levelShare is half of it: an outlet whose relay moves late needs most.
+	levelShare = 2
+	// silentShare is that of a level that did not answer when it was last
+	// asked, while all was well. It may be back, but the service waits.
+	silentShare = 6
+)
 
 // Levels are ways to switch one node off, the best first: its outlets, then
 // its management controller, then an order to the node itself. One that is
-// proven ends an Off; the next is tried only if it is not.
+// proven ends an Off; the next is tried only if it is not. After the last the
+// first is tried again: an outlet that went off unread takes the controller,
+// which it feeds, along.
 type Levels struct {
 	Chains []Chain
 }
@@ -53,10 +60,14 @@ func (l Levels) provers() []*Prover {
 	return all
 }
 
-// share runs one level with its part of the time.
-func (l Levels) share(ctx context.Context, i int, do func(context.Context)) {
+// share runs one try of a level with its part of the time.
+func (l Levels) share(ctx context.Context, i int, last bool, do func(context.Context)) {
 	bound := remaining(ctx)
-	if i < len(l.Chains)-1 {
+	switch {
+	case last:
+	case l.Chains[i].silent():
+		bound /= silentShare
+	default:
 		bound /= levelShare
 	}
 	ctx, cancel := context.WithTimeout(ctx, bound)
@@ -65,28 +76,36 @@ func (l Levels) share(ctx context.Context, i int, do func(context.Context)) {
 }
 
 func (l Levels) off(ctx context.Context) (proof Proof, err error) {
+	tries := len(l.Chains)
+	if tries == 0 {
+		return Proof{}, errors.New("no device")
+	}
+	if tries > 1 {
+		tries++ // the first again
+	}
 	var errs []error
 	detail := ""
 	grade := GradeNone
-	for i, c := range l.Chains {
+	for n := range tries {
+		i := n % len(l.Chains)
 		if err := l.landed(ctx, i); err != nil {
 			errs = append(errs, fmt.Errorf("level %d was not tried: %w", i+1, err))
 			break
 		}
-		l.share(ctx, i, func(ctx context.Context) { proof, err = c.off(ctx) })
+		l.share(ctx, i, n == tries-1, func(ctx context.Context) { proof, err = l.Chains[i].off(ctx) })
 		detail += fmt.Sprintf("level %d: %s; ", i+1, proof.Detail)
 		if err == nil && proof.Proven && proof.Grade >= GradeClaim {
 			proof.Level, proof.Detail = i+1, detail
-			if len(l.Chains) > 1 {
+			if tries > 1 {
 				proof.Evidence = fmt.Sprintf("level %d: %s", i+1, proof.Evidence)
 			}
 			return proof, nil
 		}
+		if err == nil {
+			err = errors.New("there is no proof")
+		}
 		grade = max(grade, min(proof.Grade, GradeWeak))
 		errs = append(errs, fmt.Errorf("level %d: %w", i+1, err))
-	}
-	if len(l.Chains) == 0 {
-		errs = append(errs, errors.New("no device"))
 	}
 	return Proof{Grade: grade, Detail: detail}, errors.Join(errs...)
 }
@@ -111,7 +130,7 @@ func (l Levels) landed(ctx context.Context, i int) error {
 func (l Levels) on(ctx context.Context) error {
 	var errs []error
 	for i, c := range l.Chains {
-		l.share(ctx, i, func(ctx context.Context) {
+		l.share(ctx, i, i == len(l.Chains)-1, func(ctx context.Context) {
 			if power, _ := c.Status(ctx); power == PowerOn && i > 0 {
 				return // the level before it was enough to start it
 			}
@@ -182,7 +201,7 @@ func (l Levels) Check(ctx context.Context) ([]Finding, error) {
 	var all []Finding
 	var errs []error
 	for i, c := range l.Chains {
-		l.share(ctx, i, func(ctx context.Context) {
+		l.share(ctx, i, i == len(l.Chains)-1, func(ctx context.Context) {
 			found, err := c.Check(ctx)
 			all = append(all, found...)
 			errs = append(errs, err)

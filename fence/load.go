@@ -3,6 +3,7 @@ package fence
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -23,7 +24,7 @@ type meter struct {
 	draw   Load // what the node draws by this outlet: an outlet's meter while on, or an earlier fall
 	before Load // newest while the outlet read on
 	now    Load // newest
-	wasOn  bool // the newest reading of the power, but for off, was on
+	wasOn  bool // the outlet was seen on before it was switched off
 }
 
 func (l Load) outlet() bool { return l.Scope == "outlet" }
@@ -63,25 +64,22 @@ func (m *meter) learn(said Reading) {
 }
 
 // learnFall takes the fall of a coarse meter for the draw, once it is proven
-// that the outlet went off.
+// that the outlet went off: the first one, or one that confirms what is known.
+// A smaller one may be somebody else's.
 func (m *meter) learnFall() {
-	fell := m.before.Value - m.now.Value
-	if m.wasOn && m.now.like(m.before) && !m.now.outlet() && fell > m.now.zero() {
-		m.draw = m.now
-		m.draw.Value = fell
+	known := m.now.like(m.draw)
+	if m.wasOn && m.now.like(m.before) && !m.now.outlet() && (!known || m.gone()) {
+		m.fell(m.before.Value - m.now.Value)
 	}
 	m.wasOn = false
 }
 
-// wantsBefore says whether a reading just before the command is worth its time.
-func (m *meter) wantsBefore() bool {
-	switch {
-	case !m.now.sound():
-		return false
-	case m.now.outlet():
-		return !m.draw.outlet()
+// fell takes a fall for the draw, if it is more than none.
+func (m *meter) fell(by float64) {
+	if by > m.now.zero() {
+		m.draw = m.now
+		m.draw.Value = by
 	}
-	return true // others draw by the same meter, and change
 }
 
 // present says that the outlet's own meter shows a load.
@@ -91,7 +89,7 @@ func (l Load) present() bool { return l.outlet() && l.sound() && l.Value > l.zer
 func (m *meter) gone() bool {
 	if m.now.outlet() {
 		d := m.draw
-		return m.now.like(d) && d.Value > d.zero() && m.now.Value <= min(d.zero(), d.Value/2)
+		return m.wasOn && m.now.like(d) && d.Value > d.zero() && m.now.Value <= min(d.zero(), d.Value/2)
 	}
 	return m.wasOn && fallen(m.before, m.now, m.draw.Value, m.draw.Value, m.now.like(m.draw))
 }
@@ -130,33 +128,72 @@ func (m meter) String() string {
 		}
 		return fmt.Sprintf("meter from %v to %v", before, m.now)
 	}
+	if m.mayFall() {
+		return fmt.Sprintf("meter from %v to %v, although %v should be gone", m.before, m.now, m.draw)
+	}
 	return fmt.Sprintf("meter %v tells nothing", m.now)
 }
 
-// together lowers the grade of feeds whose coarse meter is one and the same
-// unless it fell by what all of them drew: each alone would take the others'
-// fall for its own.
-func together(proofs []Proof) {
-	for i := range proofs {
-		own := proofs[i].meter
-		if proofs[i].Grade != GradeLoad || own.now.outlet() {
+// A shared is the one coarse meter of several feeds that were switched off
+// together.
+type shared struct {
+	feeds       []int // their numbers in the chain
+	before, now Load
+	sum, least  float64 // of what they are known to draw
+	known       bool    // of each
+	on          bool    // each was seen on before
+}
+
+// share sorts feeds by the meters that they have in common.
+func share(proofs []Proof) []shared {
+	var all []shared
+	for i, p := range proofs {
+		m := p.meter
+		if !m.now.sound() || m.now.outlet() {
 			continue
 		}
-		before, sum, least, n := own.before, 0.0, own.draw.Value, 0
-		known := true
-		for _, p := range proofs {
-			if p.meter.unit != own.unit || !p.meter.now.like(own.now) {
+		n := slices.IndexFunc(all, func(s shared) bool {
+			return proofs[s.feeds[0]].meter.unit == m.unit && s.now.like(m.now)
+		})
+		if n < 0 {
+			n = len(all)
+			all = append(all, shared{before: m.before, now: m.now, least: m.draw.Value, known: true, on: true})
+		}
+		s := &all[n]
+		s.feeds = append(s.feeds, i)
+		s.sum += m.draw.Value
+		s.least = min(s.least, m.draw.Value)
+		s.before.Value = max(s.before.Value, m.before.Value)
+		s.now.Value = min(s.now.Value, m.now.Value)
+		s.known = s.known && m.draw.like(m.now)
+		s.on = s.on && m.wasOn
+	}
+	return all
+}
+
+// sharing lowers the grade of feeds that share a coarse meter unless it fell
+// by what all of them drew: each alone would take the others' fall for its own.
+func sharing(proofs []Proof, parts []part) {
+	for _, s := range share(proofs) {
+		if len(s.feeds) < 2 {
+			continue
+		}
+		gone := s.on && fallen(s.before, s.now, s.sum, s.least, s.known)
+		for _, i := range s.feeds {
+			if !gone && proofs[i].Grade == GradeLoad {
+				proofs[i].Grade = GradeClaim
+				proofs[i].Evidence += fmt.Sprintf("; the fall does not tell of all %d outlets of this meter", len(s.feeds))
+			}
+			p, ok := parts[i].(*Prover)
+			if !ok {
 				continue
 			}
-			n++
-			sum += p.meter.draw.Value
-			least = min(least, p.meter.draw.Value)
-			before.Value = max(before.Value, p.meter.before.Value)
-			known = known && p.meter.draw.like(own.now)
-		}
-		if n > 1 && !fallen(before, own.now, sum, least, known) {
-			proofs[i].Grade = GradeClaim
-			proofs[i].Evidence += fmt.Sprintf("; the fall does not tell of all %d outlets of this meter", n)
+			p.mu.Lock()
+			p.past.meter.draw = proofs[i].meter.draw // the fall was not all its own
+			if gone || s.on && !s.known {
+				p.past.meter.fell((s.before.Value - s.now.Value) / float64(len(s.feeds)))
+			}
+			p.mu.Unlock()
 		}
 	}
 }

@@ -52,7 +52,9 @@ type memory struct {
 	read     bool      // has ever been read
 	tells    bool      // has told of commands: from then on it must tell that there is none
 	pending  bool      // the newest reading could not rule a command out
-	flying   time.Time // until then an "on" of ours may be carried out
+	sent     time.Time // when our newest "on" was sent, or failed to be
+	flying   time.Time // until then it may be carried out
+	mute     bool      // the newest reading failed
 	meter    meter
 }
 
@@ -130,6 +132,9 @@ func (p *Prover) prove(ctx context.Context, r *readings) error {
 		return err
 	}
 	p.before(ctx)
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("withdrawn before anything was switched: %w", err)
+	}
 	p.command(ctx, r)
 	if p.best() <= GradeWeak {
 		return errors.Join(fmt.Errorf("an order by the word %s is no proof", p.feed.Switch.Word()), r.command)
@@ -146,10 +151,8 @@ func (p *Prover) prove(ctx context.Context, r *readings) error {
 
 // untilDry reads until the outlet is off, and still is after the hold-up.
 func (p *Prover) untilDry(ctx context.Context, r *readings) error {
-	for {
-		if err := p.untilOff(ctx, r); err != nil {
-			return err
-		}
+	err := p.untilOff(ctx, r)
+	for err == nil {
 		if err := p.holdup(ctx, r); err != nil {
 			return err
 		}
@@ -161,8 +164,15 @@ func (p *Prover) untilDry(ctx context.Context, r *readings) error {
 		case PowerOn:
 			return fmt.Errorf("read %v after it was off twice", power)
 		}
-		// An answer that is lost is none: all of it anew, while there is time.
+		// An answer that is lost is none: two more. If power was on among
+		// them, the supply runs dry anew.
+		commands, on := r.commands, r.count[PowerOn]
+		err = p.untilOff(ctx, r)
+		if err == nil && r.commands == commands && r.count[PowerOn] == on {
+			return nil
+		}
 	}
+	return err
 }
 
 // best is the best grade that the switch allows.
@@ -223,18 +233,25 @@ func (p *Prover) identify(ctx context.Context) (Identity, error) {
 	return is, nil
 }
 
-// before reads what the meter shows just before the command. An outlet without
-// a meter, or whose draw is known, is not asked.
+// before reads what the meter shows just before the command. An outlet that
+// is known to have none is not asked. Of one that is off already no meter can
+// show the fall.
 func (p *Prover) before(ctx context.Context) {
 	p.mu.Lock()
-	needless := p.past.read && !p.past.meter.wantsBefore()
+	needless := p.past.read && !p.past.meter.now.sound()
 	p.mu.Unlock()
 	if needless || p.best() < GradeLoad {
 		return
 	}
 	short, cancel := context.WithTimeout(ctx, min(beforeTime, remaining(ctx)/4))
 	defer cancel()
-	_, _ = p.ask(short) // what fails here is only evidence that is missing
+	said, err := p.ask(short)
+	if err != nil {
+		return // only evidence that is missing
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.past.meter.wasOn = said.Power == PowerOn
 }
 
 // command gives the off command half of the time that is left: one that hangs
@@ -257,6 +274,8 @@ func (p *Prover) untilOff(ctx context.Context, r *readings) error {
 		before := time.Now()
 		power := p.read(ctx, r)
 		switch {
+		case power == PowerOn && r.final:
+			return errors.New("it read on after it was proven off")
 		case power != PowerOff:
 			first = time.Time{}
 		case first.IsZero():
@@ -315,7 +334,7 @@ func (p *Prover) untilLight(ctx context.Context, r *readings) error {
 		case PowerOn:
 			return errors.New("read on while its meter was awaited")
 		case PowerUnknown:
-			r.commands = maxCommands // what comes back now is no proof
+			r.final = true
 			if err := p.untilOff(ctx, r); err != nil {
 				return err
 			}
@@ -329,19 +348,21 @@ func (p *Prover) untilLight(ctx context.Context, r *readings) error {
 
 // ask reads the outlet and learns from it.
 func (p *Prover) ask(ctx context.Context) (Reading, error) {
+	began := time.Now()
 	said, err := p.feed.Switch.Read(ctx)
 	if err == nil && said.Power > PowerOff {
 		err = fmt.Errorf("power %d is none", said.Power)
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.past.mute = err != nil
 	if err != nil {
 		return Reading{Raw: said.Raw}, err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.past.read = true
 	p.past.tells = p.past.tells || said.Pending != PendingUntold
 	p.past.pending = said.Pending == PendingYes || said.Pending == PendingUnknown
-	if said.Power == PowerOn && said.Pending != PendingYes {
+	if said.Power == PowerOn && said.Pending != PendingYes && !began.Before(p.past.sent) {
 		p.past.flying = time.Time{} // it has landed
 	}
 	p.past.meter.learn(said)
@@ -387,7 +408,7 @@ func (p *Prover) read(ctx context.Context, r *readings) Power {
 func (p *Prover) confirm(ctx context.Context) (Power, error) { return p.judge(p.ask(ctx)) }
 
 func (p *Prover) reprove(ctx context.Context) error {
-	return p.untilOff(ctx, &readings{commands: maxCommands})
+	return p.untilOff(ctx, &readings{final: true})
 }
 
 func (p *Prover) on(ctx context.Context) error {
@@ -395,13 +416,9 @@ func (p *Prover) on(ctx context.Context) error {
 	if err := p.rightBox(ctx, &r); err != nil {
 		return err
 	}
-	p.mu.Lock()
-	p.past.flying = time.Now().Add(MaxOff + InFlight) // until the command has returned
-	p.mu.Unlock()
+	p.launched(MaxOff + InFlight) // until the command has returned
 	r.command = p.feed.Switch.SwitchOn(ctx)
-	p.mu.Lock()
-	p.past.flying = time.Now().Add(InFlight)
-	p.mu.Unlock()
+	p.launched(InFlight)
 	for {
 		if p.read(ctx, &r) == PowerOn {
 			return nil
@@ -413,6 +430,20 @@ func (p *Prover) on(ctx context.Context) error {
 			return r.last(err)
 		}
 	}
+}
+
+// launched notes an on command that may be carried out until d from now.
+func (p *Prover) launched(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.past.sent = time.Now()
+	p.past.flying = p.past.sent.Add(d)
+}
+
+func (p *Prover) silent() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.past.mute
 }
 
 func (p *Prover) inFlight() (string, time.Duration) {
@@ -434,6 +465,7 @@ type readings struct {
 	commands  int
 	ordered   bool // one of them was taken
 	silent    bool // a reading failed since
+	final     bool // off was proven: what is on now came back
 	note      string
 	count     [3]int // by Power
 	apart     time.Duration
@@ -453,7 +485,10 @@ func (r *readings) last(end error) error {
 
 func (r *readings) String() string {
 	s := fmt.Sprintf("read off %d times, on %d, unknown %d", r.count[PowerOff], r.count[PowerOn], r.count[PowerUnknown])
-	if r.commands > 1 {
+	switch {
+	case r.commands == 0:
+		s += "; nothing was switched"
+	case r.commands > 1:
 		s += fmt.Sprintf("; commanded %d times", r.commands)
 	}
 	if r.command != nil {

@@ -47,6 +47,7 @@ var Atoms = []Atom{
 	{"p_owns", "owns(rx_st)", func(f *facts) bool { return f.rx.State.Owns() }},
 	{"p_active", "(rx_st==ACTIVE || rx_st==RELEASING)", func(f *facts) bool { return f.rx.State.Owns() && f.rx.State != pair.Solo }},
 	{"p_solo", "(rx_st==SOLO)", func(f *facts) bool { return f.rx.State == pair.Solo }},
+	{"p_term", "1", func(f *facts) bool { return f.rx.Term >= f.term }},
 	{"accept", "1", func(f *facts) bool { return f.rx.Accept }},
 	{"fresh", "(rx_echo<=ACK)", func(f *facts) bool { return f.rx.EchoSentAt != 0 && f.now.Since(f.rx.EchoSentAt) <= f.cfg.Ack }},
 	{"echo_since", "(rx_echo<=gr[k].since)", func(f *facts) bool { return f.rx.EchoSentAt >= f.since }},
@@ -91,16 +92,15 @@ var Atoms = []Atom{
 	{"silent_owner", "(nd[n].sil>DEAD+(k%G)*RACE && nd[n].lis<LISTEN)", func(f *facts) bool { return f.silence() > f.ownerLimit() }},
 	{"silent_race", "(nd[n].sil>DEAD+RACE && nd[n].lis<LISTEN)", func(f *facts) bool { return f.silence() > f.cfg.Dead+f.cfg.Race }},
 	{"silent_boot", "(nd[n].sil>INIT && nd[n].lis<LISTEN)", func(f *facts) bool { return f.silence() > f.cfg.Init }},
-	{"silent_soon", "(nd[n].sil>DEAD && nd[n].sil+LONGPROBE>TAKE && nd[n].lis<LISTEN)", func(f *facts) bool {
-		return f.silence() > f.cfg.Dead && f.now >= f.heardOut(f.takeAfter()).Add(-f.longProbe())
+	{"silent_soon", "(nd[n].lis<LISTEN && nd[n].sil>DEAD && (gr[k].st==ARMED -> nd[n].sil+1>=TAKE : MODE==SILENCE && nd[n].sil+LONGPROBE>INIT+(n!=k%G -> TAKE : 0)))", func(f *facts) bool {
+		if f.state == pair.Armed {
+			return f.silence() > f.cfg.Dead && f.now >= f.heardOut(f.takeAfter()).Add(-f.cfg.Probe)
+		}
+		return f.cfg.Mode == pair.ModeSilence && f.silence() > f.cfg.Dead && f.now >= f.bootOut().Add(-f.longProbe())
 	}},
 	{"silent_take", "(nd[n].sil>=TAKE && nd[n].lis==0)", func(f *facts) bool { return f.now >= f.heardOut(f.takeAfter()) }},
 	{"silent_init", "(nd[n].sil>=INIT+(n!=k%G -> TAKE : 0) && nd[n].lis==0)", func(f *facts) bool {
-		at := f.heardOut(min(f.cfg.Init, 2*f.takeAfter()))
-		if !f.cfg.Preferred {
-			at = at.Add(f.takeAfter())
-		}
-		return f.now >= at
+		return f.now >= f.bootOut()
 	}},
 	{"probed", "(gr[k].pr==2 && !gr[k].pf)", func(f *facts) bool { return f.probeSilent(f.cfg.Probe) }},
 	{"probed_long", "(gr[k].pr==LONGPROBE && !gr[k].pf)", func(f *facts) bool { return f.probeSilent(f.longProbe()) }},

@@ -24,13 +24,14 @@ type facts struct {
 	stopping    bool
 	maintenance bool
 	unfit       bool
-	leaveAfter  bool // maintenance follows the release
+	term        uint32 // highest seen
+	leaveAfter  bool   // maintenance follows the release
 	ableFrom    pair.Instant
 
 	// Contact.
 	known     bool
 	said, rx  pair.Heard // newest frame; the frame of this step
-	old, lost bool       // the frame of this step was overtaken, or is of a session that is over
+	old, lost bool       // the frame of this step was overtaken; is of a session that is over, or an answer nobody waits for
 	session   uint32
 	sessionAt pair.Instant
 	counter   uint32
@@ -101,6 +102,16 @@ func (f *facts) heardOut(d time.Duration) pair.Instant {
 	return max(f.heardAt.Add(d), f.listen.Add(f.takeAfter()-f.cfg.Dead))
 }
 
+// bootOut is when a node that is not armed may take: after the boot wait or,
+// if it lost an adopted lease, after two takeovers. The other node waits longer.
+func (f *facts) bootOut() pair.Instant {
+	at := f.heardOut(min(f.cfg.Init, 2*f.takeAfter()))
+	if !f.cfg.Preferred {
+		at = at.Add(f.takeAfter())
+	}
+	return at
+}
+
 // takeAfter is the silence after which the peer's kernel lease has ended.
 func (f *facts) takeAfter() time.Duration {
 	lease := f.cfg.Lease + f.cfg.Window
@@ -168,6 +179,7 @@ func (f *facts) begin(in pair.Start) {
 	f.state, f.since, f.heardAt = pair.Boot, f.now, f.now
 	f.barred = in.Barred != ""
 	f.token, f.fencedLast, f.maintenance, f.unfit = in.Token, in.FencedLast, in.Maintenance, in.Failed
+	f.term = in.Term
 }
 
 // heard takes a frame: what proves contact is the echo, what orders is the counter.
@@ -229,6 +241,7 @@ func (f *facts) noteEcho() {
 
 func (f *facts) probed(in pair.ProbeDone) {
 	if in.Ticket != f.probe || f.probe == 0 {
+		f.lost = true
 		return
 	}
 	f.probe, f.foreign = 0, in.Foreign

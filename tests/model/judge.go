@@ -121,7 +121,7 @@ func closesFirst(out []pair.Action) bool {
 func (c *Checker) on(r *row) bool {
 	f := &c.f
 	if r.On == OnRenew || f.lost {
-		return r.On == OnRenew // a frame of a session that is over says nothing
+		return r.On == OnRenew // what comes too late says nothing
 	}
 	if r.does("say_GOODBYE") {
 		return true
@@ -283,6 +283,7 @@ func (c *Checker) action(i int, a pair.Action) error {
 		f.fence = 0
 	case pair.Persist:
 		f.maintenance, f.unfit = a.Maintenance, a.Unfit
+		f.term = max(f.term, a.Term)
 	case pair.TakeAddresses:
 		if !f.state.Owns() {
 			return fmt.Errorf("takes addresses in %v", f.state)

@@ -31,24 +31,20 @@
 #define ACK 2           /* contact is two-way for so long */
 #endif
 #ifndef LEASE
-#define LEASE 2         /* what the kernel grants */
+#define LEASE 3         /* what the kernel grants; a renewal may be late by WINDOW */
 #endif
 #ifndef WINDOW
 #define WINDOW 1        /* how long after its mark a turn may renew and grant */
 #endif
 #ifndef TAKE
 #if MODE == LEASED
-#define TAKE 5
+#define TAKE (LEASE+WINDOW+ACK)
 #else
-#define TAKE 3
+#define TAKE (LEASE+WINDOW)
 #endif
 #endif
 #ifndef INIT
-#if MODE == FENCE
-#define INIT 7
-#else
-#define INIT 4
-#endif
+#define INIT (TAKE+1)
 #endif
 #ifndef RACE
 #define RACE 5
@@ -57,10 +53,10 @@
 #define TF 2            /* an order to the fence device is carried out within so many */
 #endif
 #ifndef HOLD
-#define HOLD 3
+#define HOLD (DEAD+2)
 #endif
 #ifndef LISTEN
-#define LISTEN 2        /* after a stall: TAKE - DEAD */
+#define LISTEN (TAKE-DEAD) /* after a stall */
 #endif
 #ifndef RESTART
 #define RESTART 0       /* a stall restarts the clock of silence */
@@ -72,6 +68,9 @@
 /* What may go wrong; 0 or 1. */
 #ifndef LOSS
 #define LOSS 0          /* any frame may be lost or late */
+#endif
+#ifndef LATE
+#define LATE 0          /* a frame may be held up for any time, and what follows is lost meanwhile */
 #endif
 #ifndef LANCUT
 #define LANCUT 0        /* the LAN may fail (silence mode: not while frames are lost, see CALM) */
@@ -120,13 +119,15 @@
 #define APART 1
 #endif
 
-#ifdef MUTANTS
+/* Which rules were followed anywhere; and, for mutants, which guard is left out. */
 c_decl {
+\#include <stdio.h>
 \#include <stdlib.h>
-  static int dropped[256];
-  __attribute__((constructor)) static void drop(void) { char *e = getenv("DROP"); if (e) dropped[atoi(e)&255] = 1; }
+  static char followed[256], dropped[256], *story;
+  __attribute__((constructor)) static void drop(void) { char *e = getenv("DROP"); if (e) dropped[atoi(e)&255] = 1; story = getenv("STORY"); }
+  __attribute__((destructor)) static void tell(void) { for (int i = 0; i < 256; i++) if (followed[i]) printf("followed %d\n", i); }
 }
-#endif
+#define seen(i) c_code { followed[i]=1; if (story) printf("rule %d node %d group %d\n", i, now.n, now.k%G); }
 
 /* States, as in agent/pair. */
 #define BOOT 1
@@ -162,9 +163,11 @@ c_decl {
 #define BEFORE_RENEW 4
 
 /* How far counters need to count. */
-#define ACAP 4
+#define ACAP (2*DEAD+2 > DEAD+ACK+1 -> 2*DEAD+2 : DEAD+ACK+1)
 #if MODE == FENCE
-#define SCAP (INIT+1)
+#define SCAP (INIT>DEAD+RACE -> INIT+1 : DEAD+RACE+1)
+#elif MODE == LEASED
+#define SCAP (HASFENCE -> INIT+1 : TAKE)
 #else
 #define SCAP (INIT+TAKE)
 #endif
@@ -180,14 +183,15 @@ c_decl {
 typedef Node {
   unsigned pw : 1;       /* power */
   unsigned proc : 3;
-  unsigned hang : 2;     /* ticks since the process stopped */
+  unsigned hang : 3;     /* ticks since the process stopped */
   unsigned mark : 2;     /* the kernel's turn mark lives for so many ticks, this one included */
   unsigned sil : 4;      /* ticks since a frame came */
-  unsigned lis : 2;      /* after a stall: ticks until silence is judged in full */
-  unsigned hage : 3;     /* age of the newest frame heard, by its sending */
-  unsigned ack : 3;      /* age of the newest frame that the peer echoed */
+  unsigned lis : 3;      /* after a stall: ticks until silence is judged in full */
+  unsigned hage : 4;     /* age of the newest frame heard, by its sending */
+  unsigned ack : 4;      /* age of the newest frame that the peer echoed */
   unsigned contact : 1;  /* two-way contact since the start */
-  unsigned fl : 1;       /* passive since a fence, until contact */
+  unsigned fl : 1;       /* passive until contact: at the start the journal told of a fence */
+  unsigned told : 1;     /* a NOTICE was heard; in the journal, which may forget it */
   unsigned leaving : 1;  /* the agent is being stopped */
   unsigned spas : 1;     /* the peer said that it is passive */
   unsigned gone : 1;     /* the peer said GOODBYE */
@@ -196,19 +200,20 @@ typedef Node {
   unsigned fly : 4;      /* age of an order to the fence device, OFF or NOPE; 0: none */
   unsigned orphan : 1;   /* an order whose sender is gone, or wants it no more */
   unsigned cut : 1;      /* frames from here do not arrive */
+  unsigned held : 1;     /* the frame in flight is held up, and what follows is lost */
   unsigned nf : 1;       /* a frame is in flight; a newer one takes its place */
-  unsigned nage : 3;     /* how long */
-  unsigned necho : 3;    /* age of what it echoes */
+  unsigned nage : 4;     /* how long */
+  unsigned necho : 4;    /* age of what it echoes */
   unsigned npas : 1      /* it says passive */
 };
 
 /* A group on a node. */
 typedef Group {
   unsigned st : 4;
-  unsigned lease : 2;    /* what is left of the kernel lease */
+  unsigned lease : 3;    /* what is left of the kernel lease */
   unsigned gate : 3;
-  unsigned since : 2;    /* age of the state, or of becoming able */
-  unsigned hold : 3;     /* takes nothing for so long */
+  unsigned since : 3;    /* age of the state, or of becoming able */
+  unsigned hold : 4;     /* takes nothing for so long */
   unsigned bid : 3;      /* 1 + age of the CLAIM; 0: none */
   unsigned doubt : 3;    /* 1 + age of the doubt; 0: none */
   unsigned pr : 3;       /* 1 + age of the probe; 0: none */
@@ -245,7 +250,7 @@ typedef World {
   unsigned q : 2;        /* the same group of o */
   unsigned rx_kind : 3;
   unsigned rx_st : 4;
-  unsigned rx_echo : 3;
+  unsigned rx_echo : 4;
   unsigned stop : 3;     /* where the process stops in this turn */
   unsigned late : 1;     /* the frame to n stays in flight */
   unsigned lost : 1;     /* the frame from n is lost */
@@ -279,11 +284,11 @@ World w;
 #define may_fault (!healed && w.faults<FAULTS)
 #define fault when(FAULTS<255, w.faults++)
 #if MODE == SILENCE && APART == 1
-#define lossy (LOSS && !healed && w.lan)
+#define lossy (LOSS && may_fault && w.lan)
 #define cut_allowed w.lan
-#define lan_allowed (!(LOSS || CUTS) || w.calm>=CALM)
+#define lan_allowed (!(LOSS || CUTS || LATE) || w.calm>=CALM)
 #else
-#define lossy (LOSS && !healed)
+#define lossy (LOSS && may_fault)
 #define cut_allowed 1
 #define lan_allowed 1
 #endif
@@ -316,7 +321,7 @@ World w;
 #define slow_any (slow(2*n) || slow(2*n+1) || nd[n].leaving)
 #endif
 
-/* What the world may get wrong that no rule forbids: the mutants of the kernel and the device. */
+/* What the world may get wrong that no rule forbids: mutants of the kernel, the device and the effects. */
 #ifndef MUT_NO_MARK
 #define MUT_NO_MARK 0   /* the kernel renews and grants for a turn of any age */
 #endif
@@ -328,6 +333,15 @@ World w;
 #endif
 #ifndef MUT_SAY_FIRST
 #define MUT_SAY_FIRST 0 /* frames leave before the gates close */
+#endif
+#ifndef MUT_NO_VETO
+#define MUT_NO_VETO 0   /* probes hear nobody */
+#endif
+#ifndef MUT_NO_CLAIM
+#define MUT_NO_CLAIM 0  /* no CLAIM is ever sent */
+#endif
+#ifndef MUT_TOKEN
+#define MUT_TOKEN 0     /* the boot token is not spent */
 #endif
 #ifndef MUT_DEAF_PROBE
 #define MUT_DEAF_PROBE 0 /* probes do not hear each other */
@@ -348,8 +362,8 @@ inline do_close() {
 inline do_say_RELEASED() { gr[k].hold=HOLD; gr[k].rel=1; gr[k].snd=RELEASED }
 inline do_repeat_RELEASED() { when(gr[k].rel, gr[k].snd=RELEASED) }
 inline do_say_GRANT() { gr[k].hold=HOLD; gr[k].rel=0; gr[k].bid=0; gr[k].snd=GRANT }
-inline do_say_CLAIM() { when(gr[k].bid==0, gr[k].bid=1); gr[k].snd=CLAIM }
-inline do_warn_CLAIM() { gr[k].snd=CLAIM }
+inline do_say_CLAIM() { when(gr[k].bid==0, gr[k].bid=1); when(!MUT_NO_CLAIM, gr[k].snd=CLAIM) }
+inline do_warn_CLAIM() { when(!MUT_NO_CLAIM, gr[k].snd=CLAIM) }
 inline do_say_NOTICE() { gr[k].snd=NOTICE }
 inline do_say_BEAT() { skip }
 inline do_say_GOODBYE() { gr[k].snd=GOODBYE }
@@ -362,12 +376,12 @@ inline do_stay() { gr[k].out=0 }
 inline do_probe() {
   gr[k].pr=1; gr[k].pf=0;
   when(!owns(gr[k].st), gr[k].parm=(gr[k].st==ARMED));
-  when(w.lan && owner(q), gr[k].pf=1);
-  when(w.lan && gr[q].pr>0 && !MUT_DEAF_PROBE, gr[k].pf=1; gr[q].pf=1)
+  when(w.lan && owner(q) && !MUT_NO_VETO, gr[k].pf=1);
+  when(w.lan && gr[q].pr>0 && !MUT_DEAF_PROBE && !MUT_NO_VETO, gr[k].pf=1; gr[q].pf=1)
 }
 inline do_fence() {
-  gr[k].fw=1; w.shots=min(w.shots+1,7);
-  when(!nd[n].contact && !nd[n].right, nd[n].token=0; nd[n].right=1);
+  gr[k].fw=1; when(w.cuts, w.shots=min(w.shots+1,7));
+  when(!nd[n].contact && !nd[n].right, nd[n].token=MUT_TOKEN; nd[n].right=1);
   when(nd[n].fly==0, nd[n].fly=1)
 }
 inline do_ask_gate() { gr[k].gate=ASKED }
@@ -380,7 +394,7 @@ inline do_renew() { gr[k].rn=1 }
 /* The end of a process. Frames to it are lost; those from it travel on. */
 inline die(x) {
   nd[x].proc=GONE; nd[x].hang=0; nd[x].sil=0; nd[x].lis=0; nd[x].hage=0; nd[x].ack=0; nd[x].contact=0; nd[x].leaving=0;
-  nd[x].spas=0; nd[x].gone=0; nd[x].right=0;
+  nd[x].spas=0; nd[x].gone=0; nd[x].right=0; nd[x].fl=0;
   drop_order(x);
   nd[x].fly=0; w.est=0; drop_frame(1-(x));
   forget((x)*G);
@@ -390,7 +404,7 @@ inline die(x) {
 }
 inline drop_order(x) { when(nd[x].fly>0 && nd[x].fly<=TF, nd[x].orphan=1; nd[x].fly=0) }
 inline drop_frame(x) {
-  nd[x].nf=0; nd[x].nage=0; nd[x].necho=0; nd[x].npas=0; gr[(x)*G].nst=0; gr[(x)*G].nkind=0; gr[(x)*G+G-1].nst=0; gr[(x)*G+G-1].nkind=0
+  nd[x].nf=0; nd[x].held=0; nd[x].nage=0; nd[x].necho=0; nd[x].npas=0; gr[(x)*G].nst=0; gr[(x)*G].nkind=0; gr[(x)*G+G-1].nst=0; gr[(x)*G+G-1].nkind=0
 }
 inline forget(x) {
   gr[x].st=0; gr[x].gate=SHUT; gr[x].since=0; gr[x].hold=0; gr[x].bid=0; gr[x].doubt=0; gr[x].pr=0; gr[x].pf=0; gr[x].parm=0;
@@ -400,7 +414,7 @@ inline power_off(x) { die(x); nd[x].pw=0; nd[x].mark=0; gr[(x)*G].lease=0; gr[(x
 
 /* A process begins: what the kernel holds decides. */
 inline start() {
-  nd[n].proc=RUNS; nd[n].ack=ACAP; nd[n].hage=ACAP;
+  nd[n].proc=RUNS; nd[n].ack=ACAP; nd[n].hage=ACAP; nd[n].fl=nd[n].told;
   each(gr[k].st=BOOT; on_start(); when(gr[k].gate!=OPEN, gr[k].lease=0))
 }
 
@@ -417,7 +431,7 @@ inline think() {
     nd[n].hang=0;
   };
   if
-  :: nd[o].nf && !w.late ->
+  :: nd[o].nf && !w.late && !nd[o].held ->
      d_step { receive() };
      each(d_step { rx_st=gr[q].nst; rx_kind=gr[q].nkind; on_wake(); on_says(); on_offer() });
      d_step { rx_echo=0; rx_st=0; rx_kind=0; drop_frame(o) }
@@ -438,10 +452,11 @@ inline stood() { nd[n].lis=LISTEN; when(RESTART, nd[n].sil=0; nd[n].lis=0); each
 inline receive() {
   rx_echo=nd[o].necho;
   nd[n].sil=0; nd[n].hage=nd[o].nage; nd[n].ack=min(nd[n].ack,rx_echo); nd[n].spas=nd[o].npas;
-  when(rx_echo<=ACK, nd[n].contact=1; nd[n].token=1; when(nd[n].fl, nd[n].fl=0; each(gr[k].since=0)));
+  when(rx_echo<=ACK, nd[n].contact=1; nd[n].token=1; when(nd[n].fl, nd[n].fl=0; nd[n].told=0; each(gr[k].since=0)));
   each(
     rx_st=gr[q].nst; rx_kind=gr[q].nkind; gr[k].said=rx_st;
     when(rx_kind==GOODBYE, nd[n].gone=1);
+    when(rx_kind==NOTICE, nd[n].told=1);
     when(owns(rx_st) && !owns(gr[k].st) && gr[k].hold>0 && rx_echo<=HOLD-gr[k].hold, gr[k].hold=0; gr[k].rel=0);
     when(gr[k].fw && (gr[k].st==FENCING || (owns(gr[k].st) && rx_echo<=ACK)), gr[k].fw=0; drop_order(n)))
 }
@@ -460,8 +475,8 @@ inline act() {
   when(!MUT_SAY_FIRST, send())
 }
 inline send() {
-  when(w.est && !nd[n].cut && !w.lost,
-    nd[n].nf=1; nd[n].nage=0; nd[n].necho=nd[n].hage; nd[n].npas=(nd[n].fl||nd[n].leaving); each(gr[k].nst=gr[k].st; gr[k].nkind=gr[k].snd));
+  when(w.est && !nd[n].cut && !w.lost && !nd[n].held,
+    nd[n].nf=1; nd[n].nage=0; nd[n].necho=nd[n].hage; nd[n].npas=(nd[n].fl||nd[n].leaving); each(gr[k].nst=gr[k].st; when(!healed || gr[k].snd!=0, gr[k].nkind=gr[k].snd)));  /* a healed world loses no word */
   when(w.est && w.lost, w.calm=0);
   each(gr[k].snd=0)
 }
@@ -492,8 +507,11 @@ inline strike() {
   :: ORDERS && may_fault && nd[n].proc==RUNS -> d_step { w.ord=3; fault }
   :: ORDERS && may_fault && nd[n].proc==RUNS -> d_step { w.ord=4; fault }
   :: ORDERS && may_fault && nd[n].proc==RUNS && !nd[o].pw -> d_step { w.ord=5; fault }
+  :: LATE && may_fault && cut_allowed && nd[n].nf && !nd[n].held -> d_step { nd[n].held=1; fault }
+  :: LATE && nd[n].held -> nd[n].held=0
   :: nd[n].proc==GONE && !nd[n].pw -> nd[n].pw=1
   :: nd[n].proc==GONE && nd[n].pw -> d_step { start() }
+  :: nd[n].proc==GONE && nd[n].pw && nd[n].told -> d_step { nd[n].told=0; start() }
   fi;
   if
   :: healed && !nd[n].pw -> nd[n].pw=1
@@ -508,8 +526,8 @@ inline strike() {
   fi;
   when(healed, w.stop=0);
   if :: nd[n].hang>0 && nd[n].hang<LEASE && nd[n].proc<=STOPPED -> w.brief=1 :: true fi;
-  if :: lossy && nd[o].nf && nd[n].proc>=RUNS -> w.late=1 :: true fi;
-  if :: lossy && w.est && nd[n].proc>=RUNS -> w.lost=1 :: true fi;
+  if :: lossy && nd[o].nf && nd[n].proc>=RUNS -> w.late=1; fault :: true fi;
+  if :: lossy && w.est && nd[n].proc>=RUNS -> w.lost=1; fault :: true fi;
   if :: torn_any && nd[n].proc>=RUNS -> w.alt=1 :: true fi;
   if :: !healed && nd[n].proc>=RUNS && slow_any -> w.lazy=1 :: healed && nd[n].leaving -> w.lazy=1 :: !healed || !nd[n].leaving fi
 }
@@ -557,7 +575,7 @@ inline device(x) {
   fi
 }
 inline shoot(x) {
-  when(!MUT_LIAR && nd[x].pw, power_off(x); nd[x].fl=1);
+  when(!MUT_LIAR && nd[x].pw, power_off(x));
   when(!nd[0].pw && !nd[1].pw, w.bothoff=1)
 }
 
@@ -567,7 +585,7 @@ inline handshake() {
   :: !w.est && nd[0].proc==RUNS && nd[1].proc==RUNS && !nd[0].cut && !nd[1].cut ->
      if
      :: d_step { w.est=1; drop_frame(0); drop_frame(1); session(0); session(1) }
-     :: lossy -> w.calm=0
+     :: lossy -> w.calm=0; fault
      fi
   :: else
   fi
@@ -592,7 +610,7 @@ inline weather() {
   :: CUT && w.cuts==0 && may_fault && warm -> d_step { nd[0].cut=1; w.cuts=1 }
   :: CUT && w.cuts==0 && may_fault && warm -> d_step { nd[1].cut=1; w.cuts=1 }
   :: CUT && w.cuts==0 && may_fault && warm -> d_step { nd[0].cut=1; nd[1].cut=1; w.cuts=1 }
-  :: HEAL && !healed -> d_step { healed=1; w.lan=!NOLAN; w.calm=0; nd[0].cut=0; nd[1].cut=0; w.faults=0; w.cuts=0 }
+  :: HEAL && !healed -> d_step { healed=1; w.lan=!NOLAN; w.calm=0; nd[0].cut=0; nd[1].cut=0; nd[0].held=0; nd[1].held=0; w.faults=0; w.cuts=0 }
   fi
 }
 
@@ -609,7 +627,7 @@ inline pass_group(x,y) {
   when(gr[x].bid, up(gr[x].bid,DEAD+3));
   when(gr[x].doubt, up(gr[x].doubt,4));
   when(gr[x].hold==0, gr[x].rel=0);
-  when(gr[x].pr, up(gr[x].pr,LONGPROBE+1); when(w.lan && owner(y), gr[x].pf=1))
+  when(gr[x].pr, up(gr[x].pr,LONGPROBE+1); when(w.lan && owner(y) && !MUT_NO_VETO, gr[x].pf=1))
 }
 /* What no rule can ask any more is made equal, so that equal states meet. */
 inline canon_node(x) {
@@ -629,7 +647,7 @@ inline pass() {
 #if G == 2
   canon_group(1); canon_group(3);
 #endif
-  if :: LANCUT && (LOSS || CUTS) && !healed && !nd[0].cut && !nd[1].cut -> up(w.calm,CALM) :: else -> w.calm=0 fi;
+  if :: LANCUT && (LOSS || CUTS || LATE) && !healed && !nd[0].cut && !nd[1].cut && !nd[0].held && !nd[1].held -> up(w.calm,CALM) :: else -> w.calm=0 fi;
   when(healed && w.ticks<BOUND, w.ticks=w.ticks+1);
   when(HEAL && w.ticks==BOUND, assert(owner(0)+owner(G)==1); when(G==2, assert(owner(G-1)+owner(2*G-1)==1)));
 #ifdef BOTHOFF
@@ -647,8 +665,7 @@ inline pass() {
 active proctype world() {
   d_step { nd[0].pw=1; nd[1].pw=1; w.lan=!NOLAN; nd[0].token=1; nd[1].token=1 }
   do
-  :: atomic { w.phase==0 -> if :: n=0 :: n=1 fi; w.first=n; turn(); w.phase=1 }
-  :: atomic { w.phase==1 -> n=1-w.first; turn(); w.first=0; w.phase=2 }
+  :: atomic { w.phase<2 -> if :: w.phase==0 -> if :: n=0 :: n=1 fi; w.first=n :: else -> n=1-w.first; w.first=0 fi; turn(); w.phase=w.phase+1 }
   :: atomic { w.phase==2 -> device(0); device(1); handshake(); weather(); d_step { pass(); w.phase=0 } }
   od
 }

@@ -73,6 +73,11 @@ func twofold(rules []Rule) bool {
 	return n > 1
 }
 
+// number is what pan calls the rule by: its place in the table.
+func (r Rule) number() int {
+	return slices.IndexFunc(Rules, func(x Rule) bool { return x.Name == r.Name })
+}
+
 // guards splits the guard.
 func (r Rule) guards() []string { return strings.Fields(r.If) }
 
@@ -108,5 +113,5 @@ func (r Rule) promela() string {
 	for _, e := range strings.Fields(r.Do) {
 		do = append(do, "do_"+e+"()")
 	}
-	return fmt.Sprintf("  :: %s -> %s  /* %s */\n", guard, strings.Join(do, "; "), r.Name)
+	return fmt.Sprintf("  :: %s -> seen(%d); %s  /* %s */\n", guard, r.number(), strings.Join(do, "; "), r.Name)
 }

@@ -96,8 +96,8 @@ var Rules = []Rule{
 
 	// What a frame offers.
 	{Name: "take_grant", On: OnOffer, From: able, If: "rx_grant claimed current !holding !passive accept", To: pair.Active, By: pair.EvidenceGrant, Do: "own"},
-	{Name: "take_released", On: OnOffer, From: able, If: "rx_released fresh current !holding !p_owns !passive accept", To: pair.Active, By: pair.EvidenceReleased, Do: "own"},
-	{Name: "take_goodbye", On: OnOffer, From: able, If: "rx_goodbye fresh current !p_owns !passive accept", To: pair.Solo, By: pair.EvidenceGoodbye, Do: "own"},
+	{Name: "take_released", On: OnOffer, From: able, If: "rx_released fresh current p_term !holding !p_owns !passive accept", To: pair.Active, By: pair.EvidenceReleased, Do: "own"},
+	{Name: "take_goodbye", On: OnOffer, From: able, If: "rx_goodbye fresh current p_term !p_owns !passive accept", To: pair.Solo, By: pair.EvidenceGoodbye, Do: "own"},
 
 	// The proof of the fence device.
 	{Name: "take_fence", On: OnProof, From: takers, If: "proven !passive", To: pair.Solo, By: pair.EvidenceFence, Do: "own"},

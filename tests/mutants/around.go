@@ -290,8 +290,8 @@ var aroundMutants = []mutant{
 	},
 	{
 		name: "lost-answer-together-is-off", rings: "fence",
-		rule:  "All supplies read off in one and the same round.",
-		edits: edits{chainGo("\t\tif !lost {\n\t\t\treturn nil\n\t\t}\n", "\t\tif !lost || lost {\n\t\t\treturn nil\n\t\t}\n"), chainGo("if again := d.reprove(ctx); again != nil {", "if again := d.reprove(ctx); again != nil && false {")},
+		rule:  "A supply whose answer is lost in the round of all must read off twice more.",
+		edits: edits{chainGo("if again := d.reprove(ctx); again != nil {", "if again := d.reprove(ctx); again != nil && false {")},
 	},
 	{
 		name: "device-without-proof-is-believed", rings: "fence",
@@ -306,7 +306,7 @@ var aroundMutants = []mutant{
 	{
 		name: "fall-of-one-counts-for-all", rings: "fence",
 		rule:  "A meter that several supplies share must fall by what all of them drew.",
-		edits: edits{chainGo("\t\ttogether(proofs)\n", "")},
+		edits: edits{chainGo("\t\tif err == nil {\n\t\t\tsharing(", "\t\tif false {\n\t\t\tsharing(")},
 	},
 	{
 		name: "half-a-fall-is-a-fall", rings: "fence",
@@ -327,6 +327,11 @@ var aroundMutants = []mutant{
 		name: "first-level-takes-all-the-time", rings: "fence",
 		rule:  "Each level leaves half of its time to the next.",
 		edits: edits{levelsGo("bound /= levelShare", "bound -= Gap")},
+	},
+	{
+		name: "first-level-is-not-tried-again", rings: "fence",
+		rule:  "After the last level the first is tried again.",
+		edits: edits{levelsGo("\t\ttries++ // the first again\n", "\t\ttries += 0\n")},
 	},
 	{
 		name: "on-without-a-proof", rings: "fence",

@@ -139,10 +139,10 @@ func (r *result) judgeLinks() {
 	}{{tbDefault, deadDefault}, {tbFast, deadFast}} {
 		for _, k := range []cutter{cutSerial, cutEthernet, cutCarrier} {
 			c := r.cellOr(p.maker.name, k.name, 1)
-			lost, moved, a := c.values(missed), c.values(moves), c.values(alarm)
+			lost, moved, a := c.values(lost), c.values(moves), c.values(alarm)
 			ok := most(lost) == 0 && most(moved) == 0 && len(a) == len(c.Shots) && most(a) <= p.dead+alarmOver
 			r.verdict(len(c.Shots) > 0, ok, k.name+", "+p.maker.name+": no role change, no probe lost, alarm within T_dead + 1 s",
-				"%.0f role changes, %.0f probes lost, alarm %s ms in %d of %d runs", sum(moved), sum(lost), pair(a), len(a), len(c.Shots))
+				"%.0f role changes, %.0f probes lost (%.0f late), alarm %s ms in %d of %d runs", sum(moved), sum(lost), sum(c.values(missed))-sum(lost), pair(a), len(a), len(c.Shots))
 		}
 	}
 	runs, good, worst := 0, 0, 0.0

@@ -83,14 +83,14 @@ func (b *bench) rows() []row {
 	for _, m := range []maker{tbDefault, tbFast} {
 		add("frozen", m, 1, few, 5, frozen(30*second), hold+3*second)
 		add("frozen", m, 1000, 3, 1, frozen(2*second), 6*second)
-		// Pairs that share the cores disturb each other's serial line, which is
-		// all that a pair has then; profile fast has 35 ms for it.
-		pairs, cutsOf := 5, few
+		// Pairs that share the cores disturb the prober, and each other's serial
+		// line, which is all that a pair has then; profile fast has 35 ms for it.
+		pairs, cutsOf := 2, n
 		if m.short == "fast" {
-			pairs, cutsOf = 1, few/2
+			pairs, cutsOf = 1, few
 		}
 		add("cuts", m, 1, cutsOf, pairs, cuts(cutSerial, cutEthernet, cutCarrier), longCut+2*shortCut+7*second)
-		add("heals", m, 1, few, 5, cuts(cutBoth, cutLAN), 2*b.scale(cutBoth.hold)+5*second)
+		add("heals", m, 1, few, 2, cuts(cutBoth, cutLAN), 2*b.scale(cutBoth.hold)+5*second)
 	}
 	add("power-off", ka1000, 1, n, 5, powerOff, 7*second)
 	add("handover", ka1000, 1, n, 5, handover, 4*second)

@@ -121,7 +121,8 @@ func lastVIP(s shot) float64  { return s.LastVIP }
 func lastSaid(s shot) float64 { return s.LastSaid }
 func heal(s shot) float64     { return s.Heal }
 func alarm(s shot) float64    { return s.Alarm }
-func missed(s shot) float64   { return float64(s.Missed) }
+func missed(s shot) float64   { return float64(s.Missed) } // lost, or answered late
+func lost(s shot) float64     { return float64(s.Lost) }
 func lost10(s shot) float64   { return float64(s.Lost10) }
 func moves(s shot) float64    { return float64(s.Moves) }
 
