@@ -102,8 +102,10 @@ func fenceWiring(c config.Config) string {
 			continue
 		}
 		all = append(all, feed{
-			d.Driver, d.Address, d.Level, d.Outlets, d.Pin, [][]string{d.Off, d.On, d.Status},
-			[]string{d.OffURL, d.OnURL, d.StatusURL}, d.Agent, d.AgentOptions,
+			d.Driver, d.Address, d.Level, d.Outlets, d.Pin,
+			[][]string{d.Off, d.On, d.Status},
+			[]string{d.OffURL, d.OnURL, d.StatusURL},
+			d.Agent, d.AgentOptions,
 		})
 	}
 	text, err := json.Marshal(all)
