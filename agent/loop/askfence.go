@@ -20,7 +20,6 @@ const fenceAskAgain = 2 * time.Second
 // A FenceCheck is what a look at the device found, without switching anything.
 type FenceCheck struct {
 	Power    string // of the peer: on, off or unknown
-	Grade    string // the best that a proof by it can rest on
 	Err      string // it does not answer, or could not switch; empty: it is well
 	Identity string // it is not the device, or the outlet, that it was or is to be
 	Wiring   string // it reads what cannot be, such as a load on an outlet that is off
@@ -49,9 +48,6 @@ func (c checkedFact) apply(l *Loop, now pair.Instant) {
 	f := &l.fence
 	f.asking = false
 	f.power, f.err = c.Power, c.Err
-	if c.Grade != "" {
-		f.grade = c.Grade
-	}
 	l.alarm("fence-device", c.Err != "", l.o.FenceName+": "+c.Err)
 	if c.Err == "" || c.Identity != "" { // one that does not answer may still be the right one
 		f.identity = c.Identity

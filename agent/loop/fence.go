@@ -40,7 +40,6 @@ type fenceState struct {
 	asked    pair.Instant
 	asking   bool // an answer is awaited
 	power    string
-	grade    string // the best that the device can give
 	err      string
 	identity string // what is wrong with who it is; empty: nothing
 	wrong    bool   // it reads off although the peer beats

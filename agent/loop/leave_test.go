@@ -188,7 +188,6 @@ func TestBeyondItsBudgetANodeFencesNoMoreUntilAnOperatorOrTheHourAllowsIt(t *tes
 		if n := a.hands.count("fence"); n == before {
 			t.Error("no fence after an operator allowed it")
 		}
-		before = a.hands.count("fence")
 		time.Sleep(pair.BudgetSpan + time.Minute)
 		if a.alarmed("fence-budget") || len(a.memory.last().Fences) != 0 {
 			t.Error("the budget does not come back with time")

@@ -88,7 +88,7 @@ func (l *Loop) peerView(now pair.Instant) report.NodeView {
 		f := &l.fence
 		v.Fence = &report.FenceView{
 			Device: l.o.FenceName, Power: f.power, Error: f.err, Running: f.running, Last: f.last,
-			BestGrade: f.grade, Identity: f.identity, Barred: f.barred, Verified: f.verified,
+			Grade: l.grade(), Identity: f.identity, Barred: f.barred, Verified: f.verified,
 			Budget: f.budget.Most, BudgetUsed: len(f.budget.Left), LastFence: l.saved.LastFence,
 		}
 		if f.asked != 0 {
@@ -146,4 +146,16 @@ func (l *Loop) groupView(now pair.Instant, g *group) report.Group {
 		v.LeaseLeftMS = max(0, ms(g.Pair.Lease-now.Since(g.renewed)))
 	}
 	return v
+}
+
+// grade is what a proof of the device can rest on, as its newest one showed.
+func (l *Loop) grade() string {
+	f := &l.fence
+	switch last := l.saved.LastFence; {
+	case last != nil && last.Proven && last.Action == "off":
+		return last.Grade
+	case f.verified != nil:
+		return f.verified.Grade
+	}
+	return ""
 }

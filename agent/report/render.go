@@ -141,8 +141,8 @@ func fenceText(f FenceView) string {
 	if f.Error != "" {
 		parts = append(parts, "ERROR "+f.Error)
 	}
-	if f.BestGrade != "" {
-		parts = append(parts, "can prove "+f.BestGrade)
+	if f.Grade != "" {
+		parts = append(parts, "proves "+f.Grade)
 	}
 	if f.Barred != "" {
 		parts = append(parts, "MAY NOT FENCE: "+f.Barred)

@@ -63,7 +63,7 @@ type FenceView struct {
 	Running bool   `json:"running"`
 	Last    string `json:"last,omitempty"`
 
-	BestGrade  string    `json:"best_grade,omitempty"` // what a proof by it can rest on at best
+	Grade      string    `json:"grade,omitempty"`      // what its newest proof rested on: what it can give
 	Identity   string    `json:"identity,omitempty"`   // what is wrong with who it is; empty: nothing
 	Barred     string    `json:"barred,omitempty"`     // why this node may not switch the peer off
 	Budget     int       `json:"budget,omitempty"`     // fences within an hour; 0: no bound
