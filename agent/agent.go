@@ -232,12 +232,12 @@ func (a *agent) compose(ctx context.Context, how string, lease time.Duration) *l
 		Self: loop.Node(self), Peer: loop.Node(peer), Mode: mode(c.Mode),
 		Guarantee: guarantee(c, lease, how),
 		Beat:      t.Beat, Dead: t.Dead, Window: t.Window, Lease: lease, Stall: lease / 2,
-		FenceTime: t.FenceTime, FenceName: a.hands.fenceName(),
 		Wire: a.wire, Gate: a.lease, Hands: a.hands,
 		Lanes: act.New(ctx, results), Results: results,
 		Board: a.board, Memory: a.memory, Saved: a.saved(), Boot: a.state.Boot,
 		Timer: a.timer, Now: monotonic, Suspended: suspended, Wall: time.Now, Nonce: nonce, Log: a.log,
 	}
+	fenceOptions(c, &o, a.hands.fenceName())
 	for i := range c.Groups {
 		o.Groups = append(o.Groups, a.composeGroup(i, t))
 	}
@@ -266,7 +266,7 @@ func (a *agent) composeGroup(i int, t config.Timing) loop.Group {
 			Group: g.Name, Index: i, Preferred: g.Preferred == c.Self, LowerID: c.Self == 0,
 			Mode: mode(c.Mode), HasFence: c.Fence != nil,
 			Beat: t.Beat, Dead: t.Dead, Lease: t.Lease, Window: t.Window, Takeover: t.Takeover,
-			Ack: t.Ack, Init: t.BootWait, Race: t.Race, Reserve: t.Reserve,
+			Ack: t.Ack, Init: t.BootWait, Race: t.Race, FenceSpare: t.Race - t.FenceTime, Reserve: t.Reserve,
 			Probe:    config.Probes * t.Probe,
 			Failback: failback(g.Failback), FailbackHold: g.FailbackHold,
 			FlapMax: g.FlapMax, FlapWindow: g.FlapWindow, FenceRetry: retry,

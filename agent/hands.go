@@ -249,28 +249,3 @@ func (h *hands) RenewAddresses(ctx context.Context, i int) (missing []string, er
 // renewalsPerLife is how often each address is renewed within its lifetime:
 // two renewals may be lost.
 const renewalsPerLife = 3
-
-// Fence switches the peer off and says whether it is proven.
-func (h *hands) Fence(ctx context.Context) (proven bool, detail string) {
-	if h.fence == nil {
-		return false, "no fence device is configured"
-	}
-	p, err := h.fence.Off(ctx)
-	detail = p.Evidence
-	if p.Detail != "" {
-		detail += "; " + p.Detail
-	}
-	if err != nil {
-		return false, detail + "; " + err.Error()
-	}
-	return p.Proven, fmt.Sprintf("%s; took %d ms", detail, p.Took.Milliseconds())
-}
-
-// FenceStatus reads the power of the peer's outlets.
-func (h *hands) FenceStatus(ctx context.Context) (string, error) {
-	if h.fence == nil {
-		return "", errors.New("no fence device is configured")
-	}
-	p, err := h.fence.Status(ctx)
-	return p.String(), err
-}

@@ -75,6 +75,7 @@ func (m *memory) RecordContact() error { return m.a.journal.RecordContact() }
 func (m *memory) Save(s loop.Saved) error {
 	state := m.a.state
 	state.Clean, state.FencedBy = s.Clean, s.FencedBy
+	state.LastFence, state.Verified, state.Fences = s.LastFence, s.Verified, s.Fences
 	state.Terms, state.Unfit = map[string]uint32{}, map[string]string{}
 	for i, g := range m.a.cfg.Groups {
 		state.Terms[g.Name] = s.Terms[i]
@@ -134,7 +135,9 @@ func (m *memory) trouble(err error) {
 
 // saved turns what the journal held into the loop's terms.
 func (a *agent) saved() loop.Saved {
-	s := loop.Saved{FencedBy: a.state.FencedBy}
+	s := loop.Saved{
+		FencedBy: a.state.FencedBy, LastFence: a.state.LastFence, Verified: a.state.Verified, Fences: a.state.Fences,
+	}
 	for _, g := range a.cfg.Groups {
 		s.Terms = append(s.Terms, a.state.Terms[g.Name])
 		s.Unfit = append(s.Unfit, a.state.Unfit[g.Name])

@@ -20,7 +20,7 @@ const (
 type Fence struct {
 	Devices  []FenceDevice
 	Retry    time.Duration
-	Budget   int    // fences within an hour that succeed; 0: no limit
+	Budget   int    // fences within an hour, the tries of one counted once; 0: no limit
 	Verified string // required or waived: whether mode fence asks for a proven wiring
 }
 

@@ -9,7 +9,7 @@ var fenceDrivers = []string{
 var fenceKeys = []key{
 	{path: "fence", kind: section, doc: "How a node is switched off. All devices of a level (two power supplies) must prove it off; the next level is tried when one cannot."},
 	{path: "fence.retry", kind: duration, def: `"5s"`, min: 100 * ms, max: hour, doc: "Pause after a failed fence, doubled up to 16 times this; it never gives up."},
-	{path: "fence.budget", kind: number, def: "3", max: 1000, doc: "Fences within an hour that succeed; beyond it the node fences no more by itself, and raises an alarm: two boxes that shoot each other by turns help nobody. 0: no limit."},
+	{path: "fence.budget", kind: number, def: "3", max: 1000, doc: "Fences within an hour, the tries of one counted once; beyond it the node fences no more by itself, and raises an alarm: two boxes that shoot each other by turns help nobody. 0: no limit."},
 	{path: "fence.verified", kind: text, def: `"required"`, oneOf: []string{"required", "waived"}, doc: "Mode fence takes over only behind a wiring that `twinbeat fence verify` has proven: the right outlets kill the right box. waived: it is believed."},
 	{path: "fence.device", kind: sections, required: true, doc: "One device.", more: fenceExamples},
 	{path: "fence.device.name", kind: text, required: true, show: `"pdu"`, doc: "Name in events and alarms."},

@@ -67,7 +67,7 @@ func full() State {
 		Terms:       map[string]uint32{"gateway": 7, "dmz": 1},
 		Unfit:       map[string]string{"dmz": "start dnsmasq: exit code 2"},
 		Maintenance: &Maintenance{Reason: "new fan", By: "anna", SinceWall: time.Date(2026, 3, 1, 12, 0, 0, 5, time.UTC), Left: time.Hour},
-		LastFence:   &Fence{At: time.Date(2026, 3, 1, 11, 0, 0, 0, time.UTC), Target: "fw2", Proven: true, Evidence: "off", Detail: "pdu"},
+		LastFence:   &report.Fence{At: time.Date(2026, 3, 1, 11, 0, 0, 0, time.UTC), Target: "fw2", Proven: true, Evidence: "off", Detail: "pdu"},
 	}
 }
 

@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"hash/crc32"
 	"maps"
+	"slices"
 	"time"
+
+	"github.com/twinbeat/twinbeat/agent/report"
 )
 
 // Format of a state file: magic, version, length and payload, then the CRC-32
@@ -21,6 +24,7 @@ const (
 	maxState     = 64 << 10 // bytes of a state file; a longer one is refused
 	maxEntries   = 64       // of each map; far above config.MaxGroups
 	maxStateText = 1 << 10  // bytes of one text in the state; the rest is cut off
+	maxFenceAge  = time.Hour
 )
 
 // A State is what a node must remember across a restart of the agent or the box.
@@ -30,8 +34,10 @@ type State struct {
 	Terms       map[string]uint32 // by group: the highest term seen
 	Unfit       map[string]string // by group: why its services failed here for good
 	Maintenance *Maintenance      // nil: in service
-	LastFence   *Fence            // the newest fence operation of this node
+	LastFence   *report.Fence     // the newest fence operation of this node
 	FencedBy    string            // who said last that it switches this node off; empty since contact
+	Verified    *report.Verified  // the newest verification of the fence's wiring
+	Fences      []time.Duration   // for each fence of the budget, until it is forgotten; time with the power off does not count
 	Clean       bool              // the agent said that it ended in order
 }
 
@@ -46,15 +52,6 @@ type Maintenance struct {
 	By        string
 	SinceWall time.Time     // for the operator's eyes only; nothing is computed from it
 	Left      time.Duration // until it ends by itself; 0: not before an operator says so
-}
-
-// A Fence is one fence operation, as status shows it.
-type Fence struct {
-	At       time.Time // wall clock, for the operator's eyes only
-	Target   string    // node name
-	Proven   bool
-	Evidence string
-	Detail   string
 }
 
 // A record is a State with what only the journal needs.
@@ -134,7 +131,19 @@ func bounded(r record) record {
 	}
 	if f := r.LastFence; f != nil {
 		f.At = plain(f.At)
-		f.Target, f.Evidence, f.Detail = clip(f.Target, maxStateText), clip(f.Evidence, maxStateText), clip(f.Detail, maxStateText)
+		for _, text := range []*string{&f.By, &f.Why, &f.Target, &f.Node, &f.Action, &f.Grade, &f.Evidence, &f.Detail} {
+			*text = clip(*text, maxStateText)
+		}
+	}
+	if v := r.Verified; v != nil {
+		v.At = plain(v.At)
+		for _, text := range []*string{&v.By, &v.Wiring, &v.Cable, &v.Grade} {
+			*text = clip(*text, maxStateText)
+		}
+	}
+	r.Fences = r.Fences[max(0, len(r.Fences)-maxEntries):]
+	for i, left := range r.Fences {
+		r.Fences[i] = min(max(left, 0), maxFenceAge)
 	}
 	return r
 }
@@ -153,6 +162,15 @@ func (s State) clone() State {
 		f := *s.LastFence
 		s.LastFence = &f
 	}
+	if s.Verified != nil {
+		v := *s.Verified
+		if v.LinesMS != nil {
+			ms := *v.LinesMS
+			v.LinesMS = &ms
+		}
+		s.Verified = &v
+	}
+	s.Fences = slices.Clone(s.Fences)
 	return s
 }
 

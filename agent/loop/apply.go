@@ -228,11 +228,13 @@ func (l *Loop) watchLinks(now pair.Instant) {
 		l.aliveFrom = 0
 	case l.aliveFrom == 0:
 		l.aliveFrom = now
+		l.met(now)
 	}
 	for _, p := range l.paths {
 		l.attend(now, p)
 		if s := p.Path.Lines(); s != p.lines {
 			p.lines = s
+			l.watchWitness(now, s)
 			for _, g := range l.groups {
 				l.step(now, g, pair.Lines{State: s})
 			}

@@ -144,6 +144,7 @@ type fakePath struct {
 	out    sync.Mutex
 	cut    bool // what leaves here is lost
 	closed string
+	lines  pair.LineState
 	drains atomic.Int64
 }
 
@@ -218,10 +219,20 @@ func (p *fakePath) Open() (bool, string) {
 	defer p.out.Unlock()
 	return p.closed == "", p.closed
 }
-func (p *fakePath) Drain()                { p.drains.Add(1) }
-func (p *fakePath) Attend(bool)           {}
-func (p *fakePath) Lines() pair.LineState { return pair.LinesUnknown }
-func (p *fakePath) View() PathView        { return PathView{} }
+func (p *fakePath) Drain()      { p.drains.Add(1) }
+func (p *fakePath) Attend(bool) {}
+func (p *fakePath) Lines() pair.LineState {
+	p.out.Lock()
+	defer p.out.Unlock()
+	return p.lines
+}
+
+func (p *fakePath) setLines(s pair.LineState) {
+	p.out.Lock()
+	defer p.out.Unlock()
+	p.lines = s
+}
+func (p *fakePath) View() PathView { return PathView{} }
 
 // cutAll cuts or heals everything that leaves the node.
 func (n *node) cutAll(cut bool) {
@@ -256,6 +267,10 @@ type fakeHands struct {
 	foreign  bool
 	fences   int
 	unproven bool
+	cut      func() // what an off that is proven does
+	power    func() // what an on does
+	onFence  func() // when an off begins
+	check    FenceCheck
 	missing  []string
 	owner    map[int]bool // groups for which announcements may go out
 }
@@ -327,29 +342,54 @@ func (h *fakeHands) RenewAddresses(ctx context.Context, i int) ([]string, error)
 	return h.missing, err
 }
 
-func (h *fakeHands) Fence(ctx context.Context) (bool, string) {
+func (h *fakeHands) Fence(ctx context.Context) FenceDone {
 	h.set(func() { h.fences++ })
+	if h.onFence != nil {
+		h.onFence()
+	}
+	began := time.Now()
 	err := h.do(ctx, "fence", 0)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err != nil || h.unproven {
-		return false, fmt.Sprintf("device said: %v", err)
+		return FenceDone{Evidence: fmt.Sprintf("device said: %v", err)}
 	}
-	return true, "outlet reads off"
+	if h.cut != nil {
+		h.cut()
+	}
+	return FenceDone{Proven: true, Grade: "off, relay claim only", Evidence: "outlet reads off", Took: time.Since(began)}
 }
 
-func (h *fakeHands) FenceStatus(ctx context.Context) (string, error) {
-	return "on", h.do(ctx, "status", 0)
+func (h *fakeHands) FenceOn(ctx context.Context) error {
+	err := h.do(ctx, "power-on", 0)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err == nil && h.power != nil {
+		h.power()
+	}
+	return err
+}
+
+func (h *fakeHands) FenceCheck(ctx context.Context) FenceCheck {
+	err := h.do(ctx, "status", 0)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := h.check
+	c.Power, c.Err = "on", text(err)
+	return c
 }
 
 // fakeMemory is a disk.
 type fakeMemory struct {
-	mu       sync.Mutex
-	saves    []Saved
-	saveErr  error
-	spendErr error
-	slow     time.Duration
-	spent    int
+	mu        sync.Mutex
+	saves     []Saved
+	saveErr   error
+	spendErr  error
+	spendSlow time.Duration
+	slow      time.Duration
+	spent     int
+	fences    []report.Fence
+	fenceErr  error
 }
 
 func (m *fakeMemory) Save(s Saved) error {
@@ -383,6 +423,10 @@ func (m *fakeMemory) last() Saved {
 
 func (m *fakeMemory) SpendToken() error {
 	m.mu.Lock()
+	wait := m.spendSlow
+	m.mu.Unlock()
+	time.Sleep(wait)
+	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.spendErr != nil {
 		return m.spendErr
@@ -392,6 +436,19 @@ func (m *fakeMemory) SpendToken() error {
 }
 func (m *fakeMemory) RecordContact() error { return nil }
 func (m *fakeMemory) Append(report.Event)  {}
+
+func (m *fakeMemory) Fenced(r report.Fence) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fences = append(m.fences, r)
+	return m.fenceErr
+}
+
+func (m *fakeMemory) history() []report.Fence {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.fences)
+}
 
 // fakeBoard keeps every event.
 type fakeBoard struct {

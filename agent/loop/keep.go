@@ -46,6 +46,7 @@ func (s Saved) clone() Saved {
 		m := *s.Maintenance
 		s.Maintenance = &m
 	}
+	s.Fences = append([]time.Duration(nil), s.Fences...)
 	return s
 }
 
@@ -75,6 +76,9 @@ func (l *Loop) housekeep(now pair.Instant) {
 	}
 	l.askFence(now)
 	l.judgeWiring(now)
+	l.passBudget(now)
+	l.judgeLeave(now)
+	l.repower(now)
 	if l.saved.FencedBy != "" && l.twoWay(now) && now.Since(l.noticedAt) > l.o.FenceTime {
 		l.saved.FencedBy = "" // in contact, and no fence came of it any more
 		l.save()

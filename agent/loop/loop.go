@@ -58,17 +58,19 @@ type Hands interface {
 	Probe(ctx context.Context, group int, lasts time.Duration) (sent, foreign bool, who string)
 	Announce(group int, why string)
 	RenewAddresses(ctx context.Context, group int) (missing []string, err error)
-	Fence(ctx context.Context) (proven bool, detail string)
-	FenceStatus(ctx context.Context) (power string, err error)
+	Fence(ctx context.Context) FenceDone
+	FenceOn(ctx context.Context) error // nil only if the peer's outlets then read on
+	FenceCheck(ctx context.Context) FenceCheck
 	SetOwner(group int, owner bool)
 }
 
 // A Memory survives a reboot; see agent/journal.
 type Memory interface {
-	Save(Saved) error     // may wait for the disk
-	SpendToken() error    // may wait for the disk
-	RecordContact() error // may wait for the disk
-	Append(report.Event)  // does not wait
+	Save(Saved) error          // may wait for the disk
+	SpendToken() error         // may wait for the disk
+	RecordContact() error      // may wait for the disk
+	Append(report.Event)       // does not wait
+	Fenced(report.Fence) error // a line of the history of fences; may wait for the disk
 }
 
 // A Timer wakes the loop.
@@ -97,7 +99,10 @@ type Saved struct {
 	Unfit       []string
 	Maintenance *report.Maintenance
 	FencedBy    string // the peer's notice that it switches us off
-	Clean       bool   // every group was released before the agent ended
+	LastFence   *report.Fence
+	Verified    *report.Verified
+	Fences      []time.Duration // as pair.Budget has them
+	Clean       bool            // every group was released before the agent ended
 }
 
 // A Node names one of the two boxes.
@@ -142,6 +147,10 @@ type Options struct {
 	Stall            time.Duration // a longer gap between turns is reported to the machines
 	FenceTime        time.Duration
 	FenceName        string
+	FenceWiring      string // fingerprint of devices and outlets; a verification is of one
+	FenceBudget      int    // fences within an hour; 0: no bound
+	NeedVerified     bool   // no fence without a verification of this wiring
+	Repower          bool   // a fenced peer gets its power back
 	Groups           []Group
 	Links            []Link
 
@@ -296,6 +305,7 @@ func (l *Loop) start() {
 	l.suspended = l.o.Suspended()
 	l.event(now, report.Event{Kind: "agent", Done: "started " + l.o.Version})
 	l.mark()
+	l.recall(now)
 	for _, g := range l.groups {
 		g.since = now
 		if g.Start.LeaseHeld { // the kernel held it for us while no agent ran
@@ -326,6 +336,7 @@ func (l *Loop) turn(frame *Frame, fact Fact) {
 	for _, g := range l.groups {
 		l.step(now, g, pair.Tick{})
 	}
+	l.judgeVerify(now)
 	l.settle(now)
 	l.beat(now)
 	if len(l.moves) > 0 {

@@ -19,6 +19,7 @@ const (
 	OrderMaintenanceOff = "maintenance-off"
 	OrderResume         = "resume"
 	OrderConfirmDead    = "confirm-dead"
+	OrderFenceVerify    = "fence-verify"
 )
 
 // moveTime bounds how long an operator waits for a handover to be done.
@@ -135,9 +136,12 @@ func (l *Loop) obey(now pair.Instant, o order) {
 		l.endMaintenance(now, "ended by "+o.By, func(*group) bool { return true })
 		o.reply <- result{text: l.o.Self.Name + " is back in service"}
 	case OrderResume:
+		l.forgive(now)
 		o.reply <- l.tell(now, o, pair.OpResume)
 	case OrderConfirmDead:
-		o.reply <- l.tell(now, o, pair.OpConfirmDead)
+		o.reply <- l.confirmDead(now, o)
+	case OrderFenceVerify:
+		l.verifyFence(now, o)
 	default:
 		o.reply <- result{err: fmt.Errorf("give order: unknown command %q", o.Command)}
 	}
@@ -191,6 +195,16 @@ func (l *Loop) tell(now pair.Instant, o order, op pair.Op) result {
 		done = append(done, text)
 	}
 	return result{strings.Join(done, "\n"), errors.Join(errs...)}
+}
+
+// confirmDead takes an operator's word that the peer is off, and keeps it.
+func (l *Loop) confirmDead(now pair.Instant, o order) result {
+	r := l.tell(now, o, pair.OpConfirmDead)
+	l.history(report.Fence{
+		By: o.By, Why: o.Reason, Action: OrderConfirmDead, Proven: r.err == nil,
+		Evidence: pair.EvidenceOperator.String() + ": " + strings.Join(strings.Fields(r.text+" "+text(r.err)), " "),
+	})
+	return r
 }
 
 // moveGroup starts a handover and answers when the group has arrived.

@@ -25,6 +25,7 @@ const (
 	testTake   = 400 * time.Millisecond
 	testBoot   = 2 * time.Second
 	testRace   = time.Second
+	testFence  = 900 * time.Millisecond
 )
 
 // A rig is two nodes on one bubble's clock.
@@ -115,7 +116,7 @@ func (r *rig) node(i int, s setup, keys *wire.Keyring) *node {
 		Cluster: "test", Version: "test", Soft: 1 << 8, Digest: 7,
 		Self: Node{uint8(i + 1), fmt.Sprintf("fw%d", i+1)}, Peer: Node{uint8(2 - i), fmt.Sprintf("fw%d", 2-i)},
 		Mode: s.mode, Beat: testBeat, Dead: testDead, Window: testWindow, Lease: testLease, Stall: testLease / 2,
-		FenceTime: 3 * time.Second,
+		FenceTime: testFence,
 		Wire:      n.end, Gate: n.gate, Hands: n.hands, Lanes: act.New(inner, results), Results: results,
 		Board: n.board, Memory: n.memory,
 		Now: r.now, Suspended: func() time.Duration { return 0 }, Wall: time.Now,
@@ -148,7 +149,7 @@ func (r *rig) group(i, g int, s setup) Group {
 		Pair: pair.Config{
 			Group: name, Index: g, Preferred: i == 0, LowerID: i == 0, Mode: s.mode, HasFence: s.fence,
 			Beat: testBeat, Dead: testDead, Lease: testLease, Window: testWindow, Takeover: testTake, Ack: testDead,
-			Init: testBoot, Race: testRace, Reserve: 15 * time.Millisecond, Probe: 60 * time.Millisecond,
+			Init: testBoot, Race: testRace, FenceSpare: testRace - testFence, Reserve: 15 * time.Millisecond, Probe: 60 * time.Millisecond,
 			Failback: pair.FailbackNever, FlapMax: 3, FlapWindow: time.Minute, FenceRetry: time.Second,
 			NoServices: !s.services, StopFailureFence: s.fence,
 		},

@@ -232,9 +232,9 @@ func TestNoticeOfAFenceIsKeptUntilItEvidentlyDidNotCome(t *testing.T) {
 			m.Kind, m.GroupIndex, m.Counter = wire.FenceNotice, wire.AllGroups, l.peer.counter+1
 			l.heard(now, &Frame{Message: m, At: now})
 		})
-		time.Sleep(2 * time.Second)
+		time.Sleep(testFence - 2*testBeat)
 		if by := b.memory.last().FencedBy; by != "fw1" {
-			t.Errorf("after 2 s of contact: kept %q", by)
+			t.Errorf("within the time of a fence, in contact: kept %q", by)
 		}
 		time.Sleep(4 * time.Second)
 		if by := b.memory.last().FencedBy; by != "" {

@@ -15,6 +15,9 @@ func (l *Loop) snapshot(now pair.Instant) report.Snapshot {
 		At: l.o.Wall(), Version: l.o.Version, Cluster: l.o.Cluster, Guarantee: l.o.Guarantee,
 		Self: l.self(now), Peer: l.peerView(now),
 	}
+	if l.fence.barred != "" {
+		s.Guarantee.Price = "NO TAKEOVER by fence now: " + l.fence.barred
+	}
 	for _, p := range l.paths {
 		s.Links = append(s.Links, l.linkView(now, p))
 	}
@@ -85,6 +88,8 @@ func (l *Loop) peerView(now pair.Instant) report.NodeView {
 		f := &l.fence
 		v.Fence = &report.FenceView{
 			Device: l.o.FenceName, Power: f.power, Error: f.err, Running: f.running, Last: f.last,
+			Grade: l.grade(), Identity: f.identity, Barred: f.barred, Verified: f.verified,
+			Budget: f.budget.Most, BudgetUsed: len(f.budget.Left), LastFence: l.saved.LastFence,
 		}
 		if f.asked != 0 {
 			v.Fence.AgoMS = now.Since(f.asked).Milliseconds()
@@ -141,4 +146,16 @@ func (l *Loop) groupView(now pair.Instant, g *group) report.Group {
 		v.LeaseLeftMS = max(0, ms(g.Pair.Lease-now.Since(g.renewed)))
 	}
 	return v
+}
+
+// grade is what a proof of the device can rest on, as its newest one showed.
+func (l *Loop) grade() string {
+	f := &l.fence
+	switch last := l.saved.LastFence; {
+	case last != nil && last.Proven && last.Action == "off":
+		return last.Grade
+	case f.verified != nil:
+		return f.verified.Grade
+	}
+	return ""
 }

@@ -200,6 +200,8 @@ func (m *Machine) whyNot() string {
 		return "listening for the peer"
 	case m.state == Isolated:
 		return "isolated: waits for contact with the peer"
+	case m.cannotProve():
+		return "may not switch the peer off: " + m.fenc.barred
 	case m.cfg.Mode == ModeFence && m.mayFence(), m.state == Armed:
 		return ""
 	case m.cfg.Mode == ModeFence:

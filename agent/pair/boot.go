@@ -10,6 +10,7 @@ func (m *Machine) start(in Start) {
 	m.term = in.Term
 	m.peer.heardAt = m.now
 	m.fenc.token = in.Token
+	m.fenc.barred = in.Barred
 	m.own.fencedLast = in.FencedLast
 	m.own.maintenance = in.Maintenance
 	if in.Failed {

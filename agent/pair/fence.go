@@ -17,7 +17,8 @@ type fencer struct {
 	right   bool    // a token was spent, or the peer proven off, since the start
 	session uint32  // the peer's, when it began
 	known   bool
-	warned  bool // FENCE_NOTICE was sent
+	warned  bool   // FENCE_NOTICE was sent
+	barred  string // why this node may not fence at all; empty: it may
 }
 
 // mayFence is invariant 7: contact since the start, or the boot token.
@@ -36,8 +37,26 @@ func (m *Machine) tickFence() {
 		}
 		return
 	}
+	if m.fenc.barred != "" {
+		m.alarm(alarmFence, true, why+", but it may not be switched off: "+m.fenc.barred)
+		return
+	}
 	m.startFence(why)
 }
+
+// fenceLeave takes note of whether this node may fence. Without leave a takeover
+// in mode fence cannot be: the node says so by not being armed.
+func (m *Machine) fenceLeave(in FenceLeave) {
+	m.fenc.barred = in.Barred
+	m.alarm(alarmFence, false, "")
+	if m.state == Armed && m.cannotProve() {
+		m.to(Standby, in.Barred, "the peer may not be switched off", "stand by, take nothing without its word")
+	}
+	m.tickFence()
+}
+
+// cannotProve reports whether a takeover lacks the leave to fence.
+func (m *Machine) cannotProve() bool { return m.cfg.Mode == ModeFence && m.fenc.barred != "" }
 
 // fenceDue says whether the peer must be switched off now, and why.
 func (m *Machine) fenceDue() (why string, due bool) {
@@ -71,7 +90,7 @@ func (m *Machine) fenceDue() (why string, due bool) {
 		if m.lines == LinesDown { // one hand can pull every cable: this hurries nothing
 			why += ", its modem lines fell"
 		}
-		return why, silence > m.cfg.Dead+m.fenceTurn()
+		return why, m.inTurn(silence, m.fenceTurn())
 	}
 	return "", false
 }
@@ -101,17 +120,24 @@ func (m *Machine) fenceTurn() time.Duration {
 	return 3 * m.cfg.Race
 }
 
+// inTurn reports whether a turn of this node has just begun, counted from when
+// the peer was suspected. What begins later, after a stall or a leave that came
+// late, would end in somebody else's turn, and waits for the next one.
+func (m *Machine) inTurn(silence, turn time.Duration) bool {
+	over := silence - m.cfg.Dead - turn
+	return over > 0 && over%(fenceTurns*m.cfg.Race) <= m.cfg.FenceSpare/2
+}
+
 // ownerFenceDue gives the owner of the first group no delay. The owner of another
 // group leaves it to the first group's machine here: it can go on serving without.
 func (m *Machine) ownerFenceDue(why string) (string, bool) {
 	if m.state == Solo || m.peerCannotOwn() || !m.peer.contact || m.cfg.Index != 0 {
 		return "", false
 	}
-	limit := m.cfg.Dead
 	if m.deafFor() > 0 { // it cannot hear us and will fence: the owner is first
-		return "the peer has not heard this node for " + ms(m.now.Since(m.peer.ackAt)), m.deafFor() > limit
+		return "the peer has not heard this node for " + ms(m.now.Since(m.peer.ackAt)), m.inTurn(m.deafFor(), 0)
 	}
-	return why, m.silence() > limit
+	return why, m.inTurn(m.silence(), 0)
 }
 
 // startFence asks for the peer to be switched off and proven off.

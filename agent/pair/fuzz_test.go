@@ -2,6 +2,7 @@ package pair
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -79,7 +80,7 @@ func newDriver(t *testing.T, config, start byte) *driver {
 	c := Config{
 		Group: "gw", Index: int(config >> 7), Preferred: config&4 == 0, LowerID: config&8 == 0, Mode: modes[config&3],
 		Beat: 50 * time.Millisecond, Dead: 250 * time.Millisecond, Lease: 300 * time.Millisecond, Window: 25 * time.Millisecond,
-		Takeover: 400 * time.Millisecond, Ack: 250 * time.Millisecond, Init: 2 * time.Second, Race: time.Second,
+		Takeover: 400 * time.Millisecond, Ack: 250 * time.Millisecond, Init: 2 * time.Second, Race: time.Second, FenceSpare: 200 * time.Millisecond,
 		Reserve: 15 * time.Millisecond, Probe: 45 * time.Millisecond, FlapMax: int(config >> 6 & 1), FlapWindow: 10 * time.Minute,
 		FenceRetry: 500 * time.Millisecond, NoServices: config&16 != 0, StopFailureFence: config&32 != 0,
 		Failback: FailbackNever + Failback(start>>6%3), FailbackHold: time.Second,
@@ -227,6 +228,10 @@ func (d *driver) answer(what, how byte) {
 func (d *driver) outside(what, how byte) {
 	switch what % 6 {
 	case 0:
+		if how >= 192 {
+			d.feed(FenceLeave{Barred: strings.Repeat("barred", int(how&1))})
+			return
+		}
 		d.feed(Lines{State: LineState(how % 3)})
 	case 1:
 		d.gate = false

@@ -157,7 +157,7 @@ func (m *Machine) peerOwns(in Heard, fresh bool) {
 // it, and will not count it out.
 func (m *Machine) arm(in Heard, fresh bool) {
 	able := max(m.since, m.own.ableFrom)
-	if !fresh || in.State == Solo || !in.Accept || m.passive() || in.EchoSentAt < able {
+	if !fresh || in.State == Solo || !in.Accept || m.passive() || m.cannotProve() || in.EchoSentAt < able {
 		return
 	}
 	m.alarm(alarmSplit, false, "")

@@ -96,7 +96,7 @@ func New(cfg Config) *Machine {
 	if cfg.Mode < ModeFence || cfg.Mode > ModeLease {
 		panic("pair: the mode is missing")
 	}
-	if cfg.Mode == ModeFence && (cfg.Race <= 0 || cfg.FenceRetry <= 0) {
+	if cfg.Mode == ModeFence && (cfg.Race <= 0 || cfg.FenceRetry <= 0 || cfg.FenceSpare <= 0) {
 		panic("pair: fence mode without a race or retry time")
 	}
 	if cfg.HasFence && cfg.FenceRetry <= 0 {
@@ -140,6 +140,8 @@ func (m *Machine) dispatch(in Input) {
 		m.probeDone(in)
 	case FenceDone:
 		m.fenceDone(in)
+	case FenceLeave:
+		m.fenceLeave(in)
 	case Command:
 		m.command(in)
 	case Stop:

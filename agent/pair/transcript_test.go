@@ -196,7 +196,7 @@ func config(a args) Config {
 	c := Config{
 		Group: "gw", Index: a.num("index", 0), Preferred: !a.has("other"), LowerID: !a.has("other"), Mode: ModeSilence,
 		Beat: 50 * time.Millisecond, Dead: 250 * time.Millisecond, Lease: 300 * time.Millisecond, Window: 25 * time.Millisecond,
-		Takeover: 400 * time.Millisecond, Ack: 250 * time.Millisecond, Init: 2 * time.Second, Race: time.Second,
+		Takeover: 400 * time.Millisecond, Ack: 250 * time.Millisecond, Init: 2 * time.Second, Race: time.Second, FenceSpare: 200 * time.Millisecond,
 		Reserve: 15 * time.Millisecond, Probe: 45 * time.Millisecond, Failback: FailbackNever, FailbackHold: a.dur("hold", 0), FlapMax: a.num("flap", 0),
 		FlapWindow: 10 * time.Minute, FenceRetry: 500 * time.Millisecond, NoServices: a.has("noservices"), StopFailureFence: a.has("stopfence"),
 	}
@@ -258,7 +258,7 @@ func (p *player) command(w []string) {
 	case "start":
 		p.step(Start{
 			Term: uint32(a.num("term", 0)), Token: a.has("token"), Maintenance: a.has("maintenance"), Failed: a.has("unfit"),
-			LeaseHeld: a.has("lease"), FencedLast: a.has("fenced"),
+			LeaseHeld: a.has("lease"), FencedLast: a.has("fenced"), Barred: strings.ReplaceAll(a["barred"], "_", " "),
 		})
 	case "wait":
 		d, _ := time.ParseDuration(w[1])
@@ -297,6 +297,8 @@ func (p *player) commandOutside(w []string, a args, ticket func(string) uint32, 
 			n = 0
 		}
 		p.step(FenceDone{Ticket: n, Proven: a.has("proven"), Detail: strings.ReplaceAll(a["detail"], "_", " ")})
+	case "leave":
+		p.step(FenceLeave{Barred: strings.ReplaceAll(a["barred"], "_", " ")})
 	case "lines":
 		p.step(Lines{State: LineState(slices.Index(lineNames[:], w[1]))})
 	case "stall":
@@ -324,7 +326,7 @@ func (p *player) commandOutside(w []string, a args, ticket func(string) uint32, 
 // table prints which inputs the transcripts fed in which state.
 func table(t *testing.T, visited map[string]bool) {
 	inputs := []string{
-		"Tick", "BEAT", "CLAIM", "GRANT", "RELEASE", "RELEASED", "GOODBYE", "FENCE_NOTICE", "Lines", "Stalled", "LeaseLost", "ProbeDone", "FenceDone",
+		"Tick", "BEAT", "CLAIM", "GRANT", "RELEASE", "RELEASED", "GOODBYE", "FENCE_NOTICE", "Lines", "Stalled", "LeaseLost", "ProbeDone", "FenceDone", "FenceLeave",
 		"AddressesUp", "GateOpened", "ServicesUp", "ServicesDown", "AddressesDown", "ServiceFailed", "ForeignMAC", "Command", "Stop",
 	}
 	n := 0

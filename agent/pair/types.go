@@ -85,7 +85,11 @@ type Config struct {
 	Takeover time.Duration // silence after which an armed standby may take over
 	Ack      time.Duration // lease mode: longest time an active goes unacknowledged
 	Init     time.Duration // boot: longest wait for the peer
-	Race     time.Duration // fence mode: head start of the active node
+	Race     time.Duration // fence mode: head start of the active node, and length of a turn
+	// FenceSpare is what a turn is longer than the longest fence operation. One
+	// begins in the first half of it, if it was decided, and in the second, if
+	// the device was still busy; see FencePeer.
+	FenceSpare time.Duration
 	Reserve  time.Duration // J: jiffy plus scheduling reserve
 	Probe    time.Duration // length of a VIP probe before a takeover while armed
 
@@ -131,9 +135,10 @@ type (
 		Term        uint32 // highest term seen
 		Token       bool   // the boot token is unspent: one fence without contact is allowed
 		Maintenance bool
-		Failed      bool // the unit was marked unfit before the restart and the operator did not clear it
-		LeaseHeld   bool // the kernel lease of this group is still unexpired and was ours
-		FencedLast  bool // this boot follows a fence by the peer: stay passive until contact
+		Failed      bool   // the unit was marked unfit before the restart and the operator did not clear it
+		LeaseHeld   bool   // the kernel lease of this group is still unexpired and was ours
+		FencedLast  bool   // this boot follows a fence by the peer: stay passive until contact
+		Barred      string // as in FenceLeave
 	}
 	// Tick says that time has passed and every queued input was drained.
 	Tick struct{}
@@ -185,6 +190,11 @@ type (
 		Proven bool
 		Detail string
 	}
+	// FenceLeave says whether this node may switch the peer off at all. Barred
+	// is why it may not: the wiring was never verified, another device answers,
+	// the peer was switched off too often. Empty: it may. A fence under way is
+	// not affected; no other one begins, and in mode fence the node is not armed.
+	FenceLeave struct{ Barred string }
 	// AddressesUp is the end of TakeAddresses: routes and addresses are in the kernel.
 	AddressesUp struct {
 		Ticket uint32
@@ -256,6 +266,7 @@ func (Stalled) input()       {}
 func (LeaseLost) input()     {}
 func (ProbeDone) input()     {}
 func (FenceDone) input()     {}
+func (FenceLeave) input()    {}
 func (AddressesUp) input()   {}
 func (GateOpened) input()    {}
 func (ServicesUp) input()    {}

@@ -141,7 +141,19 @@ func fenceText(f FenceView) string {
 	if f.Error != "" {
 		parts = append(parts, "ERROR "+f.Error)
 	}
-	if f.Last != "" {
+	if f.Grade != "" {
+		parts = append(parts, "proves "+f.Grade)
+	}
+	if f.Barred != "" {
+		parts = append(parts, "MAY NOT FENCE: "+f.Barred)
+	}
+	if f.Budget > 0 {
+		parts = append(parts, fmt.Sprintf("%d of %d fences of this hour used", f.BudgetUsed, f.Budget))
+	}
+	switch {
+	case f.LastFence != nil:
+		parts = append(parts, "last at "+f.LastFence.At.Format(TimeLayout)+": "+f.LastFence.String())
+	case f.Last != "":
 		parts = append(parts, "last: "+f.Last)
 	}
 	return strings.Join(parts, "; ")

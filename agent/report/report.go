@@ -62,6 +62,14 @@ type FenceView struct {
 	AgoMS   int64  `json:"checked_ago_ms"`
 	Running bool   `json:"running"`
 	Last    string `json:"last,omitempty"`
+
+	Grade      string    `json:"grade,omitempty"`      // what its newest proof rested on: what it can give
+	Identity   string    `json:"identity,omitempty"`   // what is wrong with who it is; empty: nothing
+	Barred     string    `json:"barred,omitempty"`     // why this node may not switch the peer off
+	Budget     int       `json:"budget,omitempty"`     // fences within an hour; 0: no bound
+	BudgetUsed int       `json:"budget_used"`          // of them
+	Verified   *Verified `json:"verified,omitempty"`   // the newest verification of the wiring in force
+	LastFence  *Fence    `json:"last_fence,omitempty"` // kept across reboots
 }
 
 // A LinkView is one path to the peer.

@@ -19,7 +19,7 @@ func (w *World) profile() {
 	w.timing = pair.Config{
 		Mode: c.Mode, HasFence: conf.Fence != nil,
 		Beat: t.Beat, Dead: t.Dead, Lease: t.Lease, Window: t.Window, Takeover: t.Takeover,
-		Ack: t.Ack, Init: t.BootWait, Race: t.Race, Reserve: t.Reserve, Probe: config.Probes * t.Probe,
+		Ack: t.Ack, Init: t.BootWait, Race: t.Race, FenceSpare: t.Race - t.FenceTime, Reserve: t.Reserve, Probe: config.Probes * t.Probe,
 		Failback: c.Failback, FailbackHold: 5 * t.Takeover, FlapMax: 3, FlapWindow: 25 * t.Takeover,
 		FenceRetry: t.Takeover, NoServices: c.NoServices, StopFailureFence: c.StopFailureFence,
 	}

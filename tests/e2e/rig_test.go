@@ -37,6 +37,12 @@ type rig struct {
 // take it over.
 func boot(t *testing.T, o lab.Options) *rig {
 	t.Helper()
+	return bootTo(t, o, "ARMED")
+}
+
+// bootTo is boot with a standby that shall be in a state.
+func bootTo(t *testing.T, o lab.Options, standby string) *rig {
+	t.Helper()
 	o.Binary = binary
 	l, err := lab.New(o)
 	if err != nil {
@@ -47,7 +53,7 @@ func boot(t *testing.T, o lab.Options) *rig {
 	if err := l.Boot(); err != nil {
 		t.Fatal(err)
 	}
-	r.await("fw1 owns the group, fw2 is armed", 2*soon, func() bool { return r.states(0, "ACTIVE", "ARMED") })
+	r.await("fw1 owns the group, fw2 is "+standby, 2*soon, func() bool { return r.states(0, "ACTIVE", standby) })
 	if r.probe, err = l.Probe(lab.VIP(0), time.Millisecond); err != nil {
 		t.Fatal(err)
 	}

@@ -9,22 +9,31 @@ import (
 )
 
 // A PDU is a power switch with an outlet for each box. Its program asks it by
-// files. It can be slow, dead or broken, do nothing, or talk nonsense: see
-// [PDU.Spoil].
+// files. It can be slow, dead or broken, do nothing, be welded, or talk
+// nonsense: see [PDU.Spoil].
 type PDU struct {
+	// What the configuration says, beside how it is reached.
+	Verify  bool // the wiring must be verified first
+	Budget  int  // fences within an hour; 0: no bound
+	Repower bool // a box that was fenced gets its power back
+	// On, if set before Wire, gives a box its power back; it is to call Set.
+	On func(i int, n *Node)
+
 	dir  string
 	stop chan struct{}
 	done sync.WaitGroup
 }
 
-// pduProgram is what the agents run: off or status, and the node.
+// pduProgram is what the agents run: off, on or status, and the node. A welded
+// relay reads off and still conducts.
 const pduProgram = `#!/bin/sh
 cd "%s" || exit 1
 [ -e slow ] && sleep 0.5
 [ -e dead ] && exec sleep 600
 [ -e broken ] && { echo "no answer"; exit 1; }
 case $1 in
-off) [ -e idle ] || : > "$2.off" ;;
+off) [ -e idle ] && exit; if [ -e welded ]; then echo off > "$2.power"; else : > "$2.off"; fi ;;
+on) [ -e idle ] || : > "$2.on" ;;
 status) [ -e garbage ] && { echo "noSuchInstance"; exit 0; }; read p < "$2.power"; echo "$p" ;;
 esac
 `
@@ -58,8 +67,15 @@ func (p *PDU) config(retry time.Duration) string {
 	command := func(verb string) string {
 		return fmt.Sprintf("{ fw1 = [%[1]q, %[2]q, \"fw1\"], fw2 = [%[1]q, %[2]q, \"fw2\"] }", p.program(), verb)
 	}
-	return fmt.Sprintf("\n[fence]\nretry = %q\n[[fence.device]]\nname = \"pdu\"\ndriver = \"exec\"\ntimeout = \"800ms\"\nholdup = \"100ms\"\noff = %s\nstatus = %s\n",
-		retry, command("off"), command("status"))
+	verified, repower := "waived", "never"
+	if p.Verify {
+		verified = "required"
+	}
+	if p.Repower {
+		repower = "auto"
+	}
+	return fmt.Sprintf("\n[fence]\nretry = %q\nbudget = %d\nverified = %q\n[[fence.device]]\nname = \"pdu\"\ndriver = \"exec\"\ntimeout = \"800ms\"\n"+
+		"holdup = \"100ms\"\nrepower = %q\noff = %s\non = %s\nstatus = %s\n", retry, p.Budget, verified, repower, command("off"), command("on"), command("status"))
 }
 
 // Set makes the outlet of a node read on or off.
@@ -69,7 +85,8 @@ func (p *PDU) Set(node, power string) {
 	_ = os.Rename(tmp, p.dir+"/"+node+".power")
 }
 
-// Spoil makes the switch slow, dead, broken, idle or talk garbage until Mend.
+// Spoil makes the switch slow, dead, broken, idle, welded or talk garbage until
+// Mend.
 func (p *PDU) Spoil(how string) error { return os.WriteFile(p.dir+"/"+how, nil, 0o600) }
 
 // Mend ends what Spoil did; it may not have.
@@ -92,20 +109,23 @@ func (p *PDU) Wire(l *Lab, obey func(i int, n *Node)) {
 			case <-time.After(pduEvery):
 			}
 			for i, n := range l.Nodes {
-				if os.Remove(p.order(n.Name)) == nil {
+				if os.Remove(p.order(n.Name, "off")) == nil {
 					obey(i, n)
+				}
+				if p.On != nil && os.Remove(p.order(n.Name, "on")) == nil {
+					p.On(i, n)
 				}
 			}
 		}
 	})
 }
 
-func (p *PDU) order(node string) string { return filepath.Join(p.dir, node+".off") }
+func (p *PDU) order(node, power string) string { return filepath.Join(p.dir, node+"."+power) }
 
 // Asked says whether somebody told the switch, while it is not wired, to cut a
 // node.
 func (p *PDU) Asked(node string) bool {
-	_, err := os.Stat(p.order(node))
+	_, err := os.Stat(p.order(node, "off"))
 	return err == nil
 }
 

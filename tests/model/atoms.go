@@ -118,7 +118,8 @@ var Atoms = []Atom{
 	{"may_fence", "(nd[n].contact || nd[n].right || nd[n].token)", func(f *facts) bool { return f.contact || f.right || f.token }},
 	{"fencing", "(gr[k].fw || nd[n].fly>TF)", func(f *facts) bool { return f.fence != 0 }},
 	{"proven", "(gr[k].fw || (nd[n].sil>DEAD && gr[k].st!=SOLO && (nd[n].contact || nd[n].right || nd[n].token)))", func(f *facts) bool { return f.proven }},
-	{"lines_down", "nd[n].lines", func(f *facts) bool { return f.lines == pair.LinesDown }},
+	{"barred", "0", func(f *facts) bool { return f.barred }},
+	{"cannot_prove", "0", func(f *facts) bool { return f.barred && f.cfg.Mode == pair.ModeFence }},
 
 	// Orders.
 	{"told_release", "(w.ord==1)", func(*facts) bool { return true }}, // an order, a RELEASE, failed services, failback, a stop

@@ -62,12 +62,12 @@ type facts struct {
 	fenceSession uint32
 	fenceKnown   bool
 	proven       bool
+	barred       bool
 
 	gate     bool
 	grant    uint32
 	gap      time.Duration
 	stranger bool
-	lines    pair.LineState
 	op       pair.Op
 }
 
@@ -160,8 +160,8 @@ func (f *facts) input(in pair.Input) {
 		if in.Ticket == f.grant && f.grant != 0 {
 			f.gate, f.grant = in.OK, 0
 		}
-	case pair.Lines:
-		f.lines = in.State
+	case pair.FenceLeave:
+		f.barred = in.Barred != ""
 	case pair.ProbeDone:
 		f.probed(in)
 	case pair.FenceDone:
@@ -177,6 +177,7 @@ func (f *facts) input(in pair.Input) {
 func (f *facts) begin(in pair.Start) {
 	f.begun, f.start = true, in
 	f.state, f.since, f.heardAt = pair.Boot, f.now, f.now
+	f.barred = in.Barred != ""
 	f.token, f.fencedLast, f.maintenance, f.unfit = in.Token, in.FencedLast, in.Maintenance, in.Failed
 	f.term = in.Term
 }

@@ -47,6 +47,7 @@ var eventsOf = map[reflect.Type][]Event{
 	reflect.TypeFor[pair.ProbeDone]():     {OnClaim, OnProbe, OnTick, OnFence, OnGate},
 	reflect.TypeFor[pair.FenceDone]():     {OnProof},
 	reflect.TypeFor[pair.Lines]():         {OnProbe, OnFence},
+	reflect.TypeFor[pair.FenceLeave]():    {OnFence},
 	reflect.TypeFor[pair.AddressesUp]():   {OnOrder, OnGate, OnProbe},
 	reflect.TypeFor[pair.AddressesDown](): {OnOrder},
 	reflect.TypeFor[pair.GateOpened]():    {OnOrder},
@@ -172,7 +173,7 @@ func (c *Checker) due() string {
 // causes are rules whose guard only names what may lead to them: a service, a
 // policy, a veto, a claim not yet given up, an order carried out already, a pause before the next try.
 var causes = map[string]bool{
-	"release": true, "release_out": true, "take_grant": true, "take_boot": true, "maintain": true, "released": true, "confirm_take": true, "keep": true, "fence_standby": true, "fence_boot": true, "fence_lines": true, "fence_lonely": true,
+	"release": true, "release_out": true, "take_grant": true, "take_boot": true, "maintain": true, "released": true, "confirm_take": true, "keep": true, "fence_standby": true, "fence_boot": true, "fence_lonely": true,
 }
 
 // change explains a change of state by a rule.

@@ -93,9 +93,6 @@
 #ifndef ORDERS
 #define ORDERS 0        /* handover, maintenance, stop of the agent, confirm-dead */
 #endif
-#ifndef LINES
-#define LINES 0         /* the modem lines may fall */
-#endif
 #ifndef CUT
 #define CUT 0           /* one cut for good, in one or both directions, and the right to heal it */
 #endif
@@ -202,7 +199,6 @@ typedef Node {
   unsigned right : 1;    /* a token was spent, or the peer proven off, since the start */
   unsigned fly : 4;      /* age of an order to the fence device, OFF or NOPE; 0: none */
   unsigned orphan : 1;   /* an order whose sender is gone, or wants it no more */
-  unsigned lines : 1;    /* the modem lines fell */
   unsigned cut : 1;      /* frames from here do not arrive */
   unsigned held : 1;     /* the frame in flight is held up, and what follows is lost */
   unsigned nf : 1;       /* a frame is in flight; a newer one takes its place */
@@ -505,7 +501,6 @@ inline strike() {
   :: true
   :: KILL && may_fault && nd[n].proc>=RUNS -> d_step { die(n); fault }
   :: POWER && may_fault && nd[n].pw -> d_step { power_off(n); fault }
-  :: LINES && may_fault && !nd[n].lines && (nd[0].cut || nd[1].cut || !nd[o].pw) -> nd[n].lines=1
   :: ORDERS && may_fault && nd[n].proc==RUNS && !nd[n].leaving -> d_step { nd[n].leaving=1; fault }
   :: ORDERS && may_fault && nd[n].proc==RUNS -> d_step { w.ord=1; fault }
   :: ORDERS && may_fault && nd[n].proc==RUNS -> d_step { w.ord=2; fault }
@@ -615,7 +610,7 @@ inline weather() {
   :: CUT && w.cuts==0 && may_fault && warm -> d_step { nd[0].cut=1; w.cuts=1 }
   :: CUT && w.cuts==0 && may_fault && warm -> d_step { nd[1].cut=1; w.cuts=1 }
   :: CUT && w.cuts==0 && may_fault && warm -> d_step { nd[0].cut=1; nd[1].cut=1; w.cuts=1 }
-  :: HEAL && !healed -> d_step { healed=1; w.lan=!NOLAN; w.calm=0; nd[0].cut=0; nd[1].cut=0; nd[0].held=0; nd[1].held=0; nd[0].lines=0; nd[1].lines=0; w.faults=0; w.cuts=0 }
+  :: HEAL && !healed -> d_step { healed=1; w.lan=!NOLAN; w.calm=0; nd[0].cut=0; nd[1].cut=0; nd[0].held=0; nd[1].held=0; w.faults=0; w.cuts=0 }
   fi
 }
 

@@ -86,7 +86,7 @@ var Rules = []Rule{
 	{Name: "yield_releasing", On: OnSays, From: only(pair.Releasing), If: "rx_claim !mode_fence", To: pair.Standby, Do: "close say_RELEASED"},
 	{Name: "conflict_lose", On: OnSays, From: owning, If: "!rx_claim !rx_notice p_owns", To: pair.Standby, Do: "close say_RELEASED"},
 	{Name: "conflict_win", On: OnSays, From: owning, If: "!rx_claim !rx_notice p_owns", To: pair.Standby, Do: "close"},
-	{Name: "arm", On: OnSays, From: only(pair.Standby), If: "!rx_claim !rx_notice fresh p_active echo_able !passive accept", To: pair.Armed},
+	{Name: "arm", On: OnSays, From: only(pair.Standby), If: "!rx_claim !rx_notice fresh p_active echo_able !passive !cannot_prove accept", To: pair.Armed},
 	{Name: "disarm_solo", On: OnSays, From: only(pair.Armed), If: "!rx_claim !rx_notice fresh p_solo", To: pair.Standby},
 	{Name: "disarm_idle", On: OnSays, From: only(pair.Armed), If: "!rx_claim !rx_notice fresh !p_owns", To: pair.Standby},
 	{Name: "disarm_mismatch", On: OnSays, From: only(pair.Armed), If: "fresh !accept", To: pair.Standby, Only: true},
@@ -139,13 +139,13 @@ var Rules = []Rule{
 	{Name: "repeat", On: OnClaim, From: idle, If: "holding", Do: "repeat_RELEASED"},
 
 	// Is the peer to be switched off?
-	{Name: "fence_owner", On: OnFence, From: only(pair.Active), If: "mode_fence silent_owner in_contact !p_cannot !fencing", Do: "fence say_NOTICE"},
-	{Name: "fence_deaf", On: OnFence, From: only(pair.Active), If: "mode_fence deaf_long in_contact !p_cannot !fencing", Do: "fence say_NOTICE"},
-	{Name: "fence_standby", On: OnFence, From: fencers, If: "mode_fence silent_race may_fence !passive !fencing", To: pair.Fencing, Do: "fence"},
-	{Name: "fence_lines", On: OnFence, From: fencers, If: "mode_fence silent_dead lines_down may_fence !passive !fencing", To: pair.Fencing, Do: "fence"},
-	{Name: "fence_asked", On: OnFence, From: fencers, If: "mode_fence p_begs may_fence !passive !fencing", To: pair.Fencing, Do: "fence", Only: true},
-	{Name: "fence_boot", On: OnFence, From: only(pair.Boot), If: "mode_fence silent_boot may_fence !passive !fencing", To: pair.Fencing, Do: "fence"},
-	{Name: "fence_lonely", On: OnFence, From: []pair.State{pair.Boot, pair.Isolated, pair.Fencing}, If: "mode_lease has_fence silent_boot probed_long may_fence !passive !fencing", To: pair.Fencing, Do: "fence"},
+	{Name: "fence_owner", On: OnFence, From: only(pair.Active), If: "mode_fence silent_owner in_contact !p_cannot !fencing !barred", Do: "fence say_NOTICE"},
+	{Name: "fence_deaf", On: OnFence, From: only(pair.Active), If: "mode_fence deaf_long in_contact !p_cannot !fencing !barred", Do: "fence say_NOTICE"},
+	{Name: "fence_standby", On: OnFence, From: fencers, If: "mode_fence silent_race may_fence !passive !fencing !barred", To: pair.Fencing, Do: "fence"},
+	{Name: "unarm_barred", On: OnFence, From: only(pair.Armed), If: "mode_fence barred", To: pair.Standby, Only: true},
+	{Name: "fence_asked", On: OnFence, From: fencers, If: "mode_fence p_begs may_fence !passive !fencing !barred", To: pair.Fencing, Do: "fence", Only: true},
+	{Name: "fence_boot", On: OnFence, From: only(pair.Boot), If: "mode_fence silent_boot may_fence !passive !fencing !barred", To: pair.Fencing, Do: "fence"},
+	{Name: "fence_lonely", On: OnFence, From: []pair.State{pair.Boot, pair.Isolated, pair.Fencing}, If: "mode_lease has_fence silent_boot probed_long may_fence !passive !fencing !barred", To: pair.Fencing, Do: "fence"},
 
 	// The gate and the lease.
 	{Name: "open", On: OnGate, From: serving, If: "gate_wanted still_true", Do: "ask_gate"},

@@ -63,7 +63,8 @@
 #define may_fence (nd[n].contact || nd[n].right || nd[n].token)
 #define fencing (gr[k].fw || nd[n].fly>TF)
 #define proven (gr[k].fw || (nd[n].sil>DEAD && gr[k].st!=SOLO && (nd[n].contact || nd[n].right || nd[n].token)))
-#define lines_down nd[n].lines
+#define barred 0
+#define cannot_prove 0
 #define told_release (w.ord==1)
 #define told_leave (w.ord==2)
 #define told_maintain (w.ord==3)
@@ -106,149 +107,150 @@
 #define DROP_arm_p_active c_expr { dropped[34] }
 #define DROP_arm_echo_able c_expr { dropped[35] }
 #define DROP_arm_passive c_expr { dropped[36] }
-#define DROP_arm_accept c_expr { dropped[37] }
-#define DROP_disarm_solo_rx_claim c_expr { dropped[38] }
-#define DROP_disarm_solo_rx_notice c_expr { dropped[39] }
-#define DROP_disarm_solo_fresh c_expr { dropped[40] }
-#define DROP_disarm_solo_p_solo c_expr { dropped[41] }
-#define DROP_disarm_idle_rx_claim c_expr { dropped[42] }
-#define DROP_disarm_idle_rx_notice c_expr { dropped[43] }
-#define DROP_disarm_idle_fresh c_expr { dropped[44] }
-#define DROP_disarm_idle_p_owns c_expr { dropped[45] }
-#define DROP_unsolo_rx_claim c_expr { dropped[46] }
-#define DROP_unsolo_rx_notice c_expr { dropped[47] }
-#define DROP_unsolo_fresh c_expr { dropped[48] }
-#define DROP_unsolo_p_owns c_expr { dropped[49] }
-#define DROP_unsolo_echo_after c_expr { dropped[50] }
-#define DROP_unsolo_p_cannot c_expr { dropped[51] }
-#define DROP_solo_passive_rx_claim c_expr { dropped[52] }
-#define DROP_solo_passive_rx_notice c_expr { dropped[53] }
-#define DROP_solo_passive_fresh c_expr { dropped[54] }
-#define DROP_solo_passive_p_owns c_expr { dropped[55] }
-#define DROP_solo_passive_p_cannot c_expr { dropped[56] }
-#define DROP_solo_goodbye_rx_goodbye c_expr { dropped[57] }
-#define DROP_solo_goodbye_p_owns c_expr { dropped[58] }
-#define DROP_take_grant_rx_grant c_expr { dropped[59] }
-#define DROP_take_grant_claimed c_expr { dropped[60] }
-#define DROP_take_grant_current c_expr { dropped[61] }
-#define DROP_take_grant_holding c_expr { dropped[62] }
-#define DROP_take_grant_passive c_expr { dropped[63] }
-#define DROP_take_grant_accept c_expr { dropped[64] }
-#define DROP_take_released_rx_released c_expr { dropped[65] }
-#define DROP_take_released_fresh c_expr { dropped[66] }
-#define DROP_take_released_current c_expr { dropped[67] }
-#define DROP_take_released_p_term c_expr { dropped[68] }
-#define DROP_take_released_holding c_expr { dropped[69] }
-#define DROP_take_released_p_owns c_expr { dropped[70] }
-#define DROP_take_released_passive c_expr { dropped[71] }
-#define DROP_take_released_accept c_expr { dropped[72] }
-#define DROP_take_goodbye_rx_goodbye c_expr { dropped[73] }
-#define DROP_take_goodbye_fresh c_expr { dropped[74] }
-#define DROP_take_goodbye_current c_expr { dropped[75] }
-#define DROP_take_goodbye_p_term c_expr { dropped[76] }
-#define DROP_take_goodbye_p_owns c_expr { dropped[77] }
-#define DROP_take_goodbye_passive c_expr { dropped[78] }
-#define DROP_take_goodbye_accept c_expr { dropped[79] }
-#define DROP_take_fence_proven c_expr { dropped[80] }
-#define DROP_take_fence_passive c_expr { dropped[81] }
-#define DROP_solo_fence_proven c_expr { dropped[82] }
-#define DROP_release_told_release c_expr { dropped[83] }
-#define DROP_release_out_told_leave c_expr { dropped[84] }
-#define DROP_keep_gate_open c_expr { dropped[85] }
-#define DROP_maintain_told_maintain c_expr { dropped[86] }
-#define DROP_resume_told_resume c_expr { dropped[87] }
-#define DROP_confirm_take_told_dead c_expr { dropped[88] }
-#define DROP_confirm_take_silent_dead c_expr { dropped[89] }
-#define DROP_confirm_take_passive c_expr { dropped[90] }
-#define DROP_confirm_solo_told_dead c_expr { dropped[91] }
-#define DROP_confirm_solo_silent_dead c_expr { dropped[92] }
-#define DROP_goodbye_stopping c_expr { dropped[93] }
-#define DROP_unacked_unacked c_expr { dropped[94] }
-#define DROP_undecided_doubting c_expr { dropped[95] }
-#define DROP_undecided_doubted c_expr { dropped[96] }
-#define DROP_unheard_deaf c_expr { dropped[97] }
-#define DROP_unheard_p_armed c_expr { dropped[98] }
-#define DROP_failed_over_twoway c_expr { dropped[99] }
-#define DROP_failed_over_echo_ack c_expr { dropped[100] }
-#define DROP_claim_idle_twoway c_expr { dropped[101] }
-#define DROP_claim_idle_s_idle c_expr { dropped[102] }
-#define DROP_claim_idle_holding c_expr { dropped[103] }
-#define DROP_claim_idle_passive c_expr { dropped[104] }
-#define DROP_claim_silent_silent_dead c_expr { dropped[105] }
-#define DROP_claim_silent_passive c_expr { dropped[106] }
-#define DROP_take_silence_silent_take c_expr { dropped[107] }
-#define DROP_take_silence_probed c_expr { dropped[108] }
-#define DROP_take_silence_holding c_expr { dropped[109] }
-#define DROP_take_silence_passive c_expr { dropped[110] }
-#define DROP_take_silence_s_accept c_expr { dropped[111] }
-#define DROP_take_boot_silent_init c_expr { dropped[112] }
-#define DROP_take_boot_probed_long c_expr { dropped[113] }
-#define DROP_take_boot_holding c_expr { dropped[114] }
-#define DROP_take_boot_passive c_expr { dropped[115] }
-#define DROP_take_boot_s_accept c_expr { dropped[116] }
-#define DROP_take_lease_silent_take c_expr { dropped[117] }
-#define DROP_take_lease_probed c_expr { dropped[118] }
-#define DROP_take_lease_holding c_expr { dropped[119] }
-#define DROP_take_lease_passive c_expr { dropped[120] }
-#define DROP_take_lease_s_accept c_expr { dropped[121] }
-#define DROP_take_isolated_s_isolated c_expr { dropped[122] }
-#define DROP_take_isolated_silent_dead c_expr { dropped[123] }
-#define DROP_take_isolated_p_hears c_expr { dropped[124] }
-#define DROP_take_isolated_holding c_expr { dropped[125] }
-#define DROP_take_isolated_passive c_expr { dropped[126] }
-#define DROP_take_isolated_s_accept c_expr { dropped[127] }
-#define DROP_probe_silent_soon c_expr { dropped[128] }
-#define DROP_probe_probing c_expr { dropped[129] }
-#define DROP_probe_passive c_expr { dropped[130] }
-#define DROP_probe_lonely_has_fence c_expr { dropped[131] }
-#define DROP_probe_lonely_silent_boot c_expr { dropped[132] }
-#define DROP_probe_lonely_probing c_expr { dropped[133] }
-#define DROP_probe_lonely_passive c_expr { dropped[134] }
-#define DROP_probe_again_gate_wanted c_expr { dropped[135] }
-#define DROP_probe_again_twoway c_expr { dropped[136] }
-#define DROP_probe_again_probing c_expr { dropped[137] }
-#define DROP_rival_gate_open c_expr { dropped[138] }
-#define DROP_rival_rivalled c_expr { dropped[139] }
-#define DROP_repeat_holding c_expr { dropped[140] }
-#define DROP_fence_owner_silent_owner c_expr { dropped[141] }
-#define DROP_fence_owner_in_contact c_expr { dropped[142] }
-#define DROP_fence_owner_p_cannot c_expr { dropped[143] }
-#define DROP_fence_owner_fencing c_expr { dropped[144] }
-#define DROP_fence_deaf_deaf_long c_expr { dropped[145] }
-#define DROP_fence_deaf_in_contact c_expr { dropped[146] }
-#define DROP_fence_deaf_p_cannot c_expr { dropped[147] }
-#define DROP_fence_deaf_fencing c_expr { dropped[148] }
-#define DROP_fence_standby_silent_race c_expr { dropped[149] }
-#define DROP_fence_standby_may_fence c_expr { dropped[150] }
-#define DROP_fence_standby_passive c_expr { dropped[151] }
-#define DROP_fence_standby_fencing c_expr { dropped[152] }
-#define DROP_fence_lines_silent_dead c_expr { dropped[153] }
-#define DROP_fence_lines_lines_down c_expr { dropped[154] }
-#define DROP_fence_lines_may_fence c_expr { dropped[155] }
-#define DROP_fence_lines_passive c_expr { dropped[156] }
-#define DROP_fence_lines_fencing c_expr { dropped[157] }
-#define DROP_fence_boot_silent_boot c_expr { dropped[158] }
-#define DROP_fence_boot_may_fence c_expr { dropped[159] }
-#define DROP_fence_boot_passive c_expr { dropped[160] }
-#define DROP_fence_boot_fencing c_expr { dropped[161] }
+#define DROP_arm_cannot_prove c_expr { dropped[37] }
+#define DROP_arm_accept c_expr { dropped[38] }
+#define DROP_disarm_solo_rx_claim c_expr { dropped[39] }
+#define DROP_disarm_solo_rx_notice c_expr { dropped[40] }
+#define DROP_disarm_solo_fresh c_expr { dropped[41] }
+#define DROP_disarm_solo_p_solo c_expr { dropped[42] }
+#define DROP_disarm_idle_rx_claim c_expr { dropped[43] }
+#define DROP_disarm_idle_rx_notice c_expr { dropped[44] }
+#define DROP_disarm_idle_fresh c_expr { dropped[45] }
+#define DROP_disarm_idle_p_owns c_expr { dropped[46] }
+#define DROP_unsolo_rx_claim c_expr { dropped[47] }
+#define DROP_unsolo_rx_notice c_expr { dropped[48] }
+#define DROP_unsolo_fresh c_expr { dropped[49] }
+#define DROP_unsolo_p_owns c_expr { dropped[50] }
+#define DROP_unsolo_echo_after c_expr { dropped[51] }
+#define DROP_unsolo_p_cannot c_expr { dropped[52] }
+#define DROP_solo_passive_rx_claim c_expr { dropped[53] }
+#define DROP_solo_passive_rx_notice c_expr { dropped[54] }
+#define DROP_solo_passive_fresh c_expr { dropped[55] }
+#define DROP_solo_passive_p_owns c_expr { dropped[56] }
+#define DROP_solo_passive_p_cannot c_expr { dropped[57] }
+#define DROP_solo_goodbye_rx_goodbye c_expr { dropped[58] }
+#define DROP_solo_goodbye_p_owns c_expr { dropped[59] }
+#define DROP_take_grant_rx_grant c_expr { dropped[60] }
+#define DROP_take_grant_claimed c_expr { dropped[61] }
+#define DROP_take_grant_current c_expr { dropped[62] }
+#define DROP_take_grant_holding c_expr { dropped[63] }
+#define DROP_take_grant_passive c_expr { dropped[64] }
+#define DROP_take_grant_accept c_expr { dropped[65] }
+#define DROP_take_released_rx_released c_expr { dropped[66] }
+#define DROP_take_released_fresh c_expr { dropped[67] }
+#define DROP_take_released_current c_expr { dropped[68] }
+#define DROP_take_released_p_term c_expr { dropped[69] }
+#define DROP_take_released_holding c_expr { dropped[70] }
+#define DROP_take_released_p_owns c_expr { dropped[71] }
+#define DROP_take_released_passive c_expr { dropped[72] }
+#define DROP_take_released_accept c_expr { dropped[73] }
+#define DROP_take_goodbye_rx_goodbye c_expr { dropped[74] }
+#define DROP_take_goodbye_fresh c_expr { dropped[75] }
+#define DROP_take_goodbye_current c_expr { dropped[76] }
+#define DROP_take_goodbye_p_term c_expr { dropped[77] }
+#define DROP_take_goodbye_p_owns c_expr { dropped[78] }
+#define DROP_take_goodbye_passive c_expr { dropped[79] }
+#define DROP_take_goodbye_accept c_expr { dropped[80] }
+#define DROP_take_fence_proven c_expr { dropped[81] }
+#define DROP_take_fence_passive c_expr { dropped[82] }
+#define DROP_solo_fence_proven c_expr { dropped[83] }
+#define DROP_release_told_release c_expr { dropped[84] }
+#define DROP_release_out_told_leave c_expr { dropped[85] }
+#define DROP_keep_gate_open c_expr { dropped[86] }
+#define DROP_maintain_told_maintain c_expr { dropped[87] }
+#define DROP_resume_told_resume c_expr { dropped[88] }
+#define DROP_confirm_take_told_dead c_expr { dropped[89] }
+#define DROP_confirm_take_silent_dead c_expr { dropped[90] }
+#define DROP_confirm_take_passive c_expr { dropped[91] }
+#define DROP_confirm_solo_told_dead c_expr { dropped[92] }
+#define DROP_confirm_solo_silent_dead c_expr { dropped[93] }
+#define DROP_goodbye_stopping c_expr { dropped[94] }
+#define DROP_unacked_unacked c_expr { dropped[95] }
+#define DROP_undecided_doubting c_expr { dropped[96] }
+#define DROP_undecided_doubted c_expr { dropped[97] }
+#define DROP_unheard_deaf c_expr { dropped[98] }
+#define DROP_unheard_p_armed c_expr { dropped[99] }
+#define DROP_failed_over_twoway c_expr { dropped[100] }
+#define DROP_failed_over_echo_ack c_expr { dropped[101] }
+#define DROP_claim_idle_twoway c_expr { dropped[102] }
+#define DROP_claim_idle_s_idle c_expr { dropped[103] }
+#define DROP_claim_idle_holding c_expr { dropped[104] }
+#define DROP_claim_idle_passive c_expr { dropped[105] }
+#define DROP_claim_silent_silent_dead c_expr { dropped[106] }
+#define DROP_claim_silent_passive c_expr { dropped[107] }
+#define DROP_take_silence_silent_take c_expr { dropped[108] }
+#define DROP_take_silence_probed c_expr { dropped[109] }
+#define DROP_take_silence_holding c_expr { dropped[110] }
+#define DROP_take_silence_passive c_expr { dropped[111] }
+#define DROP_take_silence_s_accept c_expr { dropped[112] }
+#define DROP_take_boot_silent_init c_expr { dropped[113] }
+#define DROP_take_boot_probed_long c_expr { dropped[114] }
+#define DROP_take_boot_holding c_expr { dropped[115] }
+#define DROP_take_boot_passive c_expr { dropped[116] }
+#define DROP_take_boot_s_accept c_expr { dropped[117] }
+#define DROP_take_lease_silent_take c_expr { dropped[118] }
+#define DROP_take_lease_probed c_expr { dropped[119] }
+#define DROP_take_lease_holding c_expr { dropped[120] }
+#define DROP_take_lease_passive c_expr { dropped[121] }
+#define DROP_take_lease_s_accept c_expr { dropped[122] }
+#define DROP_take_isolated_s_isolated c_expr { dropped[123] }
+#define DROP_take_isolated_silent_dead c_expr { dropped[124] }
+#define DROP_take_isolated_p_hears c_expr { dropped[125] }
+#define DROP_take_isolated_holding c_expr { dropped[126] }
+#define DROP_take_isolated_passive c_expr { dropped[127] }
+#define DROP_take_isolated_s_accept c_expr { dropped[128] }
+#define DROP_probe_silent_soon c_expr { dropped[129] }
+#define DROP_probe_probing c_expr { dropped[130] }
+#define DROP_probe_passive c_expr { dropped[131] }
+#define DROP_probe_lonely_has_fence c_expr { dropped[132] }
+#define DROP_probe_lonely_silent_boot c_expr { dropped[133] }
+#define DROP_probe_lonely_probing c_expr { dropped[134] }
+#define DROP_probe_lonely_passive c_expr { dropped[135] }
+#define DROP_probe_again_gate_wanted c_expr { dropped[136] }
+#define DROP_probe_again_twoway c_expr { dropped[137] }
+#define DROP_probe_again_probing c_expr { dropped[138] }
+#define DROP_rival_gate_open c_expr { dropped[139] }
+#define DROP_rival_rivalled c_expr { dropped[140] }
+#define DROP_repeat_holding c_expr { dropped[141] }
+#define DROP_fence_owner_silent_owner c_expr { dropped[142] }
+#define DROP_fence_owner_in_contact c_expr { dropped[143] }
+#define DROP_fence_owner_p_cannot c_expr { dropped[144] }
+#define DROP_fence_owner_fencing c_expr { dropped[145] }
+#define DROP_fence_owner_barred c_expr { dropped[146] }
+#define DROP_fence_deaf_deaf_long c_expr { dropped[147] }
+#define DROP_fence_deaf_in_contact c_expr { dropped[148] }
+#define DROP_fence_deaf_p_cannot c_expr { dropped[149] }
+#define DROP_fence_deaf_fencing c_expr { dropped[150] }
+#define DROP_fence_deaf_barred c_expr { dropped[151] }
+#define DROP_fence_standby_silent_race c_expr { dropped[152] }
+#define DROP_fence_standby_may_fence c_expr { dropped[153] }
+#define DROP_fence_standby_passive c_expr { dropped[154] }
+#define DROP_fence_standby_fencing c_expr { dropped[155] }
+#define DROP_fence_standby_barred c_expr { dropped[156] }
+#define DROP_fence_boot_silent_boot c_expr { dropped[157] }
+#define DROP_fence_boot_may_fence c_expr { dropped[158] }
+#define DROP_fence_boot_passive c_expr { dropped[159] }
+#define DROP_fence_boot_fencing c_expr { dropped[160] }
+#define DROP_fence_boot_barred c_expr { dropped[161] }
 #define DROP_fence_lonely_has_fence c_expr { dropped[162] }
 #define DROP_fence_lonely_silent_boot c_expr { dropped[163] }
 #define DROP_fence_lonely_probed_long c_expr { dropped[164] }
 #define DROP_fence_lonely_may_fence c_expr { dropped[165] }
 #define DROP_fence_lonely_passive c_expr { dropped[166] }
 #define DROP_fence_lonely_fencing c_expr { dropped[167] }
-#define DROP_open_gate_wanted c_expr { dropped[168] }
-#define DROP_open_still_true c_expr { dropped[169] }
-#define DROP_renew_sure_gate_open c_expr { dropped[170] }
-#define DROP_renew_sure_doubting c_expr { dropped[171] }
-#define DROP_renew_sure_sure_adopted c_expr { dropped[172] }
-#define DROP_renew_acked_gate_open c_expr { dropped[173] }
-#define DROP_renew_acked_doubting c_expr { dropped[174] }
-#define DROP_renew_acked_sure_adopted c_expr { dropped[175] }
-#define DROP_renew_acked_unacked c_expr { dropped[176] }
-#define DROP_renew_solo_gate_open c_expr { dropped[177] }
-#define DROP_renew_solo_doubting c_expr { dropped[178] }
-#define DROP_renew_solo_sure_adopted c_expr { dropped[179] }
+#define DROP_fence_lonely_barred c_expr { dropped[168] }
+#define DROP_open_gate_wanted c_expr { dropped[169] }
+#define DROP_open_still_true c_expr { dropped[170] }
+#define DROP_renew_sure_gate_open c_expr { dropped[171] }
+#define DROP_renew_sure_doubting c_expr { dropped[172] }
+#define DROP_renew_sure_sure_adopted c_expr { dropped[173] }
+#define DROP_renew_acked_gate_open c_expr { dropped[174] }
+#define DROP_renew_acked_doubting c_expr { dropped[175] }
+#define DROP_renew_acked_sure_adopted c_expr { dropped[176] }
+#define DROP_renew_acked_unacked c_expr { dropped[177] }
+#define DROP_renew_solo_gate_open c_expr { dropped[178] }
+#define DROP_renew_solo_doubting c_expr { dropped[179] }
+#define DROP_renew_solo_sure_adopted c_expr { dropped[180] }
 #else
 #define DROP_adopt_lease_held 0
 #define DROP_adopt_passive 0
@@ -286,6 +288,7 @@
 #define DROP_arm_p_active 0
 #define DROP_arm_echo_able 0
 #define DROP_arm_passive 0
+#define DROP_arm_cannot_prove 0
 #define DROP_arm_accept 0
 #define DROP_disarm_solo_rx_claim 0
 #define DROP_disarm_solo_rx_notice 0
@@ -394,29 +397,29 @@
 #define DROP_fence_owner_in_contact 0
 #define DROP_fence_owner_p_cannot 0
 #define DROP_fence_owner_fencing 0
+#define DROP_fence_owner_barred 0
 #define DROP_fence_deaf_deaf_long 0
 #define DROP_fence_deaf_in_contact 0
 #define DROP_fence_deaf_p_cannot 0
 #define DROP_fence_deaf_fencing 0
+#define DROP_fence_deaf_barred 0
 #define DROP_fence_standby_silent_race 0
 #define DROP_fence_standby_may_fence 0
 #define DROP_fence_standby_passive 0
 #define DROP_fence_standby_fencing 0
-#define DROP_fence_lines_silent_dead 0
-#define DROP_fence_lines_lines_down 0
-#define DROP_fence_lines_may_fence 0
-#define DROP_fence_lines_passive 0
-#define DROP_fence_lines_fencing 0
+#define DROP_fence_standby_barred 0
 #define DROP_fence_boot_silent_boot 0
 #define DROP_fence_boot_may_fence 0
 #define DROP_fence_boot_passive 0
 #define DROP_fence_boot_fencing 0
+#define DROP_fence_boot_barred 0
 #define DROP_fence_lonely_has_fence 0
 #define DROP_fence_lonely_silent_boot 0
 #define DROP_fence_lonely_probed_long 0
 #define DROP_fence_lonely_may_fence 0
 #define DROP_fence_lonely_passive 0
 #define DROP_fence_lonely_fencing 0
+#define DROP_fence_lonely_barred 0
 #define DROP_open_gate_wanted 0
 #define DROP_open_still_true 0
 #define DROP_renew_sure_gate_open 0
@@ -492,7 +495,7 @@ inline on_says() {
   :: (gr[k].st==SOLO) && (!rx_claim || DROP_unsolo_rx_claim) && (!rx_notice || DROP_unsolo_rx_notice) && (fresh || DROP_unsolo_fresh) && (!p_owns || DROP_unsolo_p_owns) && (echo_after || DROP_unsolo_echo_after) && (!p_cannot || DROP_unsolo_p_cannot) -> seen(25); become(ACTIVE,0)  /* unsolo */
   :: (gr[k].st==ARMED) && (!rx_claim || DROP_disarm_idle_rx_claim) && (!rx_notice || DROP_disarm_idle_rx_notice) && (fresh || DROP_disarm_idle_fresh) && (!p_owns || DROP_disarm_idle_p_owns) -> seen(23); become(STANDBY,0)  /* disarm_idle */
   :: (gr[k].st==ARMED) && (!rx_claim || DROP_disarm_solo_rx_claim) && (!rx_notice || DROP_disarm_solo_rx_notice) && (fresh || DROP_disarm_solo_fresh) && (p_solo || DROP_disarm_solo_p_solo) -> seen(22); become(STANDBY,0)  /* disarm_solo */
-  :: (gr[k].st==STANDBY) && (!rx_claim || DROP_arm_rx_claim) && (!rx_notice || DROP_arm_rx_notice) && (fresh || DROP_arm_fresh) && (p_active || DROP_arm_p_active) && (echo_able || DROP_arm_echo_able) && (!passive || DROP_arm_passive) && (accept || DROP_arm_accept) -> seen(21); become(ARMED,0)  /* arm */
+  :: (gr[k].st==STANDBY) && (!rx_claim || DROP_arm_rx_claim) && (!rx_notice || DROP_arm_rx_notice) && (fresh || DROP_arm_fresh) && (p_active || DROP_arm_p_active) && (echo_able || DROP_arm_echo_able) && (!passive || DROP_arm_passive) && (!cannot_prove || DROP_arm_cannot_prove) && (accept || DROP_arm_accept) -> seen(21); become(ARMED,0)  /* arm */
   :: (gr[k].st==ACTIVE || gr[k].st==SOLO || gr[k].st==RELEASING) && (!rx_claim || DROP_conflict_win_rx_claim) && (!rx_notice || DROP_conflict_win_rx_notice) && (p_owns || DROP_conflict_win_p_owns) -> seen(20); become(STANDBY,0); do_close()  /* conflict_win */
   :: (gr[k].st==ACTIVE || gr[k].st==SOLO || gr[k].st==RELEASING) && (!rx_claim || DROP_conflict_lose_rx_claim) && (!rx_notice || DROP_conflict_lose_rx_notice) && (p_owns || DROP_conflict_lose_p_owns) -> seen(19); become(STANDBY,0); do_close(); do_say_RELEASED()  /* conflict_lose */
   :: (gr[k].st==RELEASING) && (rx_claim || DROP_yield_releasing_rx_claim) && !mode_fence -> seen(18); become(STANDBY,0); do_close(); do_say_RELEASED()  /* yield_releasing */
@@ -515,7 +518,7 @@ inline on_says() {
   :: (gr[k].st==RELEASING) && (rx_claim || DROP_yield_releasing_rx_claim) && !mode_fence -> seen(18); become(STANDBY,0); do_close(); do_say_RELEASED()  /* yield_releasing */
   :: (gr[k].st==ACTIVE || gr[k].st==SOLO || gr[k].st==RELEASING) && (!rx_claim || DROP_conflict_lose_rx_claim) && (!rx_notice || DROP_conflict_lose_rx_notice) && (p_owns || DROP_conflict_lose_p_owns) -> seen(19); become(STANDBY,0); do_close(); do_say_RELEASED()  /* conflict_lose */
   :: (gr[k].st==ACTIVE || gr[k].st==SOLO || gr[k].st==RELEASING) && (!rx_claim || DROP_conflict_win_rx_claim) && (!rx_notice || DROP_conflict_win_rx_notice) && (p_owns || DROP_conflict_win_p_owns) -> seen(20); become(STANDBY,0); do_close()  /* conflict_win */
-  :: (gr[k].st==STANDBY) && (!rx_claim || DROP_arm_rx_claim) && (!rx_notice || DROP_arm_rx_notice) && (fresh || DROP_arm_fresh) && (p_active || DROP_arm_p_active) && (echo_able || DROP_arm_echo_able) && (!passive || DROP_arm_passive) && (accept || DROP_arm_accept) -> seen(21); become(ARMED,0)  /* arm */
+  :: (gr[k].st==STANDBY) && (!rx_claim || DROP_arm_rx_claim) && (!rx_notice || DROP_arm_rx_notice) && (fresh || DROP_arm_fresh) && (p_active || DROP_arm_p_active) && (echo_able || DROP_arm_echo_able) && (!passive || DROP_arm_passive) && (!cannot_prove || DROP_arm_cannot_prove) && (accept || DROP_arm_accept) -> seen(21); become(ARMED,0)  /* arm */
   :: (gr[k].st==ARMED) && (!rx_claim || DROP_disarm_solo_rx_claim) && (!rx_notice || DROP_disarm_solo_rx_notice) && (fresh || DROP_disarm_solo_fresh) && (p_solo || DROP_disarm_solo_p_solo) -> seen(22); become(STANDBY,0)  /* disarm_solo */
   :: (gr[k].st==ARMED) && (!rx_claim || DROP_disarm_idle_rx_claim) && (!rx_notice || DROP_disarm_idle_rx_notice) && (fresh || DROP_disarm_idle_fresh) && (!p_owns || DROP_disarm_idle_p_owns) -> seen(23); become(STANDBY,0)  /* disarm_idle */
   :: (gr[k].st==SOLO) && (!rx_claim || DROP_unsolo_rx_claim) && (!rx_notice || DROP_unsolo_rx_notice) && (fresh || DROP_unsolo_fresh) && (!p_owns || DROP_unsolo_p_owns) && (echo_after || DROP_unsolo_echo_after) && (!p_cannot || DROP_unsolo_p_cannot) -> seen(25); become(ACTIVE,0)  /* unsolo */
@@ -625,12 +628,11 @@ inline on_tick() {
 
 inline on_fence() {
   if
-  :: (gr[k].st==ACTIVE) && mode_fence && (silent_owner || DROP_fence_owner_silent_owner) && (in_contact || DROP_fence_owner_in_contact) && (!p_cannot || DROP_fence_owner_p_cannot) && (!fencing || DROP_fence_owner_fencing) -> seen(62); skip; do_fence(); do_say_NOTICE()  /* fence_owner */
-  :: (gr[k].st==ACTIVE) && mode_fence && (deaf_long || DROP_fence_deaf_deaf_long) && (in_contact || DROP_fence_deaf_in_contact) && (!p_cannot || DROP_fence_deaf_p_cannot) && (!fencing || DROP_fence_deaf_fencing) -> seen(63); skip; do_fence(); do_say_NOTICE()  /* fence_deaf */
-  :: (gr[k].st==STANDBY || gr[k].st==ARMED || gr[k].st==FENCING) && mode_fence && (silent_race || DROP_fence_standby_silent_race) && (may_fence || DROP_fence_standby_may_fence) && (!passive || DROP_fence_standby_passive) && (!fencing || DROP_fence_standby_fencing) -> seen(64); become(FENCING,0); do_fence()  /* fence_standby */
-  :: (gr[k].st==STANDBY || gr[k].st==ARMED || gr[k].st==FENCING) && mode_fence && (silent_dead || DROP_fence_lines_silent_dead) && (lines_down || DROP_fence_lines_lines_down) && (may_fence || DROP_fence_lines_may_fence) && (!passive || DROP_fence_lines_passive) && (!fencing || DROP_fence_lines_fencing) -> seen(65); become(FENCING,0); do_fence()  /* fence_lines */
-  :: (gr[k].st==BOOT) && mode_fence && (silent_boot || DROP_fence_boot_silent_boot) && (may_fence || DROP_fence_boot_may_fence) && (!passive || DROP_fence_boot_passive) && (!fencing || DROP_fence_boot_fencing) -> seen(67); become(FENCING,0); do_fence()  /* fence_boot */
-  :: (gr[k].st==BOOT || gr[k].st==ISOLATED || gr[k].st==FENCING) && mode_lease && (has_fence || DROP_fence_lonely_has_fence) && (silent_boot || DROP_fence_lonely_silent_boot) && (probed_long || DROP_fence_lonely_probed_long) && (may_fence || DROP_fence_lonely_may_fence) && (!passive || DROP_fence_lonely_passive) && (!fencing || DROP_fence_lonely_fencing) -> seen(68); become(FENCING,0); do_fence()  /* fence_lonely */
+  :: (gr[k].st==ACTIVE) && mode_fence && (silent_owner || DROP_fence_owner_silent_owner) && (in_contact || DROP_fence_owner_in_contact) && (!p_cannot || DROP_fence_owner_p_cannot) && (!fencing || DROP_fence_owner_fencing) && (!barred || DROP_fence_owner_barred) -> seen(62); skip; do_fence(); do_say_NOTICE()  /* fence_owner */
+  :: (gr[k].st==ACTIVE) && mode_fence && (deaf_long || DROP_fence_deaf_deaf_long) && (in_contact || DROP_fence_deaf_in_contact) && (!p_cannot || DROP_fence_deaf_p_cannot) && (!fencing || DROP_fence_deaf_fencing) && (!barred || DROP_fence_deaf_barred) -> seen(63); skip; do_fence(); do_say_NOTICE()  /* fence_deaf */
+  :: (gr[k].st==STANDBY || gr[k].st==ARMED || gr[k].st==FENCING) && mode_fence && (silent_race || DROP_fence_standby_silent_race) && (may_fence || DROP_fence_standby_may_fence) && (!passive || DROP_fence_standby_passive) && (!fencing || DROP_fence_standby_fencing) && (!barred || DROP_fence_standby_barred) -> seen(64); become(FENCING,0); do_fence()  /* fence_standby */
+  :: (gr[k].st==BOOT) && mode_fence && (silent_boot || DROP_fence_boot_silent_boot) && (may_fence || DROP_fence_boot_may_fence) && (!passive || DROP_fence_boot_passive) && (!fencing || DROP_fence_boot_fencing) && (!barred || DROP_fence_boot_barred) -> seen(67); become(FENCING,0); do_fence()  /* fence_boot */
+  :: (gr[k].st==BOOT || gr[k].st==ISOLATED || gr[k].st==FENCING) && mode_lease && (has_fence || DROP_fence_lonely_has_fence) && (silent_boot || DROP_fence_lonely_silent_boot) && (probed_long || DROP_fence_lonely_probed_long) && (may_fence || DROP_fence_lonely_may_fence) && (!passive || DROP_fence_lonely_passive) && (!fencing || DROP_fence_lonely_fencing) && (!barred || DROP_fence_lonely_barred) -> seen(68); become(FENCING,0); do_fence()  /* fence_lonely */
   :: else
   fi
 }

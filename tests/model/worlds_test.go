@@ -21,7 +21,6 @@ var worlds = []world{
 	{"fence-stall", "a cut, and a stall at any point of a turn", "-DMODE=1 -DSTALL=1 -DCUT=1 -DFAULTS=1" + quick, false},
 	{"fence-orders", "a cut, and handover, maintenance, stop, confirm-dead", "-DMODE=1 -DORDERS=1 -DCUT=1 -DFAULTS=2" + quick, false},
 	{"fence-groups", "two groups, a cut or a stall", "-DMODE=1 -DG=2 -DCUT=1 -DSTALL=1 -DFAULTS=1" + quick, false},
-	{"fence-lines", "a cut and the modem lines", "-DMODE=1 -DLINES=1 -DCUT=1 -DPOWER=1 -DFAULTS=2" + quick, false},
 	{"fence-both", "one cut of a working pair never switches both off", "-DMODE=1 -DCUT=1 -DBOTHOFF=1 -DFAULTS=1", false},
 	{"fence-both-groups", "nor with an owner on each side", "-DMODE=1 -DG=2 -DCUT=1 -DBOTHOFF=1 -DFAULTS=1", false},
 	{"fence-loop", "one cut for good leads to three fence orders at most: the owner's, and one for each boot token", "-DMODE=1 -DCUT=1 -DSHOTS=3 -DFAULTS=1", false},

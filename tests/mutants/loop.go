@@ -241,13 +241,13 @@ var loopMutants = []mutant{
 	{
 		name: "fences-though-the-disk-refused-the-token", rings: "loop",
 		rule:  "Without a token spent on disk the device is not asked, now or at the next try.",
-		edits: edits{lfenGo("\t\t\t\treturn fencedFact{detail: err.Error()}\n", "")},
+		edits: edits{lfenGo("\t\t\t\treturn failed(err)\n", "")},
 	},
 	{
 		name: "proof-of-a-withdrawn-fence-is-told", rings: "loop transcripts",
 		rule: "The end of a fence that was withdrawn is not taken for that of the next.",
 		edits: edits{
-			lfenGo("if f.dropped && !r.proven && len(f.waiting) > 0 {", "if false {"),
+			lfenGo("if f.dropped && !r.Proven && len(f.waiting) > 0 {", "if false {"),
 		},
 	},
 	{

@@ -32,7 +32,7 @@ func in(file string) func(old, new string) edit {
 
 // all returns every mutant.
 func all() []mutant {
-	return slices.Concat(pairTakeover, pairOwner, pairPeer, pairFence, pairRelease, wireMutants, loopMutants, gateMutants, aroundMutants, snmpMutants)
+	return slices.Concat(pairTakeover, pairOwner, pairPeer, pairFence, pairRelease, wireMutants, loopMutants, loopFence, gateMutants, aroundMutants, snmpMutants)
 }
 
 // packages returns the folders of what the mutant breaks.

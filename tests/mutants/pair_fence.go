@@ -68,6 +68,31 @@ var pairFence = []mutant{
 		edits: edits{fenceGo("m.fenc.next = max(m.fenc.next, m.now.Add((fenceTurns+1)*m.cfg.Race))", "")},
 	},
 	{
+		name: "barred-node-fences", rings: "transcripts",
+		rule:  "A node that may not fence, since its wiring was never verified or its budget is used up, fences nobody.",
+		edits: edits{fenceGo("if m.fenc.barred != \"\" {\n\t\tm.alarm(", "if false {\n\t\tm.alarm(")},
+	},
+	{
+		name: "barred-node-is-armed", rings: "transcripts",
+		rule:  "A node that may not fence is not armed in mode fence.",
+		edits: edits{heardGo("|| m.passive() || m.cannotProve() ||", "|| m.passive() ||")},
+	},
+	{
+		name: "armed-node-stays-so-when-barred", rings: "transcripts",
+		rule:  "A node that loses its leave to fence is no longer armed.",
+		edits: edits{fenceGo("if m.state == Armed && m.cannotProve() {", "if false {")},
+	},
+	{
+		name: "bar-of-the-start-is-ignored", rings: "transcripts",
+		rule:  "A node that may not fence knows it from its start.",
+		edits: edits{bootGo("\tm.fenc.barred = in.Barred\n", "")},
+	},
+	{
+		name: "budget-has-no-end", rings: "transcripts",
+		rule:  "A node that switched its peer off too often does it no more.",
+		edits: edits{budgetGo("return b.Most > 0 && len(b.Left) >= b.Most", "return false")},
+	},
+	{
 		name: "owner-fences-a-passive-peer", rings: "transcripts",
 		rule:  "An owner does not fence a peer that said it takes nothing.",
 		edits: edits{fenceGo("if m.state == Solo || m.peerCannotOwn() || !m.peer.contact ||", "if m.state == Solo || !m.peer.contact ||")},

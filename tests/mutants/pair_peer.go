@@ -121,12 +121,12 @@ var pairPeer = []mutant{
 	{
 		name: "arms-while-passive", rings: "transcripts",
 		rule:  "A passive node does not arm.",
-		edits: edits{heardGo("|| m.passive() || in.EchoSentAt < able {", "|| in.EchoSentAt < able {")},
+		edits: edits{heardGo("|| m.passive() || m.cannotProve() || in.EchoSentAt < able {", "|| in.EchoSentAt < able {")},
 	},
 	{
 		name: "arms-before-the-owner-knows", rings: "transcripts",
 		rule:  "A node that became able arms only once the owner knows of it.",
-		edits: edits{heardGo("|| m.passive() || in.EchoSentAt < able {", "|| m.passive() || able < 0 {")},
+		edits: edits{heardGo("|| m.passive() || m.cannotProve() || in.EchoSentAt < able {", "|| m.passive() || able < 0 {")},
 	},
 	{
 		name: "arms-by-an-echo-of-before-it-stood-by", rings: "transcripts",

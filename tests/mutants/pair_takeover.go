@@ -5,6 +5,7 @@ var (
 	silenceGo  = in("agent/pair/silence.go")
 	claimGo    = in("agent/pair/claim.go")
 	fenceGo    = in("agent/pair/fence.go")
+	budgetGo   = in("agent/pair/budget.go")
 	releaseGo  = in("agent/pair/release.go")
 	bootGo     = in("agent/pair/boot.go")
 	activeGo   = in("agent/pair/active.go")
