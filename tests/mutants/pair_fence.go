@@ -43,7 +43,7 @@ var pairFence = []mutant{
 		edits: edits{fenceGo("return why, silence > m.cfg.Dead+m.cfg.Race", "return why, silence > m.cfg.Dead")},
 	},
 	{
-		name: "fallen-lines-hurry", rings: "transcripts sim",
+		name: "fallen-lines-hurry", rings: "transcripts",
 		rule:  "Modem lines that fell do not hurry a fence: whoever pulled all cables made the owner fence at the same moment.",
 		edits: edits{fenceGo("\t\t\twhy += \", its modem lines fell\"\n", "\t\t\treturn why + \", its modem lines fell\", silence > m.cfg.Dead\n")},
 	},
