@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/twinbeat/twinbeat/agent/config"
 	"github.com/twinbeat/twinbeat/fence"
+	"github.com/twinbeat/twinbeat/fence/snmp"
 )
 
 // An opener makes the unit of a device, without I/O. The driver's package says
@@ -66,10 +68,22 @@ func OpenFenceUnit(d config.FenceDevice) (FenceUnit, error) {
 	}
 	u, err := openers[d.Driver](d, s)
 	if err != nil {
-		return fail(err)
+		_, err = fail(err)
+		return FenceUnit{}, hinted{err, s.advice(d)}
 	}
 	return FenceUnit{u, d}, nil
 }
+
+// hinted is an error with advice.
+type hinted struct {
+	error
+	advice string
+}
+
+func (h hinted) Unwrap() error { return h.error }
+
+// Hint returns the advice, empty if there is none.
+func (h hinted) Hint() string { return h.advice }
 
 // Close gives back what the driver holds, if anything.
 func (u FenceUnit) Close() error {
@@ -83,7 +97,7 @@ func (u FenceUnit) Close() error {
 func (u FenceUnit) Feeds() ([]fence.Feed, error) {
 	d := u.Config
 	outlets := d.Outlets
-	if len(outlets) == 0 && !d.Idle {
+	if len(outlets) == 0 && !d.Idle && !config.HasOutlets(d.Driver) {
 		outlets = []string{""} // a box behind its BMC, or a program, has but one
 	}
 	var out []fence.Feed
@@ -139,6 +153,9 @@ func FenceLevels(devices []config.FenceDevice, wrap func(fence.Switch) fence.Swi
 	return levels, nil
 }
 
+// FenceHistoryDir is where the history of fencings is kept below state_dir.
+func FenceHistoryDir(stateDir string) string { return filepath.Join(stateDir, "fence") }
+
 // fencer makes the device that switches the peer off.
 func fencer(c config.Config) (fence.Device, error) {
 	if c.Fence == nil {
@@ -154,6 +171,23 @@ const (
 	envAuth      = "TWINBEAT_FENCE_AUTH"
 	envPriv      = "TWINBEAT_FENCE_PRIV"
 )
+
+// advice says where a secret goes that a device may lack.
+func (s secrets) advice(d config.FenceDevice) string {
+	switch {
+	case d.SNMPVersion == "3" || d.User != "" && slices.Contains(snmp.Vendors(), d.Driver):
+		if s.auth == "" {
+			return "a file of mode 0600 named by auth_file (--auth-file), or " + envAuth
+		}
+	case slices.Contains(snmp.Vendors(), d.Driver):
+		if s.community == "" {
+			return "a file of mode 0600 named by community_file (--community-file), or " + envCommunity
+		}
+	case s.password == "" && len(s.identity) == 0 && d.Driver != "exec":
+		return "a file of mode 0600 named by password_file (--password-file), or " + envPassword
+	}
+	return ""
+}
 
 // maxCA bounds a file of certificates.
 const maxCA = 1 << 20

@@ -7,9 +7,24 @@ import (
 	"strings"
 )
 
-// Check reads the outlet and who the device is.
+// A Warner is a Switch that can tell of settings in its device by which the
+// outlet would switch by itself, or obey no command: one sentence each.
+type Warner interface {
+	Warnings(ctx context.Context) ([]string, error)
+}
+
+// Check reads the outlet, who the device is, and its settings if all else is well.
 func (p *Prover) Check(ctx context.Context) ([]Finding, error) {
 	found := append(p.checkIdentity(ctx), p.checkReading(ctx)...)
+	if w, ok := p.feed.Switch.(Warner); ok && len(found) == 0 {
+		warnings, err := w.Warnings(ctx)
+		for _, text := range warnings {
+			found = append(found, p.finding(FindingSetting, text))
+		}
+		if err != nil {
+			found = append(found, p.finding(kindOf(err), "read settings: "+err.Error()))
+		}
+	}
 	if err := ctx.Err(); err != nil {
 		return found, fmt.Errorf("check %s: %w", p.Name(), err)
 	}

@@ -78,6 +78,7 @@ const (
 	FindingPending       = "pending"        // a delayed command waits in it, or it cannot say
 	FindingPower         = "unknown power"  // it answers, but neither on nor off
 	FindingLoad          = "load while off" // reads off and draws: welded, or another outlet's
+	FindingSetting       = "setting"        // the device may switch the outlet by itself, or obeys no command
 )
 
 // A Finding is what a Check found wrong with one feed. Each makes a fencing

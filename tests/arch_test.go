@@ -36,13 +36,13 @@ type room struct {
 // machine nor the loop.
 var drivers = []string{
 	"agent/link", "agent/link/serial", "agent/link/mcast", "agent/service", "agent/journal", "agent/control",
-	"fence", "fence/exec", "vip/kernel", "vip/gate", "vip/announce",
+	"fence", "fence/exec", "fence/http", "fence/redfish", "fence/snmp", "fence/ipmi", "fence/ssh", "vip/kernel", "vip/gate", "vip/announce",
 }
 
 // rooms is the import graph of the design: arrows point down.
 var rooms = map[string]room{
 	"":          {may: []string{"agent/cli"}},
-	"agent/cli": {may: []string{"agent", "agent/config", "agent/control", "agent/report", "agent/wire", "agent/journal", "agent/pair", "agent/sim"}},
+	"agent/cli": {may: []string{"agent", "fence", "agent/config", "agent/control", "agent/report", "agent/wire", "agent/journal", "agent/pair", "agent/sim"}},
 	"agent": {may: slices.Concat(drivers, []string{
 		"agent/act", "agent/config", "agent/loop", "agent/pair", "agent/report", "agent/wire", "vip",
 	})},
@@ -66,6 +66,12 @@ var rooms = map[string]room{
 	"fence":               {},
 	"fence/exec":          {may: []string{"fence", "agent/service"}}, // service knows how to run a program and be rid of it
 	"fence/fencetest":     {may: []string{"fence"}},
+	"fence/ipmi":          {may: []string{"fence"}},
+	"fence/http":          {may: []string{"fence"}},
+	"fence/redfish":       {may: []string{"fence", "fence/http"}}, // http has the bounded client, and JSON without guesses
+	"fence/snmp":          {may: []string{"fence"}},
+	"fence/snmp/snmptest": {},
+	"fence/ssh":           {may: []string{"fence"}},
 	"vip/announce":        {may: []string{"vip"}},
 	"vip/gate":            {may: []string{"vip"}},
 	"vip/kernel":          {may: []string{"vip"}},
@@ -76,9 +82,11 @@ var rooms = map[string]room{
 var lodgers = map[string]string{
 	"go.bug.st/serial":                "agent/link/serial",
 	"github.com/vishvananda/netlink":  "vip/kernel",
+	"github.com/gosnmp/gosnmp":        "fence/snmp",
 	"github.com/google/nftables":      "vip/gate",
 	"github.com/BurntSushi/toml":      "agent/config",
 	"golang.org/x/sys":                "",
+	"golang.org/x/crypto":             "fence/ssh",
 	"github.com/google/go-cmp":        "only tests",
 	"github.com/rogpeppe/go-internal": "only tests",
 	"github.com/vishvananda/netns":    "only tests",
@@ -101,7 +109,7 @@ var seeded = []string{"New", "NewPCG", "NewChaCha8", "NewZipf", "Rand", "PCG", "
 // confined are packages of the standard library that only some of ours may import.
 var confined = map[string][]string{
 	"os/exec":       {"agent/service", "fence/exec"},
-	"net/http":      {},
+	"net/http":      {"fence/http"},
 	"text/template": {}, // these two look methods up by name, and
 	"html/template": {}, // with that the linker keeps every method of every type
 	"unsafe":        {"vip/gate", "vip/kernel", "vip/announce", "agent/link", "agent/link/serial", "agent/link/mcast", "agent/control", "agent"},

@@ -16,7 +16,8 @@ var checkCommand = command{
 	name: "check", args: "[--config FILE] [--node NAME] [--json]", summary: "check the configuration and the key file",
 	text: `Check the configuration as both nodes see it, and the key file, with the code
 that run uses; nothing is touched. Problems read file:line: key: what is wrong.
-If there is none, the arithmetic of the timing rules follows.`,
+If there is none, the arithmetic of the timing rules follows, and the fence
+plan: which outlets of which device, at which level, go off for which node.`,
 	examples: []string{"twinbeat check", "twinbeat check --config new.toml && mv new.toml /etc/twinbeat/twinbeat.toml"},
 	flags:    []string{"config", "node", "json"},
 	run:      (*shell).check,
@@ -40,6 +41,7 @@ type verdict struct {
 	Keys     string    `json:"keys,omitempty"`
 	Problems []finding `json:"problems"`
 	Explain  string    `json:"explain,omitempty"`
+	Fence    []planned `json:"fence,omitempty"`
 }
 
 func (sh *shell) check(o *options, _ []string) error {
@@ -92,6 +94,11 @@ func examine(o *options, data []byte) verdict {
 		v.Problems = append(v.Problems, found...)
 		refused = refused || len(found) > 0
 	}
+	if !refused {
+		found := examineFence(o.config, views[max(0, slices.Index(seenBy, o.node))].Fence)
+		v.Problems = append(v.Problems, found...)
+		refused = len(found) > 0
+	}
 	if refused {
 		return v
 	}
@@ -107,6 +114,9 @@ func examine(o *options, data []byte) verdict {
 		self = max(0, slices.Index(names, strings.SplitN(host, ".", 2)[0]))
 	}
 	v.Explain = config.Explain(views[self])
+	if len(names) == 2 && len(views) >= 2 {
+		v.Fence = fencePlan(names, views)
+	}
 	return v
 }
 
@@ -170,7 +180,7 @@ func (v verdict) text() string {
 		}
 	}
 	if v.Well {
-		fmt.Fprintf(&b, "%s: well, as %s see it\n%s\n\n%s", v.File, strings.Join(v.Nodes, " and "), v.Keys, v.Explain)
+		fmt.Fprintf(&b, "%s: well, as %s see it\n%s\n\n%s", v.File, strings.Join(v.Nodes, " and "), v.Keys, v.Explain+planText(v.Fence))
 	}
 	return b.String()
 }

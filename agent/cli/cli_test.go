@@ -25,6 +25,7 @@ import (
 	"github.com/twinbeat/twinbeat/agent"
 	"github.com/twinbeat/twinbeat/agent/control"
 	"github.com/twinbeat/twinbeat/agent/report"
+	"github.com/twinbeat/twinbeat/fence/snmp/snmptest"
 )
 
 var update = flag.Bool("update", false, "write golden output anew; commit only what you understand")
@@ -52,12 +53,13 @@ func TestScripts(t *testing.T) {
 		Dir:           "testdata",
 		UpdateScripts: *update,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"agent": startAgent,
+			"agent": startAgent, "strip": startStrip, "relay": relay, "taken": stripOrders,
 		},
 		Setup: func(env *testscript.Env) error {
 			host, err := os.Hostname()
 			env.Setenv("HOST", host)
 			env.Setenv("GORACE", os.Getenv("GORACE"))
+			env.Values[stripsKey{}] = map[string]*snmptest.PDU{}
 			env.Setenv("SOCK", filepath.Join(env.WorkDir, "s"))
 			return err
 		},
@@ -163,6 +165,12 @@ var presets = map[string]func() report.Snapshot{
 	"alone": func() report.Snapshot {
 		s := well()
 		s.Peer.Alive, s.Peer.TwoWay, s.Peer.HeardAgoMS = false, false, ms(95_000)
+		return s
+	},
+	"fenced": func() report.Snapshot {
+		s := well()
+		s.Peer.Alive, s.Peer.TwoWay, s.Peer.HeardAgoMS = false, false, ms(95_000)
+		s.Groups[0].Evidence = "fence"
 		return s
 	},
 	"service": func() report.Snapshot {

@@ -7,8 +7,10 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/twinbeat/twinbeat/agent/report"
+	"github.com/twinbeat/twinbeat/fence"
 )
 
 // Where things are if nobody says otherwise.
@@ -34,12 +36,12 @@ type command struct {
 // commands is the table of all, in the order of the overview. It is a function
 // because the commands' code needs it, too.
 func commands() []*command {
-	return append([]*command{
+	all := []*command{
 		&runCommand, &checkCommand, &keygenCommand,
 		&statusCommand, &eventsCommand,
 		&handoverCommand, &takeCommand, &maintenanceCommand, &resumeCommand, &confirmDeadCommand,
-		&versionCommand,
-	}, extra()...)
+	}
+	return append(append(append(all, fenceCommands()...), &versionCommand), extra()...)
 }
 
 func find(name string) *command {
@@ -84,8 +86,19 @@ type options struct {
 	seed      uint64
 	mode      string
 	trace     bool
+	only      string
+	results   string
+	record    string
 	replay    string
 	minimise  bool
+	outlets   []string       // of fence commands
+	device    map[string]any // by the keys of [[fence.device]]; nil: the configuration's
+	insecure  bool
+	deviceOf  string // name of a device in the configuration
+	fenceNode string // whose power it is
+	fenceTime time.Duration
+	hold      time.Duration
+	dryRun    bool
 }
 
 // flagTable binds every flag of the program. A flag means the same in all
@@ -148,11 +161,44 @@ var flagTable = map[string]func(*flag.FlagSet, *options){
 		fs.StringVar(&o.mode, "mode", "", "only this `MODE`: fence, silence or lease (default: all)")
 	},
 	"trace": func(fs *flag.FlagSet, o *options) { fs.BoolVar(&o.trace, "trace", false, "print all that happens") },
+	"only": func(fs *flag.FlagSet, o *options) {
+		fs.StringVar(&o.only, "only", "", "only runs of this `KIND`: cuts cuts all links at once")
+	},
+	"results": func(fs *flag.FlagSet, o *options) {
+		fs.StringVar(&o.results, "results", "", "play in slices, each a line of `FILE`; those that are there are not played again")
+	},
+	"record": func(fs *flag.FlagSet, o *options) {
+		fs.StringVar(&o.record, "record", "", "write a table of all slices to `FILE`")
+	},
 	"replay": func(fs *flag.FlagSet, o *options) {
 		fs.StringVar(&o.replay, "replay", "", "play the schedule in `FILE`")
 	},
 	"minimise": func(fs *flag.FlagSet, o *options) {
 		fs.BoolVar(&o.minimise, "minimise", false, "cut a schedule that fails down to the faults that matter")
+	},
+	"outlet": func(fs *flag.FlagSet, o *options) {
+		fs.Func("outlet", "outlets of the node, `N|NAME[,M...]`; may be repeated", func(text string) error {
+			o.outlets = append(o.outlets, text)
+			return nil
+		})
+	},
+	"device": func(fs *flag.FlagSet, o *options) {
+		fs.StringVar(&o.deviceOf, "device", "", "only the device of this `NAME` in the configuration")
+	},
+	"fence-node": func(fs *flag.FlagSet, o *options) {
+		fs.StringVar(&o.fenceNode, "node", "", "`NODE` whose power it is (default: the peer of this box)")
+	},
+	"fence-time": func(fs *flag.FlagSet, o *options) {
+		fs.DurationVar(&o.fenceTime, "fence-time", 0, "longest `TIME` of the whole operation (default: fence_time of the configuration, else 60s)")
+	},
+	"hold": func(fs *flag.FlagSet, o *options) {
+		fs.DurationVar(&o.hold, "hold", fence.MinHold, "keep it off for this `TIME`; at least 10s")
+	},
+	"insecure": func(fs *flag.FlagSet, o *options) {
+		fs.BoolVar(&o.insecure, "insecure", false, "HTTPS: accept any certificate")
+	},
+	"dry-run": func(fs *flag.FlagSet, o *options) {
+		fs.BoolVar(&o.dryRun, "dry-run", false, "ask the devices, say what would be sent, and send nothing")
 	},
 	"v": func(fs *flag.FlagSet, o *options) {
 		fs.BoolVar(&o.verbose, "v", false, "tell what it was built from, too")
@@ -252,9 +298,9 @@ func overview() string {
 	var b strings.Builder
 	b.WriteString("twinbeat keeps one of two boxes in service.\n\nusage: twinbeat COMMAND [FLAGS]\n\n")
 	for _, c := range commands() {
-		fmt.Fprintf(&b, "  %-14s%s\n", c.name, c.summary)
+		fmt.Fprintf(&b, "  %-16s%s\n", c.name, c.summary)
 	}
 	b.WriteString("\ntwinbeat help COMMAND tells more, with examples.\n")
-	b.WriteString("exit codes: 0 well, 1 failed, 2 usage, 3 degraded\n")
+	b.WriteString("exit codes: 0 well, 1 failed, 2 usage, 3 degraded\nof fence:   4 refused, 5 unproven, 6 unreachable\n")
 	return b.String()
 }

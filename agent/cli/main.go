@@ -56,18 +56,10 @@ var errDegraded = errors.New("degraded")
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	sh := &shell{stdin: stdin, stdout: stdout, stderr: stderr}
 	err := sh.dispatch(args)
-	var usage *usageError
-	switch {
-	case err == nil:
-		return exitWell
-	case errors.Is(err, errDegraded):
-		return exitDegraded
-	case errors.As(err, &usage):
+	if err != nil && !errors.Is(err, errDegraded) {
 		sh.complain(err)
-		return exitUsage
 	}
-	sh.complain(err)
-	return exitFailed
+	return exitOf(err)
 }
 
 // complain prints an error and what to do about it. Its text may come from the
@@ -109,11 +101,11 @@ func (sh *shell) dispatch(args []string) error {
 	if strings.HasPrefix(name, "-") {
 		return &usageError{text: fmt.Sprintf("%s stands before the command", name), hint: "flags follow the command: twinbeat status --json"}
 	}
-	c := find(name)
-	if c == nil {
-		return unknown("command", name, names())
+	c, words, err := match(append([]string{name}, args[1:]...))
+	if err != nil {
+		return err
 	}
-	o, rest, err := c.parse(args[1:])
+	o, rest, err := c.parse(words)
 	if errors.Is(err, errHelp) {
 		return sh.print(c.help())
 	}
@@ -131,9 +123,9 @@ func (sh *shell) help(args []string) error {
 	if len(args) == 0 {
 		return sh.print(overview())
 	}
-	c := find(args[0])
-	if c == nil {
-		return unknown("command", args[0], names())
+	c, _, err := match(args)
+	if err != nil {
+		return err
 	}
 	return sh.print(c.help())
 }

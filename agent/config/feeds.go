@@ -3,7 +3,7 @@ package config
 import (
 	"fmt"
 	"maps"
-	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -224,18 +224,21 @@ func isFenceURL(s string) (hint string, ok bool) {
 
 // isFenceAddress accepts a host name or an IP address, with or without a port.
 func isFenceAddress(s string) (hint string, ok bool) {
-	host, port := s, ""
-	if strings.Count(s, ":") == 1 || strings.HasPrefix(s, "[") {
-		var err error
-		if host, port, err = net.SplitHostPort(s); err != nil {
-			return "an IPv6 address with a port is written [2001:db8::20]:161", false
-		}
-		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+	host := s
+	if colon := strings.LastIndexByte(s, ':'); strings.Count(s, ":") == 1 || strings.HasPrefix(s, "[") && colon > strings.IndexByte(s, ']') {
+		if n, err := strconv.Atoi(s[colon+1:]); err != nil || n < 1 || n > 65535 {
 			return "a port is a number from 1 to 65535", false
+		}
+		host = s[:colon]
+	}
+	if bare, ok := strings.CutPrefix(host, "["); ok {
+		if host, ok = strings.CutSuffix(bare, "]"); !ok || !strings.Contains(host, ":") {
+			return "an IPv6 address with a port is written [2001:db8::20]:161", false
 		}
 	}
 	if strings.Contains(host, ":") {
-		return "an IPv6 address such as 2001:db8::20", onlyOf(host, "0123456789abcdefABCDEF:.%"+alphanumeric)
+		_, err := netip.ParseAddr(host)
+		return "an IPv6 address such as 2001:db8::20", err == nil
 	}
 	return "a host name or an IP address, such as 192.0.2.20", isHostName(host)
 }
@@ -246,11 +249,11 @@ func isFingerprint(s string) (hint string, ok bool) {
 	return "SHA-256 in hexadecimal, as `openssl x509 -noout -fingerprint -sha256` prints it", len(digits) == 64 && onlyOf(digits, "0123456789abcdef")
 }
 
-// isHostKey accepts the type and the key of a known_hosts line.
+// isHostKey accepts a line of known_hosts, a public key or its fingerprint; the
+// driver knows what is in them.
 func isHostKey(s string) (hint string, ok bool) {
-	words := strings.Fields(s)
-	hint = "type and key, as `ssh-keyscan HOST` prints them: ssh-ed25519 AAAAC3Nz..."
-	return hint, len(words) >= 2 && len(words) <= 3 && strings.Contains(words[0], "-") && strings.HasPrefix(words[1], "AAAA")
+	hint = "type and key, as `ssh-keyscan HOST` prints them: ssh-ed25519 AAAAC3Nz..., or the fingerprint: SHA256:..."
+	return hint, strings.HasPrefix(s, "SHA256:") && len(s) >= 7+43 || strings.Contains(s, " AAAA")
 }
 
 // isObjectID accepts numbers joined by dots.
@@ -272,10 +275,17 @@ func levelShare(level, levels int) time.Duration {
 	return 1 << max(0, min(level, levels-1))
 }
 
-// defaultFenceTime gives each level levelTime at least.
+// defaultFenceTime gives each level levelTime at least, and a program of
+// fence-agents its own.
 func defaultFenceTime(f *Fence) time.Duration {
 	levels := f.Levels()
-	return levelTime * levelShare(levels, levels)
+	whole := levelTime * levelShare(levels, levels)
+	for i := range levels {
+		if slices.ContainsFunc(f.Devices, func(d FenceDevice) bool { return d.Level == i+1 && d.Driver == "agent" }) {
+			whole = max(whole, defaultAgent*levelShare(i+1, levels))
+		}
+	}
+	return whole
 }
 
 // fenceTimes are the inequalities of the devices.

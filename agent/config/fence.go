@@ -38,6 +38,7 @@ func (f *Fence) Levels() int {
 // A FenceDevice switches the peer of this node off. Where a key is by node,
 // this is the peer's value.
 type FenceDevice struct {
+	Line       int // in the file, of its driver
 	Name       string
 	Driver     string
 	Level      int      // 1 is tried first
@@ -65,6 +66,8 @@ type FenceDevice struct {
 	Insecure       bool
 	HostKey        string
 	IdentityFile   string
+	Legacy         bool   // racadm, ssh: the ciphers of old devices, too
+	Command        string // ssh: what the node is told
 
 	Agent        string            // program of fence-agents
 	AgentOptions map[string]string // by its own names
@@ -106,6 +109,8 @@ type fenceRule struct {
 const (
 	fenceCommon = "name driver level timeout holdup repower"
 	snmpKeys    = "snmp_version community community_file user auth_protocol auth_file priv_protocol priv_file object_id model serial outlet_count outlet_names"
+	sshNeeds    = "address user host_key"
+	sshTakes    = "password_file identity_file legacy"
 	tlsKeys     = "tls_fingerprint ca_file insecure"
 )
 
@@ -113,7 +118,6 @@ const (
 var (
 	snmpRule      = fenceRule{needs: "address outlets", takes: snmpKeys, outlet: true}
 	httpPlugRule  = fenceRule{needs: "address outlets", takes: "user password_file model serial outlet_count outlet_names " + tlsKeys, outlet: true, http: true}
-	sshRule       = fenceRule{needs: "address user host_key", takes: "password_file identity_file", oneBox: true}
 	fenceByDriver = map[string]fenceRule{
 		"snmp": snmpRule, "apc": snmpRule, "raritan": snmpRule, "eaton": snmpRule, "sentry": snmpRule,
 		"cyberpower": snmpRule, "tripplite": snmpRule, "ibm": snmpRule,
@@ -121,8 +125,8 @@ var (
 		"http":    {needs: "outlets off_url status_url off_match on_match", takes: "address on_url method off_body on_body headers user password_file " + tlsKeys, outlet: true, http: true},
 		"ipmi":    {needs: "address user", takes: "password_file cipher_suite model serial", oneBox: true},
 		"redfish": {needs: "address user", takes: "password_file model serial " + tlsKeys, oneBox: true, http: true},
-		"racadm":  sshRule,
-		"ssh":     {needs: sshRule.needs, takes: sshRule.takes, oneBox: true, weak: true},
+		"racadm":  {needs: sshNeeds, takes: sshTakes + " model serial", oneBox: true},
+		"ssh":     {needs: sshNeeds, takes: sshTakes + " command", oneBox: true, weak: true},
 		"agent":   {needs: "agent", takes: "address outlets user password_file agent_options"},
 		"exec":    {needs: "off status", takes: "on off_text on_text"},
 	}
@@ -167,14 +171,19 @@ func ParseDevice(values map[string]any) (FenceDevice, []Problem) {
 	return d, p.problems
 }
 
+// HasOutlets says whether a driver switches outlets, which must be named.
+func HasOutlets(driver string) bool { return fenceByDriver[driver].outlet }
+
 func (p *parser) fenceDevice(t table, nodes bool, f *feeds) FenceDevice {
 	d := FenceDevice{
+		Line: p.lines.line(join(t.path, "driver")),
 		Name: t.name(), Driver: t.text("driver"), Level: t.int31("level"),
 		Timeout: t.duration("timeout"), Holdup: t.duration("holdup"), Repower: t.text("repower"),
 		SNMPVersion: t.text("snmp_version"), Community: t.text("community"), CommunityFile: t.absolute("community_file"), User: t.text("user"),
 		AuthProtocol: t.text("auth_protocol"), AuthFile: t.absolute("auth_file"),
 		PrivProtocol: t.text("priv_protocol"), PrivFile: t.absolute("priv_file"),
 		CipherSuite: t.int31("cipher_suite"), CAFile: t.absolute("ca_file"), Insecure: t.boolean("insecure"), IdentityFile: t.absolute("identity_file"),
+		Legacy: t.boolean("legacy"), Command: t.text("command"),
 		Agent: t.absolute("agent"), AgentOptions: t.options("agent_options"),
 		OffText: t.text("off_text"), OnText: t.text("on_text"),
 		OffURL: t.url("off_url"), OnURL: t.url("on_url"), StatusURL: t.url("status_url"),
@@ -182,8 +191,11 @@ func (p *parser) fenceDevice(t table, nodes bool, f *feeds) FenceDevice {
 	}
 	if !t.has("timeout") {
 		d.Timeout = defaultRequest
-		if d.Driver == "exec" || d.Driver == "agent" {
+		switch d.Driver {
+		case "exec":
 			d.Timeout = defaultProgram
+		case "agent":
+			d.Timeout = defaultAgent
 		}
 	}
 	rule, known := fenceByDriver[d.Driver]
@@ -201,10 +213,13 @@ func (p *parser) fenceDevice(t table, nodes bool, f *feeds) FenceDevice {
 	return d
 }
 
-// Defaults of timeout: a program may ask a slow device several times.
+// Defaults of timeout. A program may ask a slow device several times; those of
+// fence-agents wait up to 20 s for an outlet, and small boxes take seconds to
+// load what interprets them.
 const (
 	defaultRequest = 5 * time.Second
 	defaultProgram = 10 * time.Second
+	defaultAgent   = 40 * time.Second
 )
 
 // keysOf reports keys that a driver lacks or does not know.
@@ -216,7 +231,9 @@ func (t table) keysOf(driver string, rule fenceRule) {
 		}
 	}
 	for name := range strings.FieldsSeq(rule.needs) {
-		t.needs(name)
+		if name != "outlets" || !t.alone { // a command line may ask for the device as a whole
+			t.needs(name)
+		}
 	}
 }
 

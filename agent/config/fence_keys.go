@@ -17,7 +17,7 @@ var fenceKeys = []key{
 	{path: "fence.device.level", kind: number, def: "1", min: 1, max: maxFenceLevels, doc: "1 is tried first; all devices of one level act together, and all must prove the node off."},
 	{path: "fence.device.address", kind: textByNode, show: `"192.0.2.20"`, doc: "Host name or IP address, with :port if it is not the usual one. By the node that is switched off where each has its own (a BMC always has)."},
 	{path: "fence.device.outlets", kind: namesByNode, show: `{ fw1 = ["1"], fw2 = ["2"] }`, doc: "Outlets by the node that is switched off: their index, or their name in the device. [] if the device does not feed that node."},
-	{path: "fence.device.timeout", kind: duration, min: 10 * ms, max: 10 * minute, show: `"5s"`, doc: "Of one request, or of one program. Default: 5s, agent and exec 10s."},
+	{path: "fence.device.timeout", kind: duration, min: 10 * ms, max: 10 * minute, show: `"5s"`, doc: "Of one request, or of one program. Default: 5s, exec 10s, agent 40s."},
 	{path: "fence.device.holdup", kind: duration, def: `"1s"`, max: minute, doc: "Wait after off, until the node's power supply has run dry."},
 	{path: "fence.device.repower", kind: text, def: `"never"`, oneOf: []string{"never", "auto"}, doc: "Whether a fenced node gets its power back by itself, once this node serves. never: when an operator says so."},
 
@@ -40,8 +40,10 @@ var fenceKeys = []key{
 	{path: "fence.device.tls_fingerprint", kind: textByNode, hidden: true, show: `"sha256:6f1e..."`, doc: "HTTPS: SHA-256 of the certificate, for the self-signed one that most devices have."},
 	{path: "fence.device.ca_file", kind: text, hidden: true, show: `"/etc/twinbeat/ca.pem"`, doc: "HTTPS: certificates of those who may have signed the device's own, instead of the system's."},
 	{path: "fence.device.insecure", kind: boolean, def: "false", hidden: true, doc: "HTTPS: accept any certificate; whoever is in between learns the password."},
-	{path: "fence.device.host_key", kind: textByNode, hidden: true, show: `{ fw1 = "ssh-ed25519 AAAAC3Nz...", fw2 = "ssh-ed25519 AAAAC3Nz..." }`, doc: "ssh, racadm: the host's public key, as a line of known_hosts has it."},
+	{path: "fence.device.host_key", kind: textByNode, hidden: true, show: `{ fw1 = "ssh-ed25519 AAAAC3Nz...", fw2 = "ssh-ed25519 AAAAC3Nz..." }`, doc: "ssh, racadm: the host's public key, as a line of known_hosts or ssh-keyscan has it, or its fingerprint: SHA256:..."},
 	{path: "fence.device.identity_file", kind: text, hidden: true, show: `"/etc/twinbeat/fence.key"`, doc: "ssh, racadm: private key of user."},
+	{path: "fence.device.legacy", kind: boolean, def: "false", hidden: true, doc: "ssh, racadm: the ciphers that devices of before 2010 need, and nobody else should use."},
+	{path: "fence.device.command", kind: text, hidden: true, show: `"poweroff -f"`, doc: "ssh: what the node is told to do; it must cut its own power."},
 
 	{path: "fence.device.agent", kind: text, hidden: true, show: `"/usr/sbin/fence_apc_snmp"`, doc: "agent: the program, full path."},
 	{path: "fence.device.agent_options", kind: textTable, hidden: true, show: `{ snmp_version = "1", login_timeout = "10" }`, doc: "agent: further options of the program, by its own names."},

@@ -197,6 +197,16 @@ func TestTheSharesOfTheLevelsFitIntoTheWhole(t *testing.T) {
 	}
 }
 
+func TestAProgramOfFenceAgentsHasTheTimeThatItTakes(t *testing.T) {
+	agent := "[[fence.device]]\nname = \"a\"\ndriver = \"agent\"\nagent = \"/usr/sbin/fence_x\"\naddress = \"192.0.2.9\"\noutlets = { fw1 = [\"1\"], fw2 = [\"2\"] }\n"
+	for src, want := range map[string]time.Duration{agent: 40 * time.Second, pdu + agent + "level = 2\n": 80 * time.Second} {
+		c, problems := Parse("t.toml", []byte(withFence(src)), "fw1")
+		if Refused(problems) || c.Timing.FenceTime != want {
+			t.Errorf("fence time %v, want %v; %v", c.Timing.FenceTime, want, problems)
+		}
+	}
+}
+
 func TestADeviceOfACommandLineKeepsTheSameRules(t *testing.T) {
 	both := func(v any) map[string]any { return map[string]any{"peer": v, "self": v} }
 	d, problems := ParseDevice(map[string]any{
@@ -212,5 +222,23 @@ func TestADeviceOfACommandLineKeepsTheSameRules(t *testing.T) {
 	_, problems = ParseDevice(map[string]any{"name": "bmc", "driver": "ipmi", "user": "a"})
 	if len(problems) != 1 || problems[0].Text != "lacks address" {
 		t.Errorf("%v", problems)
+	}
+}
+
+func TestAddressesOfDevicesMayHaveAPort(t *testing.T) {
+	for s, want := range map[string]bool{
+		"192.0.2.20": true, "192.0.2.20:161": true, "pdu.example.org": true, "pdu:1161": true, "2001:db8::20": true, "[2001:db8::20]:161": true, "[2001:db8::20]": true, "fe80::1%eth0": true,
+		"": false, "192.0.2.20:": false, "192.0.2.20:0": false, "192.0.2.20:65536": false, "[192.0.2.20]:161": false, "[2001:db8::20:161": false, "a b": false, "2001:db8::g": false, "-x": false,
+		"user@host": false, "host/path": false,
+	} {
+		if _, got := isFenceAddress(s); got != want {
+			t.Errorf("%q: %v", s, got)
+		}
+		if _, got := isFenceURL("https://" + s); got != want {
+			t.Errorf("https://%q: %v", s, got)
+		}
+	}
+	if _, ok := isFenceURL("ftp://192.0.2.20"); ok {
+		t.Error("ftp is taken")
 	}
 }

@@ -121,7 +121,7 @@ func TestBaseFileIsReadWithoutAProblem(t *testing.T) {
 			}},
 		}},
 		Fence: &Fence{Retry: 5 * time.Second, Budget: 3, Verified: "required", Devices: []FenceDevice{{
-			Name: "pdu", Driver: "exec", Level: 1, Repower: "never", OffText: "off", OnText: "on", Timeout: 10 * time.Second, Holdup: time.Second,
+			Line: 31, Name: "pdu", Driver: "exec", Level: 1, Repower: "never", OffText: "off", OnText: "on", Timeout: 10 * time.Second, Holdup: time.Second,
 			Off: []string{"/bin/pdu", "off", "1"}, Status: []string{"/bin/pdu", "get", "1"},
 		}}},
 	}

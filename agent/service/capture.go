@@ -22,7 +22,8 @@ const maxDrain = 1 << 20
 type capture struct {
 	child *os.File // the child's end, for reading and writing
 	read  *os.File
-	tail  []byte // the last MaxOutput bytes, at most twice that while reading
+	keep  int    // bytes, of the end
+	tail  []byte // they
 	total int
 	done  chan struct{} // closed when the reading goroutine ended; nil before run
 }
@@ -39,7 +40,7 @@ func newCapture() (*capture, error) {
 		unix.Close(p[0])
 		return nil, fmt.Errorf("open pipe: %w", err)
 	}
-	return &capture{child: os.NewFile(uintptr(child), "|child"), read: os.NewFile(uintptr(p[0]), "|")}, nil
+	return &capture{keep: MaxOutput, child: os.NewFile(uintptr(child), "|child"), read: os.NewFile(uintptr(p[0]), "|")}, nil
 }
 
 func (c *capture) run() {
@@ -60,7 +61,7 @@ func (c *capture) run() {
 func (c *capture) add(p []byte) {
 	c.total += len(p)
 	c.tail = append(c.tail, p...)
-	if over := len(c.tail) - MaxOutput; over > 0 {
+	if over := len(c.tail) - c.keep; over > 0 {
 		c.tail = c.tail[:copy(c.tail, c.tail[over:])]
 	}
 }

@@ -24,6 +24,8 @@ const (
 	ReapWait    = time.Second            // from SIGKILL to giving up on a process in uninterruptible sleep
 	MaxStuck    = 16                     // such processes at once; with more, Run refuses to start another
 	MaxArgs     = 256                    // arguments of one command
+	MaxStdin    = 4 << 10                // bytes of standard input: what every pipe holds, so that nobody need feed it
+	MaxKeep     = 64 << 10               // bytes of output that a Command may ask to be kept
 )
 
 // ErrStuck says that a command survived SIGKILL, or that too many did: the
@@ -38,13 +40,15 @@ const cleanPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 var stuck atomic.Int32
 
 // A Command is one program run without a shell: in a session and process
-// group of its own, in the root directory, with a clean environment, standard
-// input from /dev/null, no inherited descriptor, and ordinary scheduling, OOM
-// score and umask whatever the agent's are.
+// group of its own, in the root directory, with a clean environment, no
+// inherited descriptor, and ordinary scheduling, OOM score and umask whatever
+// the agent's are.
 type Command struct {
 	Argv    []string
 	Env     []string      // added to PATH, HOME, LANG and LC_ALL
 	Timeout time.Duration // from start to SIGTERM of the group; zero leaves it to the context
+	Stdin   string        // standard input, at most MaxStdin bytes; empty: /dev/null
+	Keep    int           // bytes kept of standard output, at most MaxKeep; 0: MaxOutput
 
 	// Sweep kills what is left of the group when the program has ended. It is
 	// for commands that must leave nothing behind; a start command's daemon
@@ -55,7 +59,7 @@ type Command struct {
 // A Result is what a command did.
 type Result struct {
 	Code   int    // exit code; 128 + n if signal n ended it
-	Stdout string // end of standard output, at most MaxOutput bytes
+	Stdout string // end of standard output, at most Command.Keep bytes
 	Stderr string // end of standard error, at most MaxOutput bytes
 	Whole  bool   // Stdout is all that was written
 	Took   time.Duration
@@ -89,6 +93,9 @@ func (c Command) Run(ctx context.Context) (Result, error) {
 	path, err := c.lookUp()
 	if err != nil {
 		return Result{}, err
+	}
+	if len(c.Stdin) > MaxStdin || c.Keep > MaxKeep {
+		return Result{}, fmt.Errorf("run %s: %d bytes of input, %d of output to keep: more than %d, %d", path, len(c.Stdin), c.Keep, MaxStdin, MaxKeep)
 	}
 	if n := stuck.Load(); n >= MaxStuck {
 		return Result{}, fmt.Errorf("run %s: %d earlier commands: %w", path, n, ErrStuck)
@@ -147,14 +154,15 @@ func (c Command) start(path string) (*job, error) {
 			}
 		}
 	}()
-	null, err := os.Open(os.DevNull)
+	stdin, err := c.stdin()
 	if err != nil {
 		return nil, err
 	}
-	keep[0] = null
+	keep[0] = stdin
 	if j.out, err = newCapture(); err != nil {
 		return nil, err
 	}
+	j.out.keep = max(c.Keep, MaxOutput)
 	if j.err, err = newCapture(); err != nil {
 		j.out.close()
 		return nil, err
@@ -167,7 +175,7 @@ func (c Command) start(path string) (*job, error) {
 	j.proc, err = spawn(path, c.Argv, &os.ProcAttr{
 		Dir:   "/",
 		Env:   env,
-		Files: []*os.File{null, j.out.child, j.err.child, keep[1]},
+		Files: []*os.File{stdin, j.out.child, j.err.child, keep[1]},
 		Sys:   &syscall.SysProcAttr{Setsid: true}, // a session is a group, too, and has no terminal
 	})
 	if err != nil {
@@ -178,6 +186,23 @@ func (c Command) start(path string) (*job, error) {
 	j.out.run()
 	j.err.run()
 	return j, nil
+}
+
+// stdin returns the child's end of its standard input.
+func (c Command) stdin() (*os.File, error) {
+	if c.Stdin == "" {
+		return os.Open(os.DevNull)
+	}
+	read, write, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer write.Close()
+	if _, err := write.WriteString(c.Stdin); err != nil {
+		read.Close()
+		return nil, err
+	}
+	return read, nil
 }
 
 func (j *job) close() {
@@ -271,7 +296,7 @@ func (j *job) abandon(cause error) (Result, error) {
 
 func (j *job) result(state *os.ProcessState) Result {
 	res := Result{Code: state.ExitCode(), Stdout: j.out.finish(), Stderr: j.err.finish()}
-	res.Whole = j.out.total <= MaxOutput
+	res.Whole = j.out.total <= j.out.keep
 	if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
 		res.Code = 128 + int(ws.Signal())
 	}

@@ -371,3 +371,17 @@ func BenchmarkSpawn(b *testing.B) {
 	}
 	b.ReportMetric(float64(held.Nanoseconds())/float64(b.N), "ns-held/op")
 }
+
+func TestStandardInputIsGivenAndMoreOutputKeptOnDemand(t *testing.T) {
+	res := run(t, Command{Argv: []string{script(t, "cat; head -c 20000 /dev/zero | tr '\\0' x")}, Stdin: strings.Repeat("y", MaxStdin), Keep: MaxKeep})
+	if want := strings.Repeat("y", MaxStdin) + strings.Repeat("x", 20000); res.Stdout != want || !res.Whole {
+		t.Errorf("%d bytes, whole %v", len(res.Stdout), res.Whole)
+	}
+	run(t, Command{Argv: []string{script(t, "true")}, Stdin: strings.Repeat("y", MaxStdin)}) // one that does not read it
+	for _, c := range []Command{{Stdin: strings.Repeat("y", MaxStdin+1)}, {Keep: MaxKeep + 1}} {
+		c.Argv = []string{"true"}
+		if _, err := c.Run(t.Context()); err == nil {
+			t.Errorf("%d bytes of input and %d to keep are taken", len(c.Stdin), c.Keep)
+		}
+	}
+}

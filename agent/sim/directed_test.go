@@ -206,37 +206,6 @@ func TestOneCutNeverSwitchesBothOff(t *testing.T) {
 	}
 }
 
-// TestTwoThatLostEachOtherFenceInTurns: whatever the modem lines say and however
-// long the device was away for either, never are both off.
-func TestTwoThatLostEachOtherFenceInTurns(t *testing.T) {
-	fences := 0
-	for seed := range uint64(150) {
-		c := plain(seed+1, pair.ModeFence)
-		c.Lines, c.Length = seed%2 == 0, 40*time.Second
-		c.Groups = 1 + int(seed%2)
-		r := run(c, nil, func(w *World) {
-			from := 3*time.Second + w.chance(time.Second)
-			w.at(pair.Instant(from), func() {
-				for _, l := range w.links {
-					l.sever(2)
-				}
-				w.device.how, w.keepOff = deviceDeaf, true
-			})
-			w.at(pair.Instant(from+w.chance(15*time.Second)), func() { w.device.how = deviceSlow })
-		})
-		fences += r.Fences
-		if r.BothOff {
-			t.Errorf("seed %d: both were switched off", seed+1)
-		}
-		if v := r.Violation; v != nil && v.Rule != ruleOne { // nobody switches on again what was fenced: a dead node does not come back
-			t.Errorf("seed %d at %v: %s: %s", seed+1, time.Duration(v.At), v.Rule, v.Text)
-		}
-	}
-	if fences == 0 {
-		t.Error("no cut led to a fence")
-	}
-}
-
 // A serial line with one wrong bit in a thousand loses every third frame: beside
 // a whole link the role does not move. (Alone it would, about once in two
 // minutes of profile default: eight frames in a row are lost that often.)

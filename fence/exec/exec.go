@@ -87,7 +87,7 @@ func (d *device) SwitchOff(ctx context.Context) error { return d.do(ctx, "off", 
 
 func (d *device) SwitchOn(ctx context.Context) error {
 	if len(d.On) == 0 {
-		return errors.New("no on command is configured")
+		return fmt.Errorf("no on command is configured: %w", fence.ErrNotSwitchable)
 	}
 	return d.do(ctx, "on", d.On)
 }

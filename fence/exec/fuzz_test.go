@@ -47,3 +47,45 @@ func orDefault(text, def string) string {
 	}
 	return text
 }
+
+// FuzzAgentStatus holds that a power is only what code and text both say.
+func FuzzAgentStatus(f *testing.F) {
+	f.Add("Status: OFF\n", 2, true)
+	f.Add("Status: ON", 0, true)
+	f.Add("Status: OFF\nStatus: ON", 2, true)
+	f.Add(" Status: OFF\r\n", 2, true)
+	f.Add("", 2, true)
+	f.Fuzz(func(t *testing.T, out string, code int, whole bool) {
+		r, err := agentStatus(service.Result{Stdout: out, Code: code, Whole: whole})
+		off := whole && code == 2 && strings.Contains(out, "Status: OFF") && !strings.Contains(out, "Status: ON")
+		on := whole && code == 0 && strings.Contains(out, "Status: ON") && !strings.Contains(out, "Status: OFF")
+		if r.Power == fence.PowerOff && !off || r.Power == fence.PowerOn && !on || (err == nil) != (r.Power != fence.PowerUnknown) {
+			t.Fatalf("%q with code %d is %+v, %v", out, code, r, err)
+		}
+	})
+}
+
+// FuzzMetadata holds that reading metadata and lists ends, stays within its
+// bounds, and makes no power of anything but the words ON and OFF.
+func FuzzMetadata(f *testing.F) {
+	f.Add(contractMetadata)
+	f.Add("1,a,ON\n2,b,c,OFF\n,,\nN/A")
+	f.Add("<parameter name=\"a\" required=\"1\"><action name=\"off\"/>")
+	f.Fuzz(func(t *testing.T, text string) {
+		if m, err := readMetadata(text); err == nil {
+			_ = m.check(map[string]string{"ip": "x"})
+			if len(m.parameters)+len(m.actions) > maxParameters {
+				t.Fatalf("%d parameters", len(m.parameters))
+			}
+		}
+		all := readList(text, true)
+		if len(all) > maxAgentOutlets {
+			t.Fatalf("%d outlets", len(all))
+		}
+		for _, o := range all {
+			if o.Power != agentPowers[o.Raw] || o.Power != fence.PowerUnknown && o.Raw != "ON" && o.Raw != "OFF" {
+				t.Fatalf("%+v", o)
+			}
+		}
+	})
+}
