@@ -26,15 +26,19 @@ func (m *Machine) mayFence() bool { return m.peer.contact || m.fenc.right || m.f
 
 // tickFence starts a fence when it is due.
 func (m *Machine) tickFence() {
-	if !m.cfg.HasFence || m.rank() == 0 || m.fenc.running || m.now < m.fenc.next || !m.mayFence() {
+	contact := m.silence() <= m.cfg.Dead && m.deafFor() == 0
+	if !m.cfg.HasFence || m.rank() == 0 || m.fenc.running || m.now < m.fenc.next && !contact || !m.mayFence() {
 		return
 	}
 	why, due := m.fenceDue()
 	if !due {
-		if m.silence() <= m.cfg.Dead && m.deafFor() == 0 {
+		if contact {
 			m.fenc.tries, m.fenc.warned = 0, false
 			m.alarm(alarmFence, false, "")
 		}
+		return
+	}
+	if m.now < m.fenc.next { // of a peer that is heard, and asks for it
 		return
 	}
 	if m.fenc.barred != "" {

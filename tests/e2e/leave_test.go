@@ -123,11 +123,10 @@ func TestFenceThatWasNeverVerifiedIsNotUsedUntilItIs(t *testing.T) {
 	r.verify(0, 1)
 	r.await("fw1 is content", soon, func() bool { return !r.alarmed(0, "fence-unverified") })
 	r.order(1, control.Order{Command: control.OrderMaintenanceOff})
-	r.await("fw2 stands by", soon, func() bool {
-		s, err := r.Nodes[0].Status()
-		return err == nil && s.Groups[0].PeerState == "STANDBY"
+	r.await("fw2 takes the group", 2*soon, func() bool { // it has just booted
+		_, err := r.Nodes[0].Order(control.Order{Command: control.OrderHandover, Group: "g1", By: "test"})
+		return err == nil
 	})
-	r.order(0, control.Order{Command: control.OrderHandover, Group: "g1"})
 	r.await("fw1, which may fence, is armed", 2*soon, func() bool { return r.states(0, "ARMED", "ACTIVE") })
 	if v := r.peerFence(0).Verified; v == nil || v.OffMS <= 0 || v.Wiring == "" {
 		t.Errorf("kept %+v", v)

@@ -65,7 +65,11 @@ type arena struct {
 
 func newArena(t *testing.T, groups int) *arena {
 	t.Helper()
-	a := &arena{t: t, pdu: newPDU(t)}
+	p, err := lab.NewPDU(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &arena{t: t, pdu: pdu{p}}
 	o := a.pdu.Options(100 * time.Millisecond)
 	o.Binary, o.Groups, o.Profile, o.NoSerial = binary, groups, "fast", false
 	o.Baud, o.BootWait = 230400, 600*time.Millisecond
@@ -76,6 +80,7 @@ func newArena(t *testing.T, groups int) *arena {
 	}
 	a.Lab = l
 	t.Cleanup(func() {
+		p.Stop() // it must not reach for a lab that is gone
 		if err := l.Close(); err != nil {
 			t.Errorf("close lab: %v", err)
 		}

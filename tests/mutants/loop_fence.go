@@ -68,7 +68,7 @@ var loopFence = []mutant{
 	{
 		name: "lines-that-nobody-verified-forbid-a-takeover", rings: "loop",
 		rule:  "Modem lines of which nobody knows that they fall only lower the grade.",
-		edits: edits{askGo("case r.stay && v != nil && v.LinesMS != nil:", "case r.stay:")},
+		edits: edits{askGo("case r.stay && v != nil && v.LinesMS != nil:", "case r.stay && (v == nil || v.LinesMS != nil):")},
 	},
 	{
 		name: "peer-in-service-is-switched-off-for-a-verification", rings: "loop",
