@@ -65,10 +65,29 @@ type device struct {
 // no reading finds out.
 func (d *device) liar() bool { return d.lied || d.how > deviceTruths }
 
-// become changes the ways of the device.
+// become changes the ways of the device. A relay that was welded comes loose.
 func (d *device) become(how int) {
+	welded := d.how == deviceMetered || d.how == deviceWelded
 	d.how = how
 	d.lied = d.liar()
+	for n := range d.feeds {
+		for i := range d.w.cfg.Feeds {
+			if f := &d.feeds[n][i]; welded && f.off && f.starves == nil {
+				d.starve(f, d.w.nodes[n])
+			}
+		}
+	}
+}
+
+// starve takes the power of one outlet from a node.
+func (d *device) starve(f *feed, victim *node) {
+	if f.starves == nil {
+		f.starves = victim
+		victim.starved++
+	}
+	if victim.starved >= d.w.cfg.Feeds {
+		victim.powerOff(fenced)
+	}
 }
 
 // mend makes the device good and every outlet live.
@@ -138,12 +157,8 @@ func (d *device) open(n, i int) {
 		}
 		victim = w.nodes[0]
 	}
-	if f.starves == nil && d.how != deviceWelded && d.how != deviceMetered {
-		f.starves = victim
-		victim.starved++
-	}
-	if victim.starved >= w.cfg.Feeds {
-		victim.powerOff(fenced)
+	if d.how != deviceWelded && d.how != deviceMetered {
+		d.starve(f, victim)
 	}
 }
 
