@@ -4,7 +4,9 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 OUT     ?= dist/twinbeat
 TAGS    ?=
 FUZZTIME ?=
-LDFLAGS  = -s -w -X github.com/twinbeat/twinbeat/agent/cli.version=$(VERSION)
+LDFLAGS  = -s -w -X github.com/twinbeat/twinbeat/agent/cli.version=$(VERSION) -X github.com/twinbeat/twinbeat/agent/cli.sources=$(SOURCES)
+# What a simulated run depends on: results of other sources are not mixed.
+SOURCES  = $(shell find agent/pair agent/wire agent/sim agent/journal agent/config -name '*.go' ! -name '*_test.go' | LC_ALL=C sort | xargs cat | sha256sum | cut -c 1-16)
 # TAGS=lite is for routers with little flash: nothing is inlined, which makes a
 # binary a twelfth smaller and somewhat slower.
 GCFLAGS  = $(if $(filter lite,$(TAGS)),all=-l)
@@ -15,7 +17,7 @@ ALLTAGS  = nethttpomithttp2$(if $(TAGS),$(COMMA)$(TAGS))
 GOFUMPT     = $(GO) run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build test deps lint unit race fuzz mutants model world cross size demo bench campaign clean
+.PHONY: build test deps lint unit race fuzz mutants model world cross size demo bench campaign simulate clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -tags "$(ALLTAGS)" -gcflags "$(GCFLAGS)" -ldflags "$(LDFLAGS)" -o $(OUT) .
@@ -77,6 +79,11 @@ SEED ?= 1
 campaign:
 	$(GO) run ./tests/campaign -n $(N) -seed $(SEED) $(if $(ITER),-iter $(ITER)) $(if $(LABS),-labs $(LABS)) \
 		$(if $(RECORD),-results dist/campaign-$(SEED).jsonl -record tests/campaign/RECORD.md)
+
+# Random faults in a simulated world, in slices that a later call does not play
+# again: N=1000000. MODE=fence plays one mode; RECORD=1 writes agent/sim/RECORD.md.
+simulate: build
+	$(OUT) simulate --seeds $(N) --seed $(SEED) $(if $(MODE),--mode $(MODE)) --results dist/simulate.jsonl $(if $(RECORD),--record agent/sim/RECORD.md)
 
 clean:
 	rm -rf dist

@@ -36,7 +36,7 @@ type room struct {
 // machine nor the loop.
 var drivers = []string{
 	"agent/link", "agent/link/serial", "agent/link/mcast", "agent/service", "agent/journal", "agent/control",
-	"fence", "fence/exec", "fence/ipmi", "fence/http", "fence/redfish", "fence/snmp", "fence/ssh", "vip/kernel", "vip/gate", "vip/announce",
+	"fence", "fence/exec", "fence/http", "fence/redfish", "fence/snmp", "fence/ipmi", "fence/ssh", "vip/kernel", "vip/gate", "vip/announce",
 }
 
 // rooms is the import graph of the design: arrows point down.

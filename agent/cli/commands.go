@@ -86,6 +86,9 @@ type options struct {
 	seed      uint64
 	mode      string
 	trace     bool
+	only      string
+	results   string
+	record    string
 	replay    string
 	minimise  bool
 	outlets   []string       // of fence commands
@@ -158,6 +161,15 @@ var flagTable = map[string]func(*flag.FlagSet, *options){
 		fs.StringVar(&o.mode, "mode", "", "only this `MODE`: fence, silence or lease (default: all)")
 	},
 	"trace": func(fs *flag.FlagSet, o *options) { fs.BoolVar(&o.trace, "trace", false, "print all that happens") },
+	"only": func(fs *flag.FlagSet, o *options) {
+		fs.StringVar(&o.only, "only", "", "only runs of this `KIND`: cuts cuts all links at once")
+	},
+	"results": func(fs *flag.FlagSet, o *options) {
+		fs.StringVar(&o.results, "results", "", "play in slices, each a line of `FILE`; those that are there are not played again")
+	},
+	"record": func(fs *flag.FlagSet, o *options) {
+		fs.StringVar(&o.record, "record", "", "write a table of all slices to `FILE`")
+	},
 	"replay": func(fs *flag.FlagSet, o *options) {
 		fs.StringVar(&o.replay, "replay", "", "play the schedule in `FILE`")
 	},

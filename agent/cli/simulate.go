@@ -22,7 +22,7 @@ import (
 func extra() []*command { return []*command{&simulateCommand} }
 
 var simulateCommand = command{
-	name: "simulate", args: "[--seeds N] [--seed S] [--mode M] [--trace] [--json] [--replay FILE [--minimise]]", summary: "play random faults against two simulated boxes",
+	name: "simulate", args: "[--seeds N] [--seed S] [--mode M] [--only cuts] [--trace] [--json] [--results FILE [--record FILE]] [--replay FILE [--minimise]]", summary: "play random faults against two simulated boxes",
 	text: `Run the decisions of two boxes in a simulated world for ten minutes a seed, with
 random faults in power, processes, clocks, links, disks and the fence device,
 and hold every step against the rules: never two owners, one owner again soon
@@ -30,9 +30,14 @@ after the faults end, and more. Nothing of this machine is touched. The same
 seeds give the same digest with the same version, on every machine.
 
 If a rule is broken the exit code is 1, and the schedule, cut down to the faults
-that matter, is written to twinbeat-SEED.sched. --replay plays such a file.`,
+that matter, is written to twinbeat-SEED.sched. --replay plays such a file.
+
+--results is for long runs: each 10,000 seeds add a line to the file, and a
+later call with the same seeds and sources plays only what is not there yet.
+Once all are, --record writes a table. Digests add up: one call without slices
+comes to the same.`,
 	examples: []string{"twinbeat simulate --seeds 10000", "twinbeat simulate --seeds 1 --seed 42 --trace | less", "twinbeat simulate --replay twinbeat-42.sched --trace"},
-	flags:    []string{"seeds", "seed", "mode", "trace", "json", "replay", "minimise"},
+	flags:    []string{"seeds", "seed", "mode", "only", "trace", "json", "results", "record", "replay", "minimise"},
 	run:      (*shell).simulate,
 }
 
@@ -44,12 +49,15 @@ type simulated struct {
 	First       uint64   `json:"first"`
 	Seeds       uint64   `json:"seeds"`
 	Mode        string   `json:"mode,omitempty"` // of all, if there was one
+	Only        string   `json:"only,omitempty"`
 	Schedules   int      `json:"schedules"`
 	Hours       float64  `json:"hours"`
 	Faults      int      `json:"faults"`
 	LeastFaults int      `json:"least_faults"`
 	Entries     int      `json:"entries"`
 	Fences      int      `json:"fences"`
+	BothOff     int      `json:"both_off"` // schedules in which the fence device had both nodes off at once
+	Deceived    int      `json:"deceived"` // schedules that ended with a lie that no reading of the fence device finds out
 	Pairs       int      `json:"pairs"`
 	PairsOfAll  int      `json:"pairs_of_all"`
 	NotMet      []string `json:"not_met"`
@@ -57,6 +65,7 @@ type simulated struct {
 	Events      int      `json:"events"`
 	Digest      string   `json:"digest"`
 	Violations  int      `json:"violations"`
+	Impossible  []string `json:"impossible,omitempty"` // pairs that no machine should meet
 	Violation   string   `json:"violation,omitempty"`
 	Schedule    string   `json:"schedule,omitempty"`
 	Seconds     float64  `json:"seconds"`
@@ -66,12 +75,16 @@ type simulated struct {
 func (a *simulated) sum(t *sim.Tally) {
 	a.Schedules, a.Hours, a.Faults, a.LeastFaults = t.Runs, t.Life.Hours(), t.Faults, t.Least
 	a.Entries, a.Fences, a.Replayed, a.Events = t.Entries, t.Fences, t.Replayed, t.Events
-	a.Pairs, a.PairsOfAll, a.NotMet, _ = t.Cover.Pairs()
+	a.BothOff, a.Deceived = t.BothOff, t.Deceived
+	a.Pairs, a.PairsOfAll, a.NotMet, a.Impossible = t.Cover.Pairs()
 	a.Digest = fmt.Sprintf("%016x", t.Digest)
 }
 
 func (sh *shell) simulate(o *options, _ []string) error {
 	debug.SetGCPercent(gcPercent)
+	if err := simFlags(o); err != nil {
+		return err
+	}
 	if o.replay != "" {
 		return sh.replay(o)
 	}
@@ -79,13 +92,36 @@ func (sh *shell) simulate(o *options, _ []string) error {
 	if err != nil {
 		return err
 	}
-	c := campaign{first: o.seed, last: o.seed + o.seeds, mode: mode}
+	c := campaign{first: o.seed, last: o.seed + o.seeds, mode: mode, cuts: o.only == onlyCuts}
+	if o.results != "" {
+		return sh.simulateSlices(o, &c)
+	}
 	if o.trace {
 		c.trace = sh.stdout
 	}
 	start := time.Now()
 	c.run()
 	return sh.tell(o, &c, time.Since(start))
+}
+
+// onlyCuts are runs in which all links are cut at once.
+const onlyCuts = "cuts"
+
+// simFlags refuses flags that would mean nothing together.
+func simFlags(o *options) error {
+	switch {
+	case o.minimise && o.replay == "":
+		return &usageError{text: "simulate: --minimise goes with --replay", hint: "seeds that fail are cut down without being asked"}
+	case o.results != "" && (o.replay != "" || o.trace):
+		return &usageError{text: "simulate: --results goes with neither --replay nor --trace"}
+	case o.only != "" && o.only != onlyCuts:
+		return &usageError{text: fmt.Sprintf("simulate: --only %q is unknown", o.only), hint: "--only " + onlyCuts}
+	case o.only == onlyCuts && o.mode != "fence":
+		return &usageError{text: "simulate: --only cuts goes with --mode fence"}
+	case o.record != "" && o.results == "":
+		return &usageError{text: "simulate: --record goes with --results", hint: "the record is made of the results of one or more calls"}
+	}
+	return nil
 }
 
 func simMode(name string) (pair.Mode, error) {
@@ -102,6 +138,7 @@ func simMode(name string) (pair.Mode, error) {
 type campaign struct {
 	first, last uint64 // the last one is not played
 	mode        pair.Mode
+	cuts        bool
 	trace       io.Writer
 
 	next   atomic.Uint64
@@ -109,6 +146,14 @@ type campaign struct {
 	sum    sim.Tally
 	broken []uint64 // seeds that broke a rule, the lowest first once run ends
 	words  string   // of the lowest
+}
+
+// draw returns the run of a seed.
+func (c *campaign) draw(seed uint64) (sim.Config, sim.Schedule) {
+	if c.cuts {
+		return sim.DrawCut(seed)
+	}
+	return sim.Draw(seed, c.mode)
 }
 
 // maxBroken ends a campaign that fails everywhere.
@@ -130,7 +175,7 @@ func (c *campaign) run() {
 func (c *campaign) shard() {
 	var sum sim.Tally
 	for seed := c.next.Add(1) - 1; seed < c.last; seed = c.next.Add(1) - 1 {
-		conf, schedule := sim.Draw(seed, c.mode)
+		conf, schedule := c.draw(seed)
 		conf.Trace = c.trace
 		if c.trace != nil {
 			fmt.Fprint(c.trace, sim.Format(conf, schedule))
@@ -160,29 +205,42 @@ func (c *campaign) fail(seed uint64, v *sim.Violation) int {
 
 // tell prints what a campaign found.
 func (sh *shell) tell(o *options, c *campaign, took time.Duration) error {
-	t := &c.sum
-	_, _, _, impossible := t.Cover.Pairs()
-	a := simulated{First: c.first, Seeds: c.last - c.first, Mode: o.mode, Violations: len(c.broken), Violation: c.words, Seconds: took.Seconds()}
-	a.sum(t)
-	var broken error
-	if len(c.broken) > 0 {
-		conf, schedule := sim.Draw(c.broken[0], c.mode)
-		name, err := writeMinimised(conf, schedule, c.broken[0])
-		if err != nil {
-			return err
-		}
-		a.Schedule = name
-		broken = &control.Error{Text: c.words, Advice: "twinbeat simulate --replay " + name + " --trace"}
-	} else if len(impossible) > 0 {
-		broken = fmt.Errorf("visit pairs that no machine should meet: %v", impossible)
+	a, err := c.answer(o, took)
+	if err != nil {
+		return err
 	}
-	var err error
 	if o.json {
 		err = sh.printJSON(a)
 	} else {
-		err = sh.print(fmt.Sprintf("%vviolations %d\ntime       %.1f s\n", t, len(c.broken), took.Seconds()))
+		err = sh.print(fmt.Sprintf("%vviolations %d\ntime       %.1f s\n", &c.sum, a.Violations, a.Seconds))
 	}
-	return errors.Join(err, broken)
+	return errors.Join(err, a.broken())
+}
+
+// answer sums up a campaign, and cuts the lowest of its failures down.
+func (c *campaign) answer(o *options, took time.Duration) (simulated, error) {
+	a := simulated{First: c.first, Seeds: c.last - c.first, Mode: o.mode, Only: o.only, Violations: len(c.broken), Violation: c.words, Seconds: took.Seconds()}
+	a.sum(&c.sum)
+	if len(c.broken) == 0 {
+		return a, nil
+	}
+	conf, schedule := c.draw(c.broken[0])
+	var err error
+	a.Schedule, err = writeMinimised(conf, schedule, c.broken[0])
+	return a, err
+}
+
+// broken is the rule that a campaign saw broken.
+func (a *simulated) broken() error {
+	switch {
+	case a.Violations > 0:
+		return &control.Error{Text: a.Violation, Advice: "twinbeat simulate --replay " + a.Schedule + " --trace"}
+	case uint64(a.Schedules) < a.Seeds:
+		return fmt.Errorf("play seeds from %d on: %d of %d", a.First, a.Schedules, a.Seeds)
+	case len(a.Impossible) > 0:
+		return fmt.Errorf("visit pairs that no machine should meet: %v", a.Impossible)
+	}
+	return nil
 }
 
 // writeMinimised cuts a failing run down and writes it beside the user.

@@ -95,7 +95,7 @@ func (r fencedFact) apply(l *Loop, now pair.Instant) {
 	f.waiting = nil
 	for _, g := range l.groups {
 		ticket, asked := waiting[g.index]
-		if asked || r.proven { // one proof serves every group
+		if asked || r.proven || !f.dropped { // one proof serves every group, and who failed acts for all
 			l.step(now, g, pair.FenceDone{Ticket: ticket, Proven: r.proven, Detail: r.detail})
 		}
 	}

@@ -63,10 +63,11 @@ func TestFenceAskedForWhileACancelledOneEndsIsDone(t *testing.T) {
 		b.hands.set(func() {
 			b.hands.slow["fence"], b.hands.deaf, b.hands.unproven = 2500*time.Millisecond, true, true
 		})
+		a.hands.set(func() { a.hands.unproven = true }) // else it would be SOLO, and its peer not armed
 		a.cutAll(true)
 		r.await("fence begins", 3*time.Second, func() bool { return b.hands.count("fence") == 1 })
 		a.cutAll(false)
-		time.Sleep(2 * testBeat) // heard: cancelled, but the device is busy
+		time.Sleep(4 * testBeat) // heard: cancelled, but the device is busy
 		a.kill()
 		b.hands.set(func() { b.hands.slow["fence"], b.hands.deaf = 10*time.Millisecond, false })
 		r.await("the first one ends", 3*time.Second, func() bool { return b.board.count("fence", "proven") > 0 })

@@ -1,12 +1,17 @@
 package pair
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // fencer is the state of switching the peer off.
 type fencer struct {
 	ticket  uint32
 	running bool
 	tries   int     // failed in a row
+	as      State   // what this node was when it began to fence
+	began   Instant // the newest
 	next    Instant // not before
 	token   bool    // unspent
 	right   bool    // a token was spent, or the peer proven off, since the start
@@ -54,28 +59,55 @@ func (m *Machine) fenceDue() (why string, due bool) {
 	case Active, Solo:
 		return m.ownerFenceDue(why)
 	case Boot:
-		return why, silence > m.cfg.Init
+		wait := m.cfg.Init
+		if !m.cfg.LowerID { // both may boot at once behind cut links
+			wait += m.cfg.Race
+		}
+		return why, silence > wait
 	case Standby, Armed, Fencing:
 		if m.peer.said.FenceMe && m.peer.known {
 			return "the peer asks for it: a service would not stop there", true
 		}
-		if m.lines == LinesDown {
-			return why + ", its modem lines fell", silence > m.cfg.Dead
+		if m.lines == LinesDown { // one hand can pull every cable: this hurries nothing
+			why += ", its modem lines fell"
 		}
-		return why, silence > m.cfg.Dead+m.cfg.Race
+		return why, silence > m.cfg.Dead+m.fenceTurn()
 	}
 	return "", false
 }
 
-// ownerFenceDue gives the owner of the first group no delay, other owners the race time.
+// fenceTurns is how many turns of the race time there are.
+const fenceTurns = 4
+
+// fenceTurn is how long after its suspicion a node that does not own the group
+// may fence. Both nodes may want to, and neither may have an order in flight when
+// the other one's takes effect: so each has its turn by what it is, first the
+// owner, then who is armed, then the lower and the higher id of two that are
+// neither. The machine of the first group acts for its node; one of another group
+// acts only if that one does not, for whatever reason.
+func (m *Machine) fenceTurn() time.Duration {
+	as := m.state
+	if as == Fencing {
+		as = m.fenc.as
+	}
+	switch {
+	case m.cfg.Index != 0:
+		return (fenceTurns + 1) * m.cfg.Race
+	case as == Armed:
+		return m.cfg.Race
+	case m.cfg.LowerID:
+		return 2 * m.cfg.Race
+	}
+	return 3 * m.cfg.Race
+}
+
+// ownerFenceDue gives the owner of the first group no delay. The owner of another
+// group leaves it to the first group's machine here: it can go on serving without.
 func (m *Machine) ownerFenceDue(why string) (string, bool) {
-	if m.state == Solo || m.peerCannotOwn() || !m.peer.contact {
+	if m.state == Solo || m.peerCannotOwn() || !m.peer.contact || m.cfg.Index != 0 {
 		return "", false
 	}
 	limit := m.cfg.Dead
-	if m.cfg.Index != 0 {
-		limit += m.cfg.Race
-	}
 	if m.deafFor() > 0 { // it cannot hear us and will fence: the owner is first
 		return "the peer has not heard this node for " + ms(m.now.Since(m.peer.ackAt)), m.deafFor() > limit
 	}
@@ -86,7 +118,7 @@ func (m *Machine) ownerFenceDue(why string) (string, bool) {
 func (m *Machine) startFence(why string) {
 	f := &m.fenc
 	token := !m.peer.contact && !f.right
-	f.running, f.ticket = true, m.ticket()
+	f.running, f.ticket, f.began = true, m.ticket(), m.now
 	f.session, f.known = m.peer.session, m.peer.known
 	if token {
 		f.token, f.right = false, true
@@ -95,6 +127,9 @@ func (m *Machine) startFence(why string) {
 	if owns {
 		m.note(why, "the peer must be proven off", "fence it, keep serving")
 	} else {
+		if m.state != Fencing {
+			f.as = m.state
+		}
 		m.to(Fencing, why, "the peer must be proven off", "fence it")
 	}
 	if owns && !f.warned { // a standby does not announce: the owner may be right
@@ -132,12 +167,19 @@ func (m *Machine) fenceDone(in FenceDone) {
 	factor := 1 << min(f.tries, 4)
 	f.tries++
 	f.next = m.now + Instant(factor)*Instant(m.cfg.FenceRetry)
+	if m.cfg.Mode == ModeFence { // the turns between may be the other one's
+		round := fenceTurns * m.cfg.Race
+		f.next = f.began.Add(round * ((f.next.Since(f.began) + round - 1) / round))
+	}
 	m.alarm(alarmFence, true, in.Detail)
 	m.note("fence failed: "+in.Detail, fmt.Sprintf("attempt %d", f.tries), "try again in "+ms(f.next.Since(m.now)))
 }
 
 // fencedByOther takes the proof that another group's machine fetched.
 func (m *Machine) fencedByOther(in FenceDone) {
+	if !in.Proven && m.cfg.Mode == ModeFence && m.cfg.Index != 0 { // somebody acts for this node
+		m.fenc.next = max(m.fenc.next, m.now.Add((fenceTurns+1)*m.cfg.Race))
+	}
 	if !in.Proven || m.silence() <= m.cfg.Dead || m.rank() == 0 || !m.mayFence() || m.state == Solo {
 		return
 	}

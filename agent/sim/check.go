@@ -8,7 +8,8 @@ import (
 
 // The rules, by the numbers of the invariants in the design. The rest is held
 // elsewhere: 9 (a watchdog is fed only by a live agent) by the tests of the
-// agent, 11 (one cut never switches both off) by a test of its own here.
+// agent. 11 is held where cuts are the only fault ([DrawCut]), and false proofs
+// (12) everywhere, but for a fence device that lies in a way no reading finds out.
 const (
 	rule1   = "1 two owners"
 	rule2   = "2 refresh without a lease"
@@ -19,6 +20,8 @@ const (
 	rule7   = "7 fence"
 	rule8   = "8 term"
 	rule10  = "10 gate open at boot"
+	rule11  = "11 one cut switched both off"
+	rule12  = "12 a false proof"
 	ruleOne = "liveness: none owns after the heal"
 	ruleRep = "replay taken"
 )
@@ -32,6 +35,27 @@ func (w *World) violate(rule, text string) {
 	if w.result.Violation == nil {
 		w.result.Violation = &Violation{At: w.now, Rule: rule, Text: text}
 		w.tracef("VIOLATION %s: %s", rule, text)
+	}
+}
+
+// deceived ends a run in which a lie of the fence device was taken for proof:
+// from here on mode fence promises nothing.
+func (w *World) deceived(who string) {
+	w.result.Deceived++
+	w.tracef("%s is deceived by the fence device", who)
+}
+
+// bothShot is invariant 11: the fence device has both nodes off at once.
+func (w *World) bothShot() {
+	w.result.BothOff = true
+	switch {
+	case !w.cfg.Cuts || w.nodes[0].shots > 1 || w.nodes[1].shots > 1:
+		// One that was shot came back behind the cut, booted alone and shot back
+		// while the survivor, who had no proof, was at it again.
+	case w.device.liar():
+		w.deceived("who cabled the nodes")
+	default:
+		w.violate(rule11, fmt.Sprintf("the fence device is %s", deviceNames[w.device.how]))
 	}
 }
 

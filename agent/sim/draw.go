@@ -11,6 +11,11 @@ import (
 const (
 	// minFaults is how many faults a run of ten minutes has at least.
 	minFaults = 44
+	// maxScale is the slowest a drawn run is, of profile slow.
+	maxScale = 8
+	// fenceRound is how many race times a round of turns to fence has: frames may
+	// be late by so much, since a node may wait so long for its turn.
+	fenceRound = 4
 	// runLength is how long a drawn run lasts.
 	runLength = 10 * time.Minute
 )
@@ -33,7 +38,7 @@ func Draw(seed uint64, mode pair.Mode) (Config, Schedule) {
 	case k < 40:
 		c.Scale = 2
 	default:
-		c.Scale = 3 + r.IntN(6) // up to a beat a second
+		c.Scale = 3 + r.IntN(maxScale-2) // up to a beat a second
 	}
 	c.Wire = r.IntN(4) == 0 && c.Profile == "slow"
 	for i := range c.Drift {
@@ -50,6 +55,10 @@ func Draw(seed uint64, mode pair.Mode) (Config, Schedule) {
 	c.NoServices = r.IntN(3) == 0
 	c.StopFailureFence = r.IntN(5) == 0
 	c.Lines = r.IntN(3) == 0
+	c.Feeds = 1
+	if c.Fence {
+		c.Feeds += r.IntN(2)
+	}
 	d := drawer{Rand: r, c: c, w: newWorld(c)}
 	return c, d.schedule()
 }
@@ -178,7 +187,7 @@ func (d *drawer) fault(k FaultKind, at time.Duration) Fault {
 	case FaultJournal, FaultDevice, FaultAlien:
 		f.N, f.M = d.IntN(4), 0
 		if k == FaultDevice {
-			f.N = d.IntN(deviceBehaviours)
+			f.N = d.IntN(deviceTruths)
 		}
 	default:
 		d.linkFault(&f)
@@ -202,7 +211,7 @@ func (d *drawer) linkFault(f *Fault) {
 	case FaultReorder:
 		f.N, f.M = d.IntN(linkCount), int(d.pick(t.Beat*2, t.Takeover*6)/time.Microsecond)
 	case FaultHold:
-		f.N, f.M = int(pair.Claim)+d.IntN(int(pair.FenceNotice-pair.Claim)+1), 1+int(d.pick(t.Takeover, 8*t.Takeover)/time.Millisecond)
+		f.N, f.M = int(pair.Claim)+d.IntN(int(pair.FenceNotice-pair.Claim)+1), 1+int(d.pick(t.Takeover, max(8*t.Takeover, fenceRound*t.Race))/time.Millisecond)
 	case FaultDuplicate:
 		f.N, f.M = d.IntN(linkCount), 1+d.IntN(60)
 	case FaultReplay:

@@ -8,7 +8,8 @@ import (
 
 // Which faults may meet.
 //
-//	fence    any links, any pause, any power: only the device must not lie.
+//	fence    any links, any pause, any power: only the device must not lie in a
+//	         way that no reading finds out; device.go says which lies are which.
 //	lease    any links, any pause, any power; clocks drift less than the reserve.
 //	silence  any power and any pause. Links and LAN do not fail together: while
 //	         any link is cut or loses frames in any way, the LAN works, so the
@@ -77,8 +78,8 @@ func (w *World) injectOutside(f Fault) {
 			p.tell(f.N%w.cfg.Groups, pair.ForeignMAC{Address: "192.0.2.1", MAC: "02:00:00:00:00:07"})
 		}
 	case FaultDevice:
-		w.device.how = f.N % deviceBehaviours
-		w.after(f.For, func() { w.device.how = deviceGood })
+		w.device.become(f.N % deviceBehaviours)
+		w.after(f.For, func() { w.device.become(deviceGood) })
 	case FaultReach:
 		w.device.reach[n.id] = false
 		w.after(f.For, func() { w.device.reach[n.id] = true })
@@ -281,7 +282,7 @@ func (w *World) heal() {
 	w.healed, w.okFrom = w.now, 0
 	w.mendLinks()
 	w.lan, w.alien = true, false
-	w.device.reach, w.device.how = [2]bool{true, true}, deviceGood
+	w.device.mend()
 	for _, n := range w.nodes {
 		n.sick, n.again = false, 0
 		n.cuffed = 0

@@ -39,9 +39,38 @@ type link struct {
 	wild     time.Duration // extra random delay: reorders
 	clog     [2]pair.Instant
 	busy     [2]pair.Instant // the line is free again
-	tap      [2][]frame      // recorded frames
+	tap      [2]tap
 	taps     bool
 }
+
+// tap remembers the newest frames of one direction.
+type tap struct {
+	frames []frame
+	oldest int
+}
+
+func (t *tap) add(f *frame) {
+	if len(t.frames) < recorded {
+		t.frames = append(t.frames, frame{})
+		t.put(len(t.frames)-1, f)
+		return
+	}
+	t.put(t.oldest, f)
+	t.oldest = (t.oldest + 1) % recorded
+}
+
+// put keeps a frame in a place whose bytes are used again.
+func (t *tap) put(i int, f *frame) {
+	raw := append(t.frames[i].raw[:0], f.raw...)
+	t.frames[i] = *f
+	t.frames[i].raw = nil
+	if f.raw != nil {
+		t.frames[i].raw = raw
+	}
+}
+
+// at returns the i-th frame from the oldest on.
+func (t *tap) at(i int) frame { return t.frames[(t.oldest+i)%len(t.frames)] }
 
 // clean reports whether nothing is wrong with the link.
 func (l *link) clean() bool {
@@ -56,6 +85,7 @@ func (l *link) mend() {
 // pool holds the frames under way.
 type pool struct {
 	frames []frame
+	bytes  [][]byte // of the frames that are real, used again
 	unused []int32
 }
 
@@ -67,6 +97,7 @@ func (p *pool) get() (int32, *frame) {
 		return ref, &p.frames[ref]
 	}
 	p.frames = append(p.frames, frame{})
+	p.bytes = append(p.bytes, nil)
 	return int32(len(p.frames) - 1), &p.frames[len(p.frames)-1]
 }
 
@@ -79,12 +110,7 @@ const frameSize = 57
 func (w *World) transmit(f *frame) {
 	l := w.links[f.link]
 	if l.taps {
-		c := *f
-		c.raw = append([]byte(nil), f.raw...)
-		l.tap[f.from] = append(l.tap[f.from], c)
-		if len(l.tap[f.from]) > recorded {
-			l.tap[f.from] = l.tap[f.from][1:]
-		}
+		l.tap[f.from].add(f)
 	}
 	if l.cut[f.from] || w.lost(l, int(f.from)) {
 		return
@@ -100,7 +126,7 @@ func (w *World) transmit(f *frame) {
 		}
 		ref, c := w.pool.get()
 		*c = *f
-		if f.raw != nil && !w.rawFrame(l, c, f.raw) || f.raw == nil && w.spoilt(l) {
+		if f.raw != nil && !w.rawFrame(l, ref, f.raw) || f.raw == nil && w.spoilt(l) {
 			w.pool.free(ref)
 			continue
 		}
@@ -146,12 +172,15 @@ func (w *World) route(l *link, f *frame) (pair.Instant, bool) {
 
 // rawFrame makes the bytes as they arrive: framed and bit by bit at risk on a
 // serial line. Ethernet drops what its checksum refuses.
-func (w *World) rawFrame(l *link, c *frame, payload []byte) bool {
+func (w *World) rawFrame(l *link, ref int32, payload []byte) bool {
+	c, buf := &w.pool.frames[ref], &w.pool.bytes[ref]
 	if !l.serial {
-		c.raw = append([]byte(nil), payload...)
+		*buf = append((*buf)[:0], payload...)
+		c.raw = *buf
 		return l.ber == 0 || !w.spoilt(l)
 	}
-	c.raw = wire.AppendSerial(make([]byte, 0, len(payload)+8), payload)
+	*buf = wire.AppendSerial((*buf)[:0], payload)
+	c.raw = *buf
 	if l.ber > 0 {
 		rate := pow10(l.ber)
 		for bit := w.rng.IntN(2 * rate); bit < len(c.raw)*8; bit += 1 + w.rng.IntN(2*rate) {
@@ -185,34 +214,13 @@ func (w *World) arrive(ref int32) {
 	w.read(to.proc, ref)
 }
 
-// read is the reader of a link; frames wait in the kernel for one that stands still.
-func (w *World) read(p *process, ref int32) {
-	if p.n.proc != p {
-		w.pool.free(ref)
-		return
-	}
-	if !p.paused {
-		w.take(p, ref)
-		return
-	}
-	f := &w.pool.frames[ref]
-	if w.links[f.link].serial {
-		p.ttyFull += frameSize
-	}
-	if len(p.unread) >= maxUnread || w.links[f.link].serial && p.ttyFull > maxTTY {
-		w.pool.free(ref)
-		return
-	}
-	p.unread = append(p.unread, ref)
-}
-
 // replay sends recorded frames again, on a link that may be another one.
 func (w *World) replay(link, n int) {
 	from := w.links[n%linkCount]
 	for dir := range 2 {
-		tap := from.tap[dir]
-		for i := range min(len(tap), n) {
-			f := tap[(i*7)%len(tap)]
+		tap := &from.tap[dir]
+		for i := range min(len(tap.frames), n) {
+			f := tap.at((i * 7) % len(tap.frames))
 			f.link = uint8(link % linkCount)
 			if n%3 == 0 && w.cfg.Wire {
 				f.from = 1 - f.from // reflected; without a tag nobody could tell

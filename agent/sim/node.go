@@ -19,7 +19,12 @@ type node struct {
 	w       *World
 	id      int
 	powered bool
-	outlet  uint32 // counts power-offs: a late power-on of an older one means nothing
+	readAt  pair.Instant // the clock was last read at, and read
+	reads   pair.Instant
+	upAt    pair.Instant // of the newest power-on
+	shot    bool         // it is off by the fence device
+	shots   int          // how often it was
+	starved int          // power supplies whose outlet is off
 	wall    time.Duration
 	disk    disk
 	gates   [maxGroups]gate
@@ -35,7 +40,10 @@ type node struct {
 // clock is the node's monotonic clock: true time and its drift. The nodes'
 // clocks have nothing to do with each other.
 func (n *node) clock(t pair.Instant) pair.Instant {
-	return t + n.drift(t) + pair.Instant(n.id)*pair.Instant(time.Hour)
+	if t != n.readAt { // the same moment is asked for many times
+		n.readAt, n.reads = t, t+n.drift(t)+pair.Instant(n.id)*pair.Instant(time.Hour)
+	}
+	return n.reads
 }
 
 // drift is how much the clock is fast at t: in steps that never go back.
@@ -67,11 +75,11 @@ func (n *node) other() *node { return n.w.nodes[1-n.id] }
 func (n *node) owner(g int) bool { return n.powered && n.gates[g].until > n.w.now }
 
 func (n *node) powerOn() {
-	if n.powered || n.cuffed > 0 {
+	if n.powered || n.cuffed > 0 || n.starved >= n.w.cfg.Feeds {
 		return
 	}
 	n.w.tracef("node %d: power on", n.id)
-	n.powered = true
+	n.powered, n.shot, n.upAt = true, false, n.w.now
 	n.gates = [maxGroups]gate{}
 	n.mark = 0
 	n.w.after(n.w.chance(50*time.Millisecond), n.startAgent)
@@ -85,11 +93,12 @@ func (n *node) powerOff(why string) {
 	n.powered = false
 	n.gates = [maxGroups]gate{}
 	n.proc = nil
-	if !n.w.nodes[0].powered && !n.w.nodes[1].powered {
-		n.w.result.BothOff = n.w.result.BothOff || why == fenced && n.other().outlet > 0
+	if n.shot = why == fenced; !n.shot {
+		return
 	}
-	if why == fenced {
-		n.outlet++
+	n.shots++
+	if n.other().shot {
+		n.w.bothShot()
 	}
 }
 

@@ -8,15 +8,6 @@ import (
 )
 
 const (
-	// maxFrames is how many frames wait for the loop: loop.FrameQueue.
-	maxFrames = 64
-	// maxUnread is what a socket holds for a process that stands still, in
-	// frames, and maxTTY what a tty does, in bytes (n_tty).
-	maxUnread = 256
-	maxTTY    = 4096
-	// maxReaderLag is how long after a resume the readers may still hand
-	// frames of the stall to the loop.
-	maxReaderLag = 5 * time.Millisecond
 	// idleWake is the shortest pause between two turns that only time calls for.
 	idleWake = 200 * time.Microsecond
 	// unstopped is no part of a turn.
@@ -25,14 +16,13 @@ const (
 
 // process is one run of the agent. Its turns follow agent/loop.
 type process struct {
-	n       *node
-	gen     uint32
-	m       []*pair.Machine
-	last    [maxGroups]pair.State
-	inbox   []input
-	spare   []input
-	unread  []int32 // frames in the kernel's buffers, of a process that stands still
-	ttyFull int
+	n      *node
+	gen    uint32
+	m      []*pair.Machine
+	last   [maxGroups]pair.State
+	inbox  []input
+	spare  []input
+	inlets [linkCount]inlet
 
 	paused  bool
 	stopAt  int           // part of a turn before which a SIGSTOP comes
@@ -65,6 +55,7 @@ type process struct {
 	saved             journal.State
 	saving, saveAgain bool
 	contact           bool
+	stopping          bool // a machine was told to stop
 	noticedAt         pair.Instant
 	asked             bool // the peer asks to be fenced
 	topTerm           [maxGroups]uint32
@@ -223,6 +214,7 @@ func (p *process) think() {
 			p.step(g, pair.Stalled{Gap: gap})
 		}
 	}
+	p.collect()
 	p.drain()
 	p.started = true
 	for g := range p.m {
@@ -338,6 +330,7 @@ func (p *process) beat() {
 	p.talk.hellos(p, now)
 	p.send(pair.Beat, allGroups)
 	p.watchLines()
+	p.attend(now)
 }
 
 // renew refreshes the lease if mark and lease are unexpired in the kernel.
@@ -442,6 +435,9 @@ func (p *process) woken() {
 }
 
 func (p *process) allStopped() bool {
+	if !p.stopping {
+		return false
+	}
 	for _, m := range p.m {
 		if !m.View().Stopped {
 			return false
@@ -482,10 +478,11 @@ func (p *process) resume() {
 	w := p.n.w
 	w.tracef("node %d: resumed", p.n.id)
 	p.paused = false
-	for _, ref := range p.unread { // the readers run when the scheduler lets them, maybe after the loop
-		w.after(w.chance(min(maxReaderLag, w.timing.Beat)), func() { w.read(p, ref) })
+	for i := range p.inlets { // the readers run when the scheduler lets them, maybe after the loop
+		if in := &p.inlets[i]; in.late || len(in.unread) > 0 {
+			p.readLater(i, min(maxReaderLag, w.timing.Beat), !in.rests && (in.locked || w.odds(8)))
+		}
 	}
-	p.unread, p.ttyFull = p.unread[:0], 0
 	if p.busy {
 		if !p.parting {
 			p.later(w.chance(100 * time.Microsecond))
@@ -501,6 +498,9 @@ func (p *process) resume() {
 func (p *process) step(g int, in pair.Input) {
 	w, m := p.n.w, p.m[g]
 	was := p.last[g]
+	if _, ok := in.(pair.Stop); ok {
+		p.stopping = true
+	}
 	acts := m.Step(p.now(), in)
 	w.result.Cover.visit(was, in)
 	if w.cfg.Watch != nil {

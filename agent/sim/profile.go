@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/twinbeat/twinbeat/agent/config"
@@ -13,12 +14,7 @@ import (
 // an inequality, and builds the links that go with it.
 func (w *World) profile() {
 	c := &w.cfg
-	conf, problems := config.Parse("sim.toml", []byte(c.toml()), "a")
-	for _, p := range problems {
-		if !p.Warning {
-			panic(fmt.Sprintf("sim: %v", p))
-		}
-	}
+	conf := c.load()
 	t := conf.Timing
 	w.timing = pair.Config{
 		Mode: c.Mode, HasFence: conf.Fence != nil,
@@ -46,6 +42,35 @@ func (w *World) profile() {
 		}
 		w.links = append(w.links, k)
 	}
+}
+
+// loaded keeps what the loader made of a file, as it makes the same of the same:
+// the files that [Draw] needs are about a hundred, and each serves many runs.
+var loaded sync.Map // of file to *config.Config
+
+type file struct {
+	mode          pair.Mode
+	profile       string
+	scale, groups int
+	fence         bool
+}
+
+// load returns the run's configuration as the loader sees it.
+func (c *Config) load() *config.Config {
+	key := file{c.Mode, c.Profile, c.Scale, c.Groups, c.Fence}
+	if conf, ok := loaded.Load(key); ok {
+		return conf.(*config.Config)
+	}
+	conf, problems := config.Parse("sim.toml", []byte(c.toml()), "a")
+	for _, p := range problems {
+		if !p.Warning {
+			panic(fmt.Sprintf("sim: %v", p))
+		}
+	}
+	if c.Scale <= maxScale {
+		loaded.Store(key, &conf)
+	}
+	return &conf
 }
 
 // config is what the machine of a group on a node gets.

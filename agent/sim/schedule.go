@@ -34,7 +34,7 @@ const (
 	FaultGarbage                        // M bytes of noise on the serial line, to node N
 	FaultLAN                            // the LAN is down for For
 	FaultAlien                          // a third host answers for the addresses, for For
-	FaultDevice                         // the fence device behaves like N for For; see lan.go
+	FaultDevice                         // the fence device behaves like N for For; see device.go
 	FaultReach                          // a node does not reach the device for For
 	FaultFlush                          // a stranger empties the node's tables
 	FaultOrder                          // an operator's order N for group M; For is not zero: forced
@@ -191,6 +191,8 @@ func (c *Config) fields() []field {
 	length("length", &c.Length)
 	truth("fence", &c.Fence)
 	number("groups", &c.Groups)
+	number("feeds", &c.Feeds)
+	truth("cuts", &c.Cuts)
 	truth("wire", &c.Wire)
 	number("drift0", &c.Drift[0])
 	number("drift1", &c.Drift[1])

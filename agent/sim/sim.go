@@ -34,6 +34,8 @@ type Config struct {
 	Seed    uint64 // of all chance within the run
 	Mode    pair.Mode
 	Fence   bool   // a fence device exists; mode fence always has one
+	Feeds   int    // 1..maxFeeds: power supplies of a node, each on an outlet
+	Cuts    bool   // no fault but cuts, fences and what the device does: invariant 11 holds
 	Groups  int    // 1..maxGroups; the second is preferred on the other node
 	Profile string // default, fast or slow
 	Scale   int    // of profile slow: every interval times this; 0 is 1
@@ -111,6 +113,7 @@ type Result struct {
 	Entries   int // to ACTIVE, all groups and nodes
 	Fences    int
 	BothOff   bool                     // the fence device had both nodes off at once
+	Deceived  int                      // proofs that were false because the device lied in a way no reading finds out; the run ended there
 	Dark      [maxGroups]time.Duration // longest time without an open gate, by group
 	Evidence  [evidences]int           // entries by evidence
 	History   []pair.Record            // the last records, at most maxHistory
@@ -255,7 +258,7 @@ func run(cfg Config, s Schedule, script func(*World)) (res Result) {
 	}
 	end := pair.Instant(cfg.Length)
 	w.at(end.Add(-w.settle-w.graceful), w.heal)
-	for len(w.queue) > 0 && w.result.Violation == nil {
+	for len(w.queue) > 0 && w.result.Violation == nil && w.result.Deceived == 0 {
 		e := w.queue.pop()
 		if e.at > end {
 			break
@@ -296,6 +299,7 @@ func newWorld(cfg Config) *World {
 		cfg.Length = 20 * time.Second
 	}
 	cfg.Groups = min(max(cfg.Groups, 1), maxGroups)
+	cfg.Feeds = min(max(cfg.Feeds, 1), maxFeeds)
 	for i := range cfg.Tick {
 		if cfg.Tick[i] == 0 {
 			cfg.Tick[i] = 4 * time.Millisecond
@@ -305,7 +309,7 @@ func newWorld(cfg Config) *World {
 	w.result.Alarms = map[string]int{}
 	w.result.Digest = digestSeed
 	w.keys = [2]keyStage{{1, 1, 1}, {1, 1, 1}}
-	w.device.reach = [2]bool{true, true}
+	w.device = device{w: w, reach: [2]bool{true, true}}
 	w.profile()
 	for i := range w.nodes {
 		w.nodes[i] = newNode(w, i)

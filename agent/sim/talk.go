@@ -40,7 +40,8 @@ type frame struct {
 	echo       uint32
 	lease      time.Duration
 	g          [maxGroups]said
-	raw        []byte // as it travels, if frames are real
+	at         pair.Instant // when it was read, by the reader's clock
+	raw        []byte       // as it travels, if frames are real
 }
 
 // talk is a node's end of the pair: its session and what was heard in it.
@@ -56,6 +57,7 @@ type talk struct {
 
 	session   uint32 // that both use; zero: none
 	counter   uint32
+	last      uint32 // counter that was sent last
 	sentC     [echoes]uint32
 	sentAt    [echoes]pair.Instant
 	known     bool
@@ -124,7 +126,10 @@ func (t *talk) follow(p *process) {
 	}
 	t.session = s
 	t.sentC = [echoes]uint32{}
-	t.known, t.heard, t.top, t.seen = false, 0, 0, 0
+	t.known, t.heard, t.top, t.seen, t.last = false, 0, 0, 0, 0
+	for i := range p.inlets {
+		p.inlets[i].heardAt = 0
+	}
 	p.urgent = true
 }
 
@@ -157,6 +162,7 @@ func (p *process) send(kind pair.Kind, group int8) {
 			return
 		}
 		p.fill(&f)
+		t.last = f.counter
 		t.sentC[f.counter%echoes], t.sentAt[f.counter%echoes] = f.counter, now
 	}
 	for i := range w.links {
@@ -234,6 +240,7 @@ func (p *process) seal(f *frame) bool {
 func (w *World) take(p *process, ref int32) {
 	f := &w.pool.frames[ref]
 	t := &p.talk
+	f.at = p.now()
 	if t.e == nil || f.raw == nil {
 		p.queue(ref)
 		return
@@ -256,7 +263,7 @@ func (w *World) openFrame(p *process, link uint8, b []byte) {
 	}
 	ref, f := w.pool.get()
 	f.from, f.link, f.counter, f.echo, f.lease = uint8(1-p.n.id), link, m.Counter, m.Echo, m.Lease
-	f.session, f.group, f.kind = m.Session, int8(m.GroupIndex), 0
+	f.session, f.group, f.kind, f.at = m.Session, int8(m.GroupIndex), 0, p.now()
 	for k, x := range kinds {
 		if x == m.Kind {
 			f.kind = pair.Kind(k)
@@ -313,6 +320,8 @@ func (p *process) hear(ref int32) {
 		return
 	}
 	t.known = true
+	in := &p.inlets[f.link]
+	in.heardAt = max(in.heardAt, f.at)
 	p.asked = false
 	for g := range p.m {
 		p.asked = p.asked || f.g[g].flags&wire.FenceMe != 0
@@ -322,7 +331,7 @@ func (p *process) hear(ref int32) {
 	}
 	newest := f.counter >= t.heard
 	t.heard = max(t.heard, f.counter)
-	t.heardAt = now
+	t.heardAt = max(t.heardAt, f.at)
 	sent := t.when(f.echo)
 	t.ackAt = max(t.ackAt, sent)
 	if !newest && f.kind == pair.Beat && w.cfg.Mutant != NoFrameOrder && !replay {

@@ -19,6 +19,8 @@ type Tally struct {
 	Entries  int
 	Fences   int
 	Replayed int
+	BothOff  int // runs in which the fence device had both nodes off at once
+	Deceived int // runs that ended with a lie of the fence device
 	Evidence [evidences]int
 	Healed   time.Duration
 	Digest   uint64
@@ -35,6 +37,10 @@ func (t *Tally) Add(seed uint64, r *Result) {
 		Runs: 1, Life: r.Life, Faults: r.Faults, Least: r.Faults, Events: r.Events, Entries: r.Entries, Fences: r.Fences,
 		Replayed: r.Replayed, Evidence: r.Evidence, Healed: r.Healed, Digest: x.Digest, Cover: r.Cover,
 	}
+	if r.BothOff {
+		one.BothOff = 1
+	}
+	one.Deceived = r.Deceived
 	t.Merge(&one)
 }
 
@@ -50,6 +56,8 @@ func (t *Tally) Merge(o *Tally) {
 	t.Entries += o.Entries
 	t.Fences += o.Fences
 	t.Replayed += o.Replayed
+	t.BothOff += o.BothOff
+	t.Deceived += o.Deceived
 	for i, n := range o.Evidence {
 		t.Evidence[i] += n
 	}
@@ -67,7 +75,7 @@ func (t *Tally) String() string {
 	}
 	s := fmt.Sprintf("schedules  %d\nlife       %.1f hours of a pair\nfaults     %d, at least %d a schedule; %d recorded frames sent again\n",
 		t.Runs, t.Life.Hours(), t.Faults, t.Least, t.Replayed)
-	s += fmt.Sprintf("entries    %d: %s\nfences     %d\npairs      %d of %d (state, input) visited\n", t.Entries, strings.Join(ev, ", "), t.Fences, visited, all)
+	s += fmt.Sprintf("entries    %d: %s\nfences     %d; both nodes off at once in %d schedules; %d ended with a lie of the device\npairs      %d of %d (state, input) visited\n", t.Entries, strings.Join(ev, ", "), t.Fences, t.BothOff, t.Deceived, visited, all)
 	if len(missing) > 0 {
 		s += "not met    " + strings.Join(missing, ", ") + "\n"
 	}

@@ -156,6 +156,30 @@ func says(which command, code byte, data []byte) func(command, []byte) (byte, []
 	}
 }
 
+func TestABMCThatCannotBeSpokenToIsToldApart(t *testing.T) {
+	for want, said := range map[string][]byte{
+		"speaks no IPMI 2.0":              {1, 0x04, 0x04, 0x00, 0, 0, 0, 0},
+		"the BMC wants a second key":      {1, 0x84, 0x24, 0x03, 0, 0, 0, 0},
+		"chassis status 21 10 40: on":     {1, 0x84, 0x04, 0x03, 0, 0, 0, 0},
+		"chassis status 21 10 40: on\x00": {}, // it tells nothing, and speaks all the same
+	} {
+		b := startBMC(t)
+		b.set(func(b *bmc) {
+			b.tamper = func(cmd command, _ []byte) [][]byte {
+				if cmd == getAuthentication {
+					return [][]byte{legacy(bmcAnswer(request(getAuthentication, 0, nil), 0, said))}
+				}
+				return nil
+			}
+		})
+		power := fence.PowerUnknown
+		if strings.HasPrefix(want, "chassis") {
+			power = fence.PowerOn
+		}
+		read(t, outlet(t, unit(t, b.address(), nil)), power, strings.TrimSuffix(want, "\x00"))
+	}
+}
+
 func TestFaultsAreShownAndChangeNothing(t *testing.T) {
 	b := startBMC(t)
 	s := outlet(t, unit(t, b.address(), nil))

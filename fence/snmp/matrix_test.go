@@ -201,9 +201,9 @@ var misbehaviours = []misbehaviour{
 
 	// Restarts.
 	{name: "restarts 50 ms after the order, keeps states", want: proven, lies: snmptest.Lies{Lag: 20 * time.Millisecond}, during: func(s *stage) {
-		s.restart(false)
+		s.restart()
 	}},
-	{name: "restarts 50 ms after the order, all on", want: proven, during: func(s *stage) { s.restart(true) }},
+	{name: "restarts after the order, all on", want: proven, during: func(s *stage) { s.reset() }},
 	{name: "away for a second at first", want: proven, during: func(s *stage) {
 		s.pdu.Behave(snmptest.Lies{Deaf: true})
 		after(time.Second, func() { s.pdu.Behave(snmptest.Lies{}) })
@@ -227,22 +227,39 @@ func (s *stage) off(n int) {
 	}
 }
 
-// restart waits for an order, then has the agent away for half a second.
-func (s *stage) restart(reset bool) {
-	for range 200 {
-		if len(s.pdu.Orders()) > 0 {
-			break
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+// restart waits for an order, then has nobody listen on the port for half a second.
+func (s *stage) restart() {
+	s.awaitOrder()
 	time.Sleep(50 * time.Millisecond)
 	s.agent.Stop()
-	if reset {
-		s.pdu.Reset()
-	}
 	time.Sleep(500 * time.Millisecond)
 	if err := s.agent.Start(); err != nil {
 		panic(err)
+	}
+}
+
+// reset waits for an order, then is silent until that was noticed, and on.
+func (s *stage) reset() {
+	s.awaitOrder()
+	s.pdu.Behave(snmptest.Lies{Deaf: true})
+	s.pdu.Reset()
+	before, _, _ := s.agent.Counts()
+	for range 1000 {
+		if n, _, _ := s.agent.Counts(); n > before+2*snmp.Attempts {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	s.pdu.Behave(snmptest.Lies{})
+}
+
+// awaitOrder waits until an order was taken.
+func (s *stage) awaitOrder() {
+	for range 2000 {
+		if len(s.pdu.Orders()) > 0 {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
 	}
 }
 
@@ -295,10 +312,8 @@ func (m *misbehaviour) play(ctx context.Context, shape snmptest.Shape, version s
 	if err != nil {
 		return v, err
 	}
-	if !m.cold {
-		if _, err := d.Status(ctx); err != nil {
-			return v, fmt.Errorf("learn %s: %w", shape.Name, err)
-		}
+	if err := m.learn(ctx, d); err != nil {
+		return v, fmt.Errorf("learn %s: %w", shape.Name, err)
 	}
 	pdu.Behave(m.lies)
 	if m.then != nil {
@@ -318,6 +333,20 @@ func (m *misbehaviour) play(ctx context.Context, shape snmptest.Shape, version s
 	beside.Wait()
 	v.values = pdu.Values()
 	return v, nil
+}
+
+// learn reads the outlet while all is well, as an agent does long before it
+// fences. On a busy machine that may take more than one try.
+func (m *misbehaviour) learn(ctx context.Context, d fence.Device) (err error) {
+	if m.cold {
+		return nil
+	}
+	for range 10 {
+		if _, err = d.Status(ctx); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // complaint says what is wrong with a verdict, or nothing.
@@ -344,6 +373,9 @@ const cells = 128
 // number: both on some, so that each row sees both, and one in turn elsewhere.
 func versionsOf(shape string, row int) []string {
 	both := []string{"1", "2c"}
+	if testing.Short() && (row%4 > 0 || shape == "apc-rpdub") {
+		return nil // the race detector makes all of it ten times as slow
+	}
 	if slices.Contains([]string{"apc-rpdu", "apc-rpdu2", "eaton-epdu"}, shape) {
 		return both
 	}

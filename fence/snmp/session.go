@@ -96,16 +96,16 @@ func (s *session) ask(ctx context.Context, k kind, binds []gosnmp.SnmpPDU) ([]go
 		s.version = &all[0]
 		return s.try(ctx, all[0], Attempts, k, binds)
 	}
-	for range probeRounds {
-		for _, v := range all {
-			vars, err := s.try(ctx, v, 1, k, binds)
-			if !errors.Is(err, errNoAnswer) {
-				if err == nil || errors.As(err, new(*statusError)) {
-					s.version = &v
-				}
-				return vars, err
-			}
+	for i := range probeRounds * len(all) {
+		v := all[i%len(all)]
+		vars, err := s.try(ctx, v, 1, k, binds)
+		if errors.Is(err, errNoAnswer) {
+			continue
 		}
+		if err == nil || errors.As(err, new(*statusError)) {
+			s.version = &v
+		}
+		return vars, err
 	}
 	return nil, fmt.Errorf("%w by version 1 or 2c: is the community right, and this host allowed?", errNoAnswer)
 }

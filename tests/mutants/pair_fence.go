@@ -35,32 +35,52 @@ var pairFence = []mutant{
 	{
 		name: "boot-does-not-wait-before-it-fences", rings: "transcripts",
 		rule:  "A node that boots waits for the boot time before it fences.",
-		edits: edits{fenceGo("case Boot:\n\t\treturn why, silence > m.cfg.Init", "case Boot:\n\t\treturn why, silence > m.cfg.Dead")},
+		edits: edits{fenceGo("wait := m.cfg.Init", "wait := m.cfg.Dead")},
 	},
 	{
 		name: "standby-races-the-owner", rings: "transcripts",
 		rule:  "A standby gives the owner the race time before it fences.",
-		edits: edits{fenceGo("return why, silence > m.cfg.Dead+m.cfg.Race", "return why, silence > m.cfg.Dead")},
+		edits: edits{fenceGo("return why, silence > m.cfg.Dead+m.fenceTurn()", "return why, silence > m.cfg.Dead")},
 	},
 	{
-		name: "fallen-lines-are-proof", rings: "transcripts",
-		rule:  "Modem lines that fell hurry a fence, and are no reason while the peer is heard.",
-		edits: edits{fenceGo("return why + \", its modem lines fell\", silence > m.cfg.Dead", "return why + \", its modem lines fell\", true")},
+		name: "fallen-lines-hurry", rings: "transcripts",
+		rule:  "Modem lines that fell hurry no fence: one hand can pull every cable, and the owner fences at once.",
+		edits: edits{fenceGo("why += \", its modem lines fell\"", "return why + \", its modem lines fell\", silence > m.cfg.Dead")},
+	},
+	{
+		name: "both-boot-and-fence", rings: "transcripts",
+		rule:  "Of two nodes that boot behind cut links the higher id leaves the lower one the race time.",
+		edits: edits{fenceGo("wait += m.cfg.Race", "")},
+	},
+	{
+		name: "fence-retried-in-anothers-turn", rings: "transcripts",
+		rule:  "A failed fence is tried again in this node's turn.",
+		edits: edits{fenceGo("f.next = f.began.Add(", "_ = f.began.Add(")},
+	},
+	{
+		name: "no-turns-without-an-owner", rings: "transcripts",
+		rule:  "Two nodes of which neither owns nor is armed have turns by their ids.",
+		edits: edits{fenceGo("return 3 * m.cfg.Race", "return 2 * m.cfg.Race")},
+	},
+	{
+		name: "second-group-fences-beside-the-first", rings: "transcripts",
+		rule:  "The machine of a second group acts only if the first group's does not.",
+		edits: edits{fenceGo("m.fenc.next = max(m.fenc.next, m.now.Add((fenceTurns+1)*m.cfg.Race))", "")},
 	},
 	{
 		name: "owner-fences-a-passive-peer", rings: "transcripts",
 		rule:  "An owner does not fence a peer that said it takes nothing.",
-		edits: edits{fenceGo("if m.state == Solo || m.peerCannotOwn() || !m.peer.contact {", "if m.state == Solo || !m.peer.contact {")},
+		edits: edits{fenceGo("if m.state == Solo || m.peerCannotOwn() || !m.peer.contact ||", "if m.state == Solo || !m.peer.contact ||")},
 	},
 	{
 		name: "owner-fences-a-peer-it-never-met", rings: "transcripts",
 		rule:  "An owner does not fence a peer that it was never in contact with.",
-		edits: edits{fenceGo("|| m.peerCannotOwn() || !m.peer.contact {", "|| m.peerCannotOwn() {")},
+		edits: edits{fenceGo("|| !m.peer.contact || m.cfg.Index", "|| m.cfg.Index")},
 	},
 	{
 		name: "both-first-group-owners-fence-at-once", rings: "transcripts",
 		rule:  "With two groups only the owner of the first fences without delay.",
-		edits: edits{fenceGo("if m.cfg.Index != 0 {", "if false {")},
+		edits: edits{fenceGo("!m.peer.contact || m.cfg.Index != 0 {", "!m.peer.contact {")},
 	},
 	{
 		name: "standby-tells-the-owner-of-its-fence", rings: "transcripts loop",
