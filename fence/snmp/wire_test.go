@@ -183,6 +183,29 @@ func TestAStripThatIsReplacedIsSeenByTheNextRead(t *testing.T) {
 	}
 }
 
+func TestNothingIsOrderedOfAnOutletThatIsNotSeenToBeTheOne(t *testing.T) {
+	for name, lies := range map[string]snmptest.Lies{
+		"another device":     {Object: "1.3.6.1.4.1.318.1.3.4.8"},
+		"readings get lost":  {Drop: everyReading},
+		"metered only now":   {Metered: true},
+		"readings go astray": {Mangle: onReading(func(_, a *gosnmp.SnmpPacket) { a.Error, a.ErrorIndex = gosnmp.GenErr, 1 })},
+	} {
+		for _, shape := range []string{"apc-rpdu", "eaton-epdu"} {
+			pdu, agent := strip(t, shape)
+			s := snmptest.ShapeOf(shape)
+			u := unitOf(t, snmp.Config{Address: agent.Address(), Version: "1", Community: "private", Timeout: 100 * time.Millisecond})
+			o := outlet(t, u, s.Selector(2))
+			if _, err := o.Read(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			pdu.Behave(lies)
+			if err := o.SwitchOff(t.Context()); err == nil || len(pdu.Orders()) > 0 {
+				t.Errorf("%s, %s: err %v, orders %v", shape, name, err, pdu.Orders())
+			}
+		}
+	}
+}
+
 func TestNeitherErrorNorNullIsTakenForAnOrderCarriedOut(t *testing.T) {
 	pdu, agent := strip(t, "apc-rpdu")
 	o := outlet(t, unit(t, agent.Address(), "1"), "2")
@@ -195,6 +218,11 @@ func TestNeitherErrorNorNullIsTakenForAnOrderCarriedOut(t *testing.T) {
 		"no object": {snmptest.Lies{Mangle: func(r, a *gosnmp.SnmpPacket) {
 			if r.PDUType == gosnmp.SetRequest {
 				a.Variables = nil
+			}
+		}}, nil},
+		"the request itself": {snmptest.Lies{Mangle: func(r, a *gosnmp.SnmpPacket) {
+			if r.PDUType == gosnmp.SetRequest {
+				*a = *r
 			}
 		}}, nil},
 		"another object": {snmptest.Lies{Mangle: func(r, a *gosnmp.SnmpPacket) {

@@ -91,7 +91,7 @@ var rings = []ring{
 	{name: "loop", parts: []part{{"agent/loop", ""}}},
 	{name: "wire", parts: []part{{"agent/wire", ""}}},
 	{name: "fence", parts: []part{{"fence", ""}, {"fence/exec", ""}}},
-	{name: "snmp", parts: []part{{"fence/snmp", "Judge|Inverted|Misbehaviour|Name|Chain|Replaced|Metered|Neither|Raw"}}},
+	{name: "snmp", parts: []part{{"fence/snmp", "Judge|Inverted|Misbehaviour|Name|Chain|Replaced|Metered|Neither|Nothing|Raw"}}},
 	{name: "links", parts: []part{{"agent/link/mcast", ""}, {"agent/link/serial", ""}}, timed: true},
 	{name: "announce", parts: []part{{"vip/announce", ""}}, timed: true},
 	{name: "lease", parts: []part{{"vip/gate", ""}, {"agent", "Lease|Adopt|Gate|Token|NotRenewed"}}, timed: true},

@@ -67,9 +67,9 @@ var snmpMutants = []mutant{
 		edits: edits{snmpLearnGo("if err == nil && index == selector && p.label() != index {", "if false && p.label() != index {")},
 	},
 	{
-		name: "table-needs-no-proof", rings: "snmp",
-		rule:  "A device is of a family only if there are commands for its outlets.",
-		edits: edits{snmpLearnGo("return !counts || n > 0, nil", "return true, nil")},
+		name: "switches-none-is-no-matter", rings: "snmp",
+		rule:  "A device that says that it switches no outlet is metered only.",
+		edits: edits{snmpLearnGo("return !counts || n > 0, nil", "return !counts || n >= 0, nil")},
 	},
 	{
 		name: "rpdu2-as-rpdu", rings: "snmp",
