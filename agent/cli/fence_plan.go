@@ -26,17 +26,11 @@ type planned struct {
 func fencePlan(names []string, views []config.Config) []planned {
 	var out []planned
 	for i, name := range names {
-		view := views[1-i]
-		for level := 1; level <= view.Fence.Levels(); level++ {
-			for _, d := range view.Fence.Devices {
-				if d.Level != level || d.Idle {
-					continue
-				}
-				out = append(out, planned{
-					Node: name, Level: level, Device: d.Name, Driver: d.Driver, Address: d.Address, Outlets: d.Outlets,
-					Pinned: d.Pin.Serial != "" || len(d.Pin.OutletNames) > 0,
-				})
-			}
+		for _, d := range views[1-i].Fence.ByLevel() {
+			out = append(out, planned{
+				Node: name, Level: d.Level, Device: d.Name, Driver: d.Driver, Address: d.Address, Outlets: d.Outlets,
+				Pinned: d.Pin.Serial != "" || len(d.Pin.OutletNames) > 0,
+			})
 		}
 	}
 	return out

@@ -35,6 +35,17 @@ func (f *Fence) Levels() int {
 	return most
 }
 
+// ByLevel returns the devices that switch the peer, in the order in which they
+// are tried.
+func (f *Fence) ByLevel() []FenceDevice {
+	if f == nil {
+		return nil
+	}
+	out := slices.DeleteFunc(slices.Clone(f.Devices), func(d FenceDevice) bool { return d.Idle })
+	slices.SortStableFunc(out, func(a, b FenceDevice) int { return a.Level - b.Level })
+	return out
+}
+
 // A FenceDevice switches the peer of this node off. Where a key is by node,
 // this is the peer's value.
 type FenceDevice struct {

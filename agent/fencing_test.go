@@ -1,0 +1,153 @@
+package agent
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twinbeat/twinbeat/agent/config"
+	"github.com/twinbeat/twinbeat/agent/control"
+	"github.com/twinbeat/twinbeat/fence"
+)
+
+func strip(level int, outlets ...string) config.FenceDevice {
+	return config.FenceDevice{
+		Name: "pdu", Driver: "apc", Level: level, Address: "192.0.2.20", Outlets: outlets, Idle: len(outlets) == 0,
+		Community: "private", Timeout: time.Second, Pin: config.FencePin{Serial: "ZA1", OutletNames: make([]string, len(outlets))},
+	}
+}
+
+func program(level int) config.FenceDevice {
+	return config.FenceDevice{Name: "script", Driver: "exec", Level: level, Off: []string{"/bin/false"}, Status: []string{"/bin/false"}, Timeout: time.Second}
+}
+
+func TestDevicesAreMadeByLevelAndOutlet(t *testing.T) {
+	for _, tt := range []struct {
+		devices []config.FenceDevice
+		want    string // empty: no device
+	}{
+		{nil, ""},
+		{[]config.FenceDevice{strip(1)}, ""}, // feeds only the other node
+		{[]config.FenceDevice{program(1)}, "script"},
+		{[]config.FenceDevice{strip(1, "1", "fw2 PSU")}, "pdu:1+pdu:fw2 PSU"},
+		{[]config.FenceDevice{program(2), strip(1, "1", "2")}, "pdu:1+pdu:2, then script"},
+		{[]config.FenceDevice{strip(1), program(3)}, "script"}, // a level that is empty for this peer is none
+	} {
+		d, err := FenceLevels(tt.devices, nil)
+		name := ""
+		if d != nil {
+			name = d.Name()
+		}
+		if err != nil || name != tt.want {
+			t.Errorf("%d devices: %q, want %q; %v", len(tt.devices), name, tt.want, err)
+		}
+	}
+}
+
+func TestEverySwitchIsWrapped(t *testing.T) {
+	var names []string
+	_, err := FenceLevels([]config.FenceDevice{strip(1, "1", "2"), program(2)}, func(sw fence.Switch) fence.Switch {
+		names = append(names, sw.Name())
+		return sw
+	})
+	if err != nil || !slices.Equal(names, []string{"pdu:1", "pdu:2", "script"}) {
+		t.Errorf("%q, %v", names, err)
+	}
+}
+
+func TestFeedsCarryThePinsOfTheirOutlet(t *testing.T) {
+	d := strip(1, "1", "2")
+	d.Pin = config.FencePin{ObjectID: "1.3", Model: "AP", Serial: "ZA1", Outlets: 8, OutletNames: []string{"a", "b"}}
+	u, err := OpenFenceUnit(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	feeds, err := u.Feeds()
+	if err != nil || len(feeds) != 2 {
+		t.Fatal(feeds, err)
+	}
+	if want := (fence.Pin{ObjectID: "1.3", Model: "AP", Serial: "ZA1", Outlets: 8, Name: "b"}); feeds[1].Pin != want || feeds[1].Unit != "192.0.2.20" {
+		t.Errorf("%+v, want %+v", feeds[1], want)
+	}
+}
+
+func TestADriverThatTheBuildLacksIsNamedWithThoseItHas(t *testing.T) {
+	d := program(1)
+	d.Driver = "telepathy"
+	_, err := OpenFenceUnit(d)
+	var missing *MissingDriverError
+	if !errors.As(err, &missing) || !strings.Contains(err.Error(), `fence driver "telepathy" is not in this build (`+buildName+": agent, apc, ") || control.Hint(err) == "" {
+		t.Errorf("%v, hint %q", err, control.Hint(err))
+	}
+	full := buildName == "full"
+	for _, driver := range []string{"ipmi", "redfish", "ssh", "racadm", "http", "shelly", "tasmota", "digitalloggers"} {
+		if err := HasFenceDriver(driver); (err == nil) != full {
+			t.Errorf("%s build: %v", buildName, err)
+		}
+	}
+	for _, driver := range []string{"apc", "raritan", "eaton", "sentry", "cyberpower", "tripplite", "ibm", "snmp", "agent", "exec"} {
+		if err := HasFenceDriver(driver); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestSecretsComeFromPrivateFilesOrTheEnvironment(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	write := func(text string, mode os.FileMode) {
+		t.Helper()
+		_ = os.Remove(file)
+		if err := os.WriteFile(file, []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(file, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := strip(1, "1")
+	d.Community, d.CommunityFile = "", file
+	for _, tt := range []struct {
+		text string
+		mode os.FileMode
+		want string // of the error; empty: none
+	}{
+		{"s3cret\n", 0o600, ""},
+		{"s3cret\n", 0o400, ""},
+		{"s3cret\n", 0o640, "has mode 0640: others can read it; run: chmod 600 " + file},
+		{"s3cret\n", 0o604, "has mode 0604"},
+		{"\n", 0o600, "is empty"},
+		{"a\nb\n", 0o600, "has more than one line"},
+		{strings.Repeat("x", maxSecret+1), 0o600, "is longer than"},
+	} {
+		write(tt.text, tt.mode)
+		s, err := readSecrets(d)
+		switch {
+		case tt.want == "" && (err != nil || s.community != "s3cret"):
+			t.Errorf("mode %o: %q, %v", tt.mode, s.community, err)
+		case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "s3cret")):
+			t.Errorf("mode %o: %v, want %s", tt.mode, err, tt.want)
+		}
+	}
+	d.CommunityFile = ""
+	t.Setenv(envCommunity, "from outside")
+	if s, err := readSecrets(d); err != nil || s.community != "from outside" {
+		t.Errorf("%q, %v", s.community, err)
+	}
+	t.Setenv(envCommunity, "")
+	if _, err := OpenFenceUnit(d); err == nil || !strings.Contains(control.Hint(err), envCommunity) {
+		t.Errorf("%v, hint %q", err, control.Hint(err))
+	}
+	d.SNMPVersion, d.User = "3", "twinbeat"
+	if _, err := OpenFenceUnit(d); err == nil || !strings.Contains(control.Hint(err), envAuth) {
+		t.Errorf("unsigned SNMP 3: %v, hint %q", err, control.Hint(err))
+	}
+	t.Setenv(envAuth, "12345678")
+	if _, err := OpenFenceUnit(d); err != nil {
+		t.Error(err)
+	}
+}
