@@ -90,8 +90,8 @@ type Config struct {
 	// begins in the first half of it, if it was decided, and in the second, if
 	// the device was still busy; see FencePeer.
 	FenceSpare time.Duration
-	Reserve  time.Duration // J: jiffy plus scheduling reserve
-	Probe    time.Duration // length of a VIP probe before a takeover while armed
+	Reserve    time.Duration // J: jiffy plus scheduling reserve
+	Probe      time.Duration // length of a VIP probe before a takeover while armed
 
 	Failback     Failback
 	FailbackHold time.Duration
