@@ -31,7 +31,6 @@ type fenceState struct {
 	dropped bool        // nobody wanted it any more, and its lane was told
 	owed    atomic.Bool // the boot token must be spent on disk before the device is asked
 	began   pair.Instant
-	first   bool // in contact this node was the one that fences first
 	paid    bool // the budget has counted a fence since the peer was last alive
 	barred  string
 	budget  pair.Budget
