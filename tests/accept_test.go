@@ -6,11 +6,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twinbeat/twinbeat/agent"
 	"github.com/twinbeat/twinbeat/agent/config"
 	"github.com/twinbeat/twinbeat/agent/link/mcast"
 	"github.com/twinbeat/twinbeat/agent/service"
 	"github.com/twinbeat/twinbeat/agent/wire"
-	"github.com/twinbeat/twinbeat/fence/exec"
 )
 
 // TestDriversAcceptWhatTheConfigurationAccepts keeps the parser's rules and
@@ -18,6 +18,10 @@ import (
 func TestDriversAcceptWhatTheConfigurationAccepts(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join(root, "reference.toml"))
 	if err != nil {
+		t.Fatal(err)
+	}
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("correct horse\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	more := `
@@ -62,7 +66,20 @@ unit = "getty@tty1.service"
 			}
 		}
 		for _, d := range c.Fence.Devices {
-			if _, err := exec.New(exec.Config{Name: d.Name, Off: d.Off, On: d.On, Status: d.Status, OffText: d.OffText, OnText: d.OnText, Timeout: d.Timeout, Holdup: d.Holdup}); err != nil {
+			for _, file := range []*string{&d.CommunityFile, &d.PasswordFile, &d.AuthFile, &d.PrivFile} {
+				if *file != "" {
+					*file = secret
+				}
+			}
+			unit, err := agent.OpenFenceUnit(d)
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			if _, err := unit.Feeds(); err != nil {
+				t.Error(err)
+			}
+			if err := unit.Close(); err != nil {
 				t.Error(err)
 			}
 		}

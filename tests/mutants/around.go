@@ -5,6 +5,7 @@ var (
 	journalGo  = in("agent/journal/journal.go")
 	stateGo    = in("agent/journal/state.go")
 	timingGo   = in("agent/config/timing.go")
+	feedsGo    = in("agent/config/feeds.go")
 	proverGo   = in("fence/prover.go")
 	fenceOpGo  = in("fence/fence.go")
 	chainGo    = in("fence/chain.go")
@@ -157,7 +158,7 @@ var aroundMutants = []mutant{
 	{
 		name: "timing-fence-cut-off", rings: "config",
 		rule:  "fence_time >= timeout of every device.",
-		edits: edits{timingGo("term{\"timeout of \" + d.Name, d.Timeout})", "term{\"timeout of \" + d.Name, 0})")},
+		edits: edits{feedsGo("term{\"timeout of \" + d.Name, d.Timeout})", "term{\"timeout of \" + d.Name, 0})")},
 	},
 	{
 		name: "timing-full-line", rings: "config",

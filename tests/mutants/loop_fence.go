@@ -11,19 +11,9 @@ var (
 // loopFence are the rules of when the device is used, and of what its word is worth.
 var loopFence = []mutant{
 	{
-		name: "device-is-used-out-of-turn", rings: "loop",
-		rule:  "Two nodes that lost each other use the device in turns.",
-		edits: edits{lfenGo("left := l.fenceTurn(now)", "left := l.o.FenceTime")},
-	},
-	{
-		name: "nobody-remembers-who-is-first", rings: "loop",
-		rule:  "Who fences first is what both knew when they last heard each other: the owner.",
-		edits: edits{lfenGo("\t\t\tl.fence.first = mine\n", "")},
-	},
-	{
 		name: "shot-after-the-turn", rings: "loop",
 		rule:  "A process that stood still until its turn was over does not use the device.",
-		edits: edits{lfenGo("if l.o.Now().Since(now) > most {", "if false {")},
+		edits: edits{lfenGo("if spare > 0 && l.o.Now().Since(wished) > spare {", "if spare < 0 && l.o.Now().Since(wished) > spare {")},
 	},
 	{
 		name: "every-try-is-paid", rings: "loop",

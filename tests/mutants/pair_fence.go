@@ -40,12 +40,17 @@ var pairFence = []mutant{
 	{
 		name: "standby-races-the-owner", rings: "transcripts",
 		rule:  "A standby gives the owner the race time before it fences.",
-		edits: edits{fenceGo("return why, silence > m.cfg.Dead+m.fenceTurn()", "return why, silence > m.cfg.Dead")},
+		edits: edits{fenceGo("return why, m.inTurn(silence, m.fenceTurn())", "return why, silence > m.cfg.Dead")},
 	},
 	{
 		name: "fallen-lines-hurry", rings: "transcripts",
 		rule:  "Modem lines that fell hurry no fence: one hand can pull every cable, and the owner fences at once.",
 		edits: edits{fenceGo("why += \", its modem lines fell\"", "return why + \", its modem lines fell\", silence > m.cfg.Dead")},
+	},
+	{
+		name: "fence-begins-late-in-a-turn", rings: "transcripts",
+		rule:  "What is decided late in a turn waits for the next: its end would be in another's turn.",
+		edits: edits{fenceGo("over > 0 && over%(fenceTurns*m.cfg.Race) <= m.cfg.FenceSpare/2", "over > 0")},
 	},
 	{
 		name: "both-boot-and-fence", rings: "transcripts",
@@ -154,8 +159,11 @@ var pairFence = []mutant{
 	},
 	{
 		name: "failed-fence-is-tried-without-a-pause", rings: "transcripts",
-		rule:  "A fence that failed is tried again after a pause that grows.",
-		edits: edits{fenceGo("m.now < m.fenc.next || !m.mayFence()", "!m.mayFence()")},
+		rule: "A fence that failed is tried again after a pause that grows.",
+		edits: edits{
+			fenceGo("m.now < m.fenc.next && !contact || !m.mayFence()", "!m.mayFence()"),
+			fenceGo("if m.now < m.fenc.next {", "if false {"),
+		},
 	},
 	{
 		name: "confirmed-though-heard", rings: "transcripts",
