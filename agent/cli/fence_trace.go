@@ -43,7 +43,7 @@ func (r reading) text() string {
 	case strings.HasSuffix(r.Did, " refused"):
 		return r.Did + ": " + r.Error
 	case r.Error != "":
-		return r.Did + " was sent, and answered: " + r.Error
+		return r.Did + " failed: " + r.Error
 	case r.Did != "read":
 		return r.Did + " was sent"
 	}

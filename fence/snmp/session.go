@@ -136,12 +136,22 @@ func (s *session) try(ctx context.Context, v gosnmp.SnmpVersion, attempts int, k
 		if errors.Is(err, gosnmp.ErrMaxRetriesExceeded) {
 			return nil, fmt.Errorf("%w by version %s in %d attempts of %v", errNoAnswer, v, attempts, g.Timeout)
 		}
-		return nil, oneLine(err)
+		return nil, oneLine(socketError(err))
 	}
 	if reply.Error != gosnmp.NoError {
 		return nil, &statusError{reply.Error, int(reply.ErrorIndex)}
 	}
 	return reply.Variables, nil
+}
+
+// socketError leaves the addresses out of an error of the socket: the device's is
+// known, and this end's port is another one each time.
+func socketError(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return fmt.Errorf("%w: %w", errNoAnswer, op.Err)
+	}
+	return err
 }
 
 // oneLine cuts off the stacks that gosnmp puts into the error of a packet that
