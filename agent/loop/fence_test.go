@@ -2,6 +2,7 @@ package loop
 
 import (
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -176,10 +177,14 @@ func TestAPeerIsNotSwitchedOnByItselfUnlessConfigured(t *testing.T) {
 func TestTwoNodesWithoutLinksFenceInTurns(t *testing.T) {
 	for k := range 24 {
 		bubble(t, setup{mode: pair.ModeFence, fence: true}, func(r *rig, a, b *node) {
-			at := [2][]time.Time{}
+			at, mu := [2][]time.Time{}, sync.Mutex{}
 			for i, n := range r.nodes {
 				n.hands.set(func() { n.hands.slow["fence"], n.hands.unproven = time.Duration(100+33*k)*time.Millisecond, true })
-				n.hands.onFence = func() { at[i] = append(at[i], time.Now()) }
+				n.hands.onFence = func() {
+					mu.Lock()
+					defer mu.Unlock()
+					at[i] = append(at[i], time.Now())
+				}
 			}
 			if k%2 == 1 { // the owner stands still at the worst moment
 				time.AfterFunc(testDead+time.Duration(k)*20*time.Millisecond, func() { a.freeze(900 * time.Millisecond) })
@@ -187,6 +192,8 @@ func TestTwoNodesWithoutLinksFenceInTurns(t *testing.T) {
 			a.cutAll(true)
 			b.cutAll(true)
 			time.Sleep(20 * time.Second)
+			mu.Lock()
+			defer mu.Unlock()
 			if len(at[0]) == 0 || len(at[1]) == 0 {
 				t.Errorf("%d and %d tries", len(at[0]), len(at[1]))
 			}
