@@ -39,7 +39,7 @@ func (e *MissingDriverError) Error() string {
 
 // Hint says what to do about it.
 func (e *MissingDriverError) Hint() string {
-	return "use the full build (make build without TAGS), or another driver"
+	return "use the full build (make build without TAGS), or driver exec with a program that asks the device"
 }
 
 // HasFenceDriver returns a MissingDriverError if the build lacks a driver.
