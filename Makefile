@@ -60,7 +60,7 @@ model:
 world:
 	$(GO) test -count=1 -p 1 -timeout 30m ./tests/...
 
-# Every architecture, full and lite, within its budget.
+# Every architecture, full, reduced and lite, within its budget.
 cross:
 	$(GO) test -count=1 -timeout 30m -v -run TestBinaries ./tests -cross
 
