@@ -7,9 +7,10 @@ FUZZTIME ?=
 LDFLAGS  = -s -w -X github.com/twinbeat/twinbeat/agent/cli.version=$(VERSION) -X github.com/twinbeat/twinbeat/agent/cli.sources=$(SOURCES)
 # What a simulated run depends on: results of other sources are not mixed.
 SOURCES  = $(shell find agent/pair agent/wire agent/sim agent/journal agent/config -name '*.go' ! -name '*_test.go' | LC_ALL=C sort | xargs cat | sha256sum | cut -c 1-16)
-# TAGS=lite is for routers with little flash: nothing is inlined, which makes a
-# binary a twelfth smaller and somewhat slower.
-GCFLAGS  = $(if $(filter lite,$(TAGS)),all=-l)
+# TAGS (lite, or no_NAME for a family of fence drivers) and MIPS are for routers
+# with little flash: nothing is inlined, which makes a binary a twelfth smaller
+# and somewhat slower.
+GCFLAGS  = $(if $(TAGS)$(filter mips%,$(shell $(GO) env GOARCH)),all=-l)
 # Switches and BMCs speak HTTP/1.1: the client does without HTTP/2, and is 0.4 MB smaller.
 COMMA   := ,
 ALLTAGS  = nethttpomithttp2$(if $(TAGS),$(COMMA)$(TAGS))
@@ -36,6 +37,7 @@ lint:
 # One package at a time: many of them measure the kernel's clocks.
 unit:
 	$(GO) test -count=1 -p 1 . ./agent/... ./fence/... ./vip/...
+	$(GO) test -count=1 -p 1 -tags lite -run 'Build|Fence|Scripts' ./agent ./agent/cli
 
 # The race detector needs cgo, and so a C compiler.
 race:
@@ -58,7 +60,7 @@ model:
 world:
 	$(GO) test -count=1 -p 1 -timeout 30m ./tests/...
 
-# Every architecture, full and lite, within its budget.
+# Every architecture, full, reduced and lite, within its budget.
 cross:
 	$(GO) test -count=1 -timeout 30m -v -run TestBinaries ./tests -cross
 

@@ -1,3 +1,5 @@
+//go:build !lite && !no_snmp
+
 package agent
 
 import (
@@ -10,7 +12,8 @@ import (
 )
 
 func init() {
-	for _, vendor := range snmp.Vendors() {
+	snmpDrivers = snmp.Vendors()
+	for _, vendor := range snmpDrivers {
 		openers[vendor] = func(d config.FenceDevice, s secrets) (fence.Unit, error) {
 			c := snmp.Config{
 				Name: d.Name, Address: d.Address, Timeout: d.Timeout, Vendor: vendor, Version: d.SNMPVersion, User: d.User,

@@ -13,7 +13,6 @@ import (
 
 	"github.com/twinbeat/twinbeat/agent/config"
 	"github.com/twinbeat/twinbeat/fence"
-	"github.com/twinbeat/twinbeat/fence/snmp"
 )
 
 // An opener makes the unit of a device, without I/O. The driver's package says
@@ -22,6 +21,10 @@ type opener func(d config.FenceDevice, s secrets) (fence.Unit, error)
 
 // openers are the drivers in this build. Each drivers_*.go enters its own.
 var openers = map[string]opener{}
+
+// snmpDrivers are those of them that speak SNMP, whose secrets have names of
+// their own.
+var snmpDrivers []string
 
 // FenceDrivers names the drivers in this build, in order.
 func FenceDrivers() []string { return slices.Sorted(maps.Keys(openers)) }
@@ -36,7 +39,7 @@ func (e *MissingDriverError) Error() string {
 
 // Hint says what to do about it.
 func (e *MissingDriverError) Hint() string {
-	return "use the full build (make build without TAGS), or another driver"
+	return "use the full build (make build without TAGS), or driver exec with a program that asks the device"
 }
 
 // HasFenceDriver returns a MissingDriverError if the build lacks a driver.
@@ -175,11 +178,11 @@ const (
 // advice says where a secret goes that a device may lack.
 func (s secrets) advice(d config.FenceDevice) string {
 	switch {
-	case d.SNMPVersion == "3" || d.User != "" && slices.Contains(snmp.Vendors(), d.Driver):
+	case d.SNMPVersion == "3" || d.User != "" && slices.Contains(snmpDrivers, d.Driver):
 		if s.auth == "" {
 			return "a file of mode 0600 named by auth_file (--auth-file), or " + envAuth
 		}
-	case slices.Contains(snmp.Vendors(), d.Driver):
+	case slices.Contains(snmpDrivers, d.Driver):
 		if s.community == "" {
 			return "a file of mode 0600 named by community_file (--community-file), or " + envCommunity
 		}

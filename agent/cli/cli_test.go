@@ -55,6 +55,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"agent": startAgent, "strip": startStrip, "relay": relay, "taken": stripOrders,
 		},
+		Condition: hasDriver,
 		Setup: func(env *testscript.Env) error {
 			host, err := os.Hostname()
 			env.Setenv("HOST", host)

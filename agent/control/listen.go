@@ -1,7 +1,6 @@
 package control
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,7 +9,6 @@ import (
 	"os/user"
 	"strconv"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,9 +16,8 @@ import (
 // socketMode lets root and the group connect; connect(2) needs write permission.
 const socketMode = 0o660
 
-// probeTimeout bounds the look whether somebody serves the socket already. A
-// connect to a unix socket waits only while the backlog is full.
-const probeTimeout = time.Second
+// backlog is how many wait to be accepted; more are told EAGAIN.
+const backlog = 128
 
 // Config is where the server listens, and for whom.
 type Config struct {
@@ -124,7 +121,7 @@ func clearStale(path string) error {
 			Advice: "move it away, or change control_socket",
 		}
 	}
-	c, err := net.DialTimeout("unix", path, probeTimeout)
+	c, err := dialUnix(path)
 	if err == nil {
 		c.Close()
 		return &Error{
@@ -146,20 +143,26 @@ func clearStale(path string) error {
 // own inode (unix_bind_bsd in net/unix/af_unix.c), so fchmod before bind leaves
 // no window, and the umask of the process stays alone.
 func bindPrivate(path string) (*net.UnixListener, error) {
-	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		var chmodErr error
-		if err := c.Control(func(fd uintptr) { chmodErr = unix.Fchmod(int(fd), 0o600) }); err != nil {
-			return err
-		}
-		return chmodErr
-	}}
-	ln, err := lc.Listen(context.Background(), "unix", path)
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+		return nil, fmt.Errorf("make socket: %w", err)
 	}
-	u := ln.(*net.UnixListener)
-	u.SetUnlinkOnClose(false) // Close removes the path only if it is still ours
-	return u, nil
+	f := os.NewFile(uintptr(fd), path)
+	defer f.Close() // the listener has a copy
+	if err = unix.Fchmod(fd, 0o600); err == nil {
+		err = unix.Bind(fd, &unix.SockaddrUnix{Name: path})
+	}
+	if err == nil {
+		err = unix.Listen(fd, backlog)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listen at %s: %w", path, err)
+	}
+	ln, err := net.FileListener(f) // does not remove the path: Close does, if it is still ours
+	if err != nil {
+		return nil, fmt.Errorf("listen at %s: %w", path, err)
+	}
+	return ln.(*net.UnixListener), nil
 }
 
 // share gives the socket its group, then the group its permission: in this

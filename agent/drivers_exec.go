@@ -14,10 +14,4 @@ func init() {
 		})
 		return single{sw}, err
 	}
-	openers["agent"] = func(d config.FenceDevice, s secrets) (fence.Unit, error) {
-		return exec.NewAgent(exec.AgentConfig{
-			Name: d.Name, Program: d.Agent, Address: d.Address, User: d.User, Password: s.password,
-			Options: d.AgentOptions, Timeout: d.Timeout,
-		})
-	}
 }

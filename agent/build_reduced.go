@@ -1,0 +1,6 @@
+//go:build !lite && (no_agent || no_http || no_ipmi || no_redfish || no_snmp || no_ssh)
+
+package agent
+
+// buildName is how an error calls this build.
+const buildName = "reduced"
