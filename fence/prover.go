@@ -242,7 +242,7 @@ func (p *Prover) identify(ctx context.Context) (Identity, error) {
 // no meter can show the fall. An error says that no command can have an effect:
 // the time is the next level's.
 func (p *Prover) before(ctx context.Context, r *readings) error {
-	if p.best() <= GradeWeak {
+	if p.best() < GradeClaim {
 		return nil
 	}
 	short, cancel := context.WithTimeout(ctx, min(beforeTime, remaining(ctx)/4))
