@@ -3,6 +3,7 @@ package fence_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -271,4 +272,64 @@ func TestReadingsThatContradictOrFailProveNothing(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Somebody switched on a while ago, and the outlet still reads off. Our order
+// is lost, once or more often.
+func TestAnOffReadingFromBeforeASwitchingOnIsNoProof(t *testing.T) {
+	proven := 0
+	for lag := time.Duration(0); lag <= 25*time.Second; lag += 2500 * time.Millisecond {
+		for lost := range 6 {
+			synctest.Test(t, func(t *testing.T) {
+				f := fencetest.New("plug")
+				_ = f.SwitchOff(t.Context())
+				time.Sleep(time.Minute)
+				_ = f.SwitchOn(t.Context())
+				f.Behave(fencetest.Behaviour{ReadLag: lag, Drop: lost})
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				defer cancel()
+				proof, err := f.Device(time.Second).Off(ctx)
+				if proof.Proven && f.HasPower() {
+					t.Errorf("readings lag by %v, %d orders lost: proven, and it has power: %+v", lag, lost, proof)
+				}
+				if lag > 20*time.Second && lost > 4 && !strings.Contains(proof.Evidence, "no order was acknowledged") {
+					t.Errorf("readings lag by %v, %d orders lost: %v", lag, lost, err)
+				}
+				if n := len(f.Commands()); n > 2+4 {
+					t.Errorf("%d orders", n-2)
+				}
+				if proof.Proven {
+					proven++
+				}
+			})
+		}
+	}
+	if proven < 30 {
+		t.Errorf("only %d are proven", proven)
+	}
+}
+
+// refusing answers the order as a controller does whose box is off.
+type refusing struct{ *fencetest.Fake }
+
+func (r refusing) SwitchOff(ctx context.Context) error {
+	return errors.Join(r.Fake.SwitchOff(ctx), fmt.Errorf("HTTP 409: %w", fence.ErrAlreadyOff))
+}
+
+func TestADeviceThatRefusesTheOrderAsItIsOffAlreadyHasHeardIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := fencetest.New("bmc")
+		_ = f.SwitchOff(t.Context())
+		d, _ := fence.New(refusing{f}, fence.Timing{})
+		if proof, err := d.Off(t.Context()); err != nil || proof.Took > time.Second {
+			t.Errorf("proof %+v, err %v", proof, err)
+		}
+		_ = f.SwitchOn(t.Context())
+		f.Behave(fencetest.Behaviour{Dead: true})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if proof, err := d.Off(ctx); err == nil {
+			t.Errorf("it says that it is off and reads on: %+v", proof)
+		}
+	})
 }

@@ -327,3 +327,28 @@ func TestAWithdrawnOffCommandsNothing(t *testing.T) {
 		}
 	})
 }
+
+func TestALevelWithoutTheOutletIsGivenUpAtOnceAndNothingIsSent(t *testing.T) {
+	for name, selector := range map[string]string{"no such outlet": "9", "metered only": "1"} {
+		within(t, 20*time.Second, func(t *testing.T, ctx context.Context) {
+			u, bmc := fencetest.NewUnit("pdu", 2), fencetest.New("bmc")
+			u.Fake(1).Behave(fencetest.Behaviour{MeteredOnly: true})
+			sw, err := u.Outlet(selector)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pdu, err := fence.New(sw, fence.Timing{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			l := fence.Levels{Chains: []fence.Chain{{Devices: []fence.Device{pdu}}, {Devices: []fence.Device{bmc.Device(0)}}}}
+			proof, err := l.Off(ctx)
+			if err != nil || proof.Level != 2 || proof.Took > time.Second || bmc.HasPower() {
+				t.Errorf("%s: proof %+v, err %v", name, proof, err)
+			}
+			if got := u.Fake(1).Commands(); len(got) != 0 || !strings.Contains(proof.Detail, "nothing was switched") {
+				t.Errorf("%s: commands %v, detail %q", name, got, proof.Detail)
+			}
+		})
+	}
+}

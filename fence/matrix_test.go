@@ -95,6 +95,7 @@ type row struct {
 	must   bool              // it must be proven
 	claim  bool              // and no meter tells of the load
 	refuse string            // why it must not be proven though the relay may be open; empty: no reason
+	reason string            // what the evidence must say then
 	limit  func(k kind) bool // kinds that cannot see it
 	back   bool              // power comes back after a proof
 }
@@ -105,6 +106,28 @@ func one(edit func(*fencetest.Behaviour)) func(*world) {
 
 func both(edit func(*fencetest.Behaviour)) func(*world) {
 	return func(w *world) { w.behave(1, edit); w.behave(2, edit) }
+}
+
+// offAlready is an outlet that somebody switched off a minute ago.
+func offAlready(edit func(*fencetest.Behaviour)) func(*world) {
+	return func(w *world) {
+		_ = w.unit.Fake(1).SwitchOff(w.t.Context())
+		time.Sleep(time.Minute)
+		w.behave(1, edit)
+	}
+}
+
+// justOn is one that somebody has switched on again just now, and whose
+// readings lag behind by as much as the slowest outlet's known.
+func justOn(edit func(*fencetest.Behaviour)) func(*world) {
+	return func(w *world) {
+		offAlready(func(*behaviour) {})(w)
+		_ = w.unit.Fake(1).SwitchOn(w.t.Context())
+		w.behave(1, func(b *behaviour) {
+			b.ReadLag = 25 * time.Second
+			edit(b)
+		})
+	}
 }
 
 func always(kind) bool      { return true }
@@ -144,6 +167,22 @@ var rows = []row{
 	{name: "no right to write", edit: one(func(b *behaviour) { b.Dead, b.CommandFail = true, true })},
 	{name: "metered only, no relay", edit: one(func(b *behaviour) { b.MeteredOnly = true })},
 
+	// Off already, or so it reads.
+	{name: "off already", must: true, edit: offAlready(func(*behaviour) {})},
+	{name: "off already, and the first answer to a command is an error", must: true, edit: func(w *world) {
+		offAlready(func(b *behaviour) { b.CommandFail = true })(w)
+		time.AfterFunc(time.Second, func() { w.behave(1, func(*behaviour) {}) })
+	}},
+	{
+		name: "off already, and commands fail but act (genErr)", reason: "no order was acknowledged",
+		refuse: "nothing tells it from a status that lags behind somebody's on", edit: offAlready(func(b *behaviour) { b.CommandFail = true }),
+	},
+	{name: "somebody's on is not read for 25 s", must: true, edit: justOn(func(*behaviour) {})},
+	{name: "somebody's on is not read for 25 s, command is lost once", must: true, edit: justOn(func(b *behaviour) { b.Drop = 1 })},
+	{name: "somebody's on is not read for 25 s, command is lost thrice", must: true, edit: justOn(func(b *behaviour) { b.Drop = 3 })},
+	{name: "somebody's on is not read for 25 s, command is lost always", edit: justOn(func(b *behaviour) { b.Drop = 1 << 20 })},
+	{name: "somebody's on is not read for 25 s, no right to write", edit: justOn(func(b *behaviour) { b.Dead, b.CommandFail = true, true })},
+
 	// Restarts and outages.
 	{name: "unreachable", edit: one(func(b *behaviour) { b.Unreachable = true })},
 	{name: "restarts in mid-command for 8 s", must: true, edit: one(func(b *behaviour) { b.Restart = 8 * time.Second })},
@@ -175,7 +214,7 @@ var rows = []row{
 	{name: "off, off, on", edit: one(func(b *behaviour) { b.Dead, b.Says = true, alternates(off, off, on) })},
 	{name: "off once, then the truth", edit: one(func(b *behaviour) {
 		b.Dead, b.Says = true, func(n int, isOn bool) (fence.Reading, error) {
-			return fence.Reading{Power: map[bool]fence.Power{true: on, false: off}[isOn && n > 1]}, nil
+			return fence.Reading{Power: map[bool]fence.Power{true: on, false: off}[isOn && n > 2]}, nil
 		}
 	})},
 	{name: "zero reading (all varbinds null)", edit: one(func(b *behaviour) { b.Dead, b.Says = true, alternates(unknown) })},
@@ -240,7 +279,7 @@ var rows = []row{
 
 	{name: "on during the hold-up, and the answer after it lost", edit: one(func(b *behaviour) {
 		b.FlipBack, b.Says = 800*time.Millisecond, func(n int, isOn bool) (fence.Reading, error) {
-			if n == 3 {
+			if n == 4 { // one before the command, two of the proof
 				return fence.Reading{}, fencetest.ErrTimeout
 			}
 			return fence.Reading{Power: map[bool]fence.Power{true: on, false: off}[isOn]}, nil
@@ -359,7 +398,7 @@ func (r row) judge(k kind, c cell) string {
 	switch {
 	case proven != (c.err == nil), !proven && !errors.Is(c.err, fence.ErrUnproven), r.must && !proven:
 		return "WRONG"
-	case proven && (r.refuse != "" || r.claim && !claim):
+	case proven && (r.refuse != "" || r.claim && !claim), !strings.Contains(c.proof.Evidence, r.reason):
 		return "WRONG"
 	case proven && c.live && limit && claim:
 		return "limit"

@@ -6,14 +6,17 @@ import (
 	"strings"
 )
 
-// Errors that a driver wraps where a Check must tell them from a device that
-// cannot be reached.
+// Errors that a driver wraps where a Check or an Off must tell them from a
+// device that cannot be reached.
 var (
 	// ErrNotSwitchable says that the device answers, but cannot switch the
 	// outlet: it is metered only, or the user may only read.
 	ErrNotSwitchable = errors.New("outlet cannot be switched")
 	// ErrNoOutlet says that the device answers, but has no such outlet.
 	ErrNoOutlet = errors.New("no such outlet")
+	// ErrAlreadyOff says that the device took the off command in and answered
+	// that there is nothing to switch, as it is off. A reading must agree.
+	ErrAlreadyOff = errors.New("it is off already")
 	// ErrPin says that a device or outlet is not the one that was pinned.
 	ErrPin = errors.New("not the pinned device")
 )

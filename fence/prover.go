@@ -20,7 +20,7 @@ const (
 	// do without the answer.
 	beforeTime = time.Second
 	// again is how long after a command that failed, or that a device's
-	// restart may have lost, it is given anew if the outlet reads on.
+	// restart may have lost, it is given anew.
 	again = 3 * time.Second
 	// maxCommands bounds the off commands of one Off.
 	maxCommands = 4
@@ -96,7 +96,10 @@ func (p *Prover) Status(ctx context.Context) (Power, error) {
 // Gap apart, with nothing else in between, no command pending and no load on
 // the outlet's meter; waits for the power supply to run dry; and reads once
 // more, as an outlet that was told to reboot comes back. A command that fails
-// may have worked all the same, so the readings decide.
+// may have worked all the same, so the readings decide: but what reads off
+// counts only if a command was acknowledged, or the outlet was read on when the
+// first one was sent or later. Else it may be a reading that lags behind
+// somebody's "on", and the command lost.
 func (p *Prover) Off(ctx context.Context) (Proof, error) { return switchOff(ctx, p) }
 
 // On switches on and polls until the device reads on.
@@ -131,7 +134,9 @@ func (p *Prover) prove(ctx context.Context, r *readings) error {
 	if err := p.rightBox(ctx, r); err != nil {
 		return err
 	}
-	p.before(ctx)
+	if err := p.before(ctx, r); err != nil {
+		return fmt.Errorf("nothing was switched: %w", err)
+	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("withdrawn before anything was switched: %w", err)
 	}
@@ -233,25 +238,27 @@ func (p *Prover) identify(ctx context.Context) (Identity, error) {
 	return is, nil
 }
 
-// before reads what the meter shows just before the command. An outlet that
-// is known to have none is not asked. Of one that is off already no meter can
-// show the fall.
-func (p *Prover) before(ctx context.Context) {
-	p.mu.Lock()
-	needless := p.past.read && !p.past.meter.now.sound()
-	p.mu.Unlock()
-	if needless || p.best() < GradeLoad {
-		return
+// before reads the outlet just before the command. Of one that is off already
+// no meter can show the fall. An error says that no command can have an effect:
+// the time is the next level's.
+func (p *Prover) before(ctx context.Context, r *readings) error {
+	if p.best() < GradeClaim {
+		return nil
 	}
 	short, cancel := context.WithTimeout(ctx, min(beforeTime, remaining(ctx)/4))
 	defer cancel()
 	said, err := p.ask(short)
-	if err != nil {
-		return // only evidence that is missing
+	switch hopeless := errors.Is(err, ErrNoOutlet) || errors.Is(err, ErrNotSwitchable); {
+	case hopeless && short.Err() == nil:
+		return err
+	case err != nil:
+		return nil // only evidence that is missing
 	}
+	r.wasOn = said.Power == PowerOn
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.past.meter.wasOn = said.Power == PowerOn
+	p.past.meter.wasOn = r.wasOn
+	return nil
 }
 
 // command gives the off command half of the time that is left: one that hangs
@@ -262,9 +269,7 @@ func (p *Prover) command(ctx context.Context, r *readings) {
 	err := p.feed.Switch.SwitchOff(short)
 	r.commanded, r.commands, r.silent = time.Now(), r.commands+1, false
 	r.command = err
-	if err == nil {
-		r.ordered = true
-	}
+	r.ordered = r.ordered || err == nil || errors.Is(err, ErrAlreadyOff)
 }
 
 // untilOff reads until two readings of off lie Gap apart, or ctx ends.
@@ -278,13 +283,15 @@ func (p *Prover) untilOff(ctx context.Context, r *readings) error {
 			return errors.New("it read on after it was proven off")
 		case power != PowerOff:
 			first = time.Time{}
+		case !r.counts():
+			r.err = errStale
 		case first.IsZero():
 			first = time.Now() // its end: the second must begin Gap later
 		case before.Sub(first) >= p.timing.Gap:
 			r.apart = before.Sub(first)
 			return nil
 		}
-		if p.lost(r, power) {
+		if r.lost() {
 			p.command(ctx, r)
 		}
 		pause := p.timing.Poll
@@ -295,13 +302,6 @@ func (p *Prover) untilOff(ctx context.Context, r *readings) error {
 			return r.last(err)
 		}
 	}
-}
-
-// lost says whether the command is to be given again: it failed, or the device
-// was silent since and may have restarted, and the outlet reads on.
-func (p *Prover) lost(r *readings, power Power) bool {
-	doubtful := r.command != nil || r.silent
-	return power == PowerOn && doubtful && r.commands < maxCommands && time.Since(r.commanded) >= again
 }
 
 // holdup waits for the power supply to run dry. Meanwhile a pinned device is
@@ -397,7 +397,8 @@ func (p *Prover) read(ctx context.Context, r *readings) Power {
 		return PowerUnknown // cut short by our own deadline: no reading at all
 	}
 	r.power, r.err, r.raw = power, err, said.Raw
-	r.silent = r.silent || fault != nil
+	r.mute = fault != nil
+	r.silent = r.silent || r.mute
 	r.count[power]++
 	p.mu.Lock()
 	r.meter = p.past.meter
@@ -463,8 +464,10 @@ type readings struct {
 	command   error     // of the newest command
 	commanded time.Time // when it returned
 	commands  int
-	ordered   bool // one of them was taken
+	ordered   bool // one of them was acknowledged
+	wasOn     bool // it read on just before the first
 	silent    bool // a reading failed since
+	mute      bool // the newest failed
 	final     bool // off was proven: what is on now came back
 	note      string
 	count     [3]int // by Power
@@ -473,6 +476,22 @@ type readings struct {
 	err       error // why it is unknown
 	raw       string
 	meter     meter
+}
+
+// errStale is why an outlet that reads off may have power.
+var errStale = errors.New("no order was acknowledged and it was not read on since the first: it may be a reading of before somebody's on")
+
+// counts says whether a reading of off may be part of a proof.
+func (r *readings) counts() bool {
+	return r.ordered || r.wasOn || r.count[PowerOn] > 0 || r.final
+}
+
+// lost says whether the command is to be given again: as long as off would not
+// count, if the device answers; and if the outlet reads on, and the newest
+// command failed or the device was silent since and may have restarted.
+func (r *readings) lost() bool {
+	doubtful := !r.counts() && !r.mute || r.power == PowerOn && (r.command != nil || r.silent)
+	return doubtful && r.commands < maxCommands && time.Since(r.commanded) >= again
 }
 
 // last puts the newest reading and the reason for the end into one line.

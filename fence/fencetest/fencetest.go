@@ -35,6 +35,7 @@ type Behaviour struct {
 	Slow     time.Duration // each call takes so long, or until its context ends
 	FlipBack time.Duration // so long after going off the relay is on again, as after a reboot
 	Delayed  time.Duration // so long from now the relay goes on, whatever is commanded
+	ReadLag  time.Duration // readings are of the relay as it was so long ago
 	Restart  time.Duration // at the next off command it restarts for so long and forgets the command
 	WakesOn  bool          // a restart ends with the relay on
 
@@ -66,8 +67,9 @@ type Fake struct {
 
 	// Guarded by unit.mu.
 	b         Behaviour
-	on        bool // the contact
-	said      bool // the newest command was on
+	on        bool    // the contact
+	said      bool    // the newest command was on
+	moves     []order // of the contact, so far
 	orders    []order
 	delayed   time.Time
 	downUntil time.Time
@@ -204,7 +206,7 @@ func (f *Fake) Read(ctx context.Context) (fence.Reading, error) {
 
 // reading is what the outlet says, without any trouble on the way.
 func (f *Fake) reading() fence.Reading {
-	on := f.on
+	on := f.was(time.Now().Add(-f.b.ReadLag))
 	if f.b.Lie {
 		on = f.said
 	}
@@ -347,7 +349,19 @@ func (f *Fake) advance(now time.Time) {
 	}
 }
 
+// was says whether the contact was closed at a time.
+func (f *Fake) was(at time.Time) bool {
+	on := f.on
+	for i := len(f.moves) - 1; i >= 0 && f.moves[i].at.After(at); i-- {
+		on = !f.moves[i].on
+	}
+	return on
+}
+
 func (f *Fake) move(at time.Time, on bool) {
+	if f.on != on {
+		f.moves = append(f.moves, order{at, on})
+	}
 	switch {
 	case f.on && !on:
 		f.wentOff = at

@@ -171,6 +171,9 @@ func (b box) SwitchOn(ctx context.Context) error { return b.control(ctx, "power 
 func (b box) control(ctx context.Context, what string, action byte) error {
 	return b.unit.with(ctx, what, func(s *session) error {
 		_, err := s.do(ctx, chassisControl, []byte{action})
+		if action == powerDown && errors.Is(err, stateForbids) {
+			err = fmt.Errorf("%w: %w", fence.ErrAlreadyOff, err)
+		}
 		return err
 	})
 }

@@ -109,6 +109,23 @@ func TestOffIsProvenThroughTheProver(t *testing.T) {
 	}
 }
 
+func TestABoxThatIsOffAlreadyIsProvenThoughItsBMCRefusesTheOrder(t *testing.T) {
+	for _, on := range []bool{false, true} {
+		b := startBMC(t)
+		b.set(func(b *bmc) { b.on, b.answer = on, says(chassisControl, 0xd5, nil) })
+		d, err := fence.New(outlet(t, unit(t, b.address(), nil)), fence.Timing{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		proof, err := d.Off(ctx)
+		cancel()
+		if proof.Proven == on || !strings.Contains(proof.Detail, "not possible in the present state") {
+			t.Errorf("it is on: %v: proof %+v, err %v", on, proof, err)
+		}
+	}
+}
+
 func TestEveryRefusalIsSaidInWords(t *testing.T) {
 	cases := []struct {
 		name   string

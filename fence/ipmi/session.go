@@ -428,17 +428,20 @@ func refused(err error, by ...status) bool {
 // A completion is the BMC's refusal of a command, IPMI 2.0 table 5-2.
 type completion byte
 
+// stateForbids is how some answer a power down of a box that is off.
+const stateForbids completion = 0xd5
+
 var completionTexts = map[completion]string{
-	0xc0: "the BMC is busy",
-	0xc1: "the BMC does not know the command",
-	0xc3: "the BMC ran out of time",
-	0xc9: "the BMC does not take the parameter",
-	0xcc: "the BMC does not take the parameter",
-	0xd2: "the BMC's firmware is being updated",
-	0xd4: "the user lacks the privilege",
-	0xd5: "not possible in the present state",
-	0xd6: "the command is disabled",
-	0xff: "the BMC gives no reason",
+	0xc0:         "the BMC is busy",
+	0xc1:         "the BMC does not know the command",
+	0xc3:         "the BMC ran out of time",
+	0xc9:         "the BMC does not take the parameter",
+	0xcc:         "the BMC does not take the parameter",
+	0xd2:         "the BMC's firmware is being updated",
+	0xd4:         "the user lacks the privilege",
+	stateForbids: "not possible in the present state",
+	0xd6:         "the command is disabled",
+	0xff:         "the BMC gives no reason",
 }
 
 func (c completion) Error() string {

@@ -258,7 +258,7 @@ func TestWhatTheBMCSaysOfARefusalIsShown(t *testing.T) {
 		b := newBMC(t, *kind)
 		b.relays.Tell(0, false)
 		_, s, _ := b.drive(t, b.config())
-		if err := s.SwitchOff(within(t, 5*time.Second)); err == nil || !strings.Contains(err.Error(), want) {
+		if err := s.SwitchOff(within(t, 5*time.Second)); !errors.Is(err, fence.ErrAlreadyOff) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", kind.name, err, want)
 		}
 	}

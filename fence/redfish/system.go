@@ -246,6 +246,13 @@ func (u *Unit) order(ctx context.Context, target, what, etag string) error {
 	return nil
 }
 
+// offAlready says whether a BMC refuses ForceOff as the server is off. The
+// readings must agree, so the words of a refused On do no harm.
+func offAlready(text string) bool {
+	text = strings.ToLower(text)
+	return strings.Contains(text, "already powered off") || strings.Contains(text, "invalidoperationforsystemstate")
+}
+
 // said shortens an error to the BMC's own message, if there is one: "Server is
 // already powered OFF" (iDRAC, 409), "InvalidOperationForSystemState" (iLO, 400).
 func said(a http.Answer, err error) error {
@@ -257,7 +264,11 @@ func said(a http.Answer, err error) error {
 	first := e.At("@Message.ExtendedInfo", "0")
 	for _, text := range []http.Tree{first.At("Message"), first.At("MessageId"), first.At("MessageID"), e.At("message")} {
 		if s := text.Or(""); s != "" {
-			return fmt.Errorf("HTTP %d: %s", a.Status, http.Shown([]byte(s)))
+			err = fmt.Errorf("HTTP %d: %s", a.Status, http.Shown([]byte(s)))
+			if offAlready(s) {
+				err = fmt.Errorf("%w: %w", err, fence.ErrAlreadyOff)
+			}
+			return err
 		}
 	}
 	return err

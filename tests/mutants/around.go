@@ -268,12 +268,27 @@ var aroundMutants = []mutant{
 	{
 		name: "lost-command-is-not-repeated", rings: "fence",
 		rule:  "A command that failed or was lost in a restart is given again if the outlet reads on.",
-		edits: edits{proverGo("return power == PowerOn && doubtful &&", "return false && doubtful &&")},
+		edits: edits{proverGo("r.power == PowerOn && (r.command != nil || r.silent)", "false")},
 	},
 	{
 		name: "command-is-repeated-to-a-slow-relay", rings: "fence",
 		rule:  "A command that was taken is not given again while the relay lags.",
-		edits: edits{proverGo("return power == PowerOn && doubtful &&", "return power == PowerOn && (doubtful || true) &&")},
+		edits: edits{proverGo("(r.command != nil || r.silent)", "(r.command != nil || true)")},
+	},
+	{
+		name: "off-of-before-an-on-counts", rings: "fence",
+		rule:  "Off counts only if an order was acknowledged, or the outlet was read on since it was sent.",
+		edits: edits{proverGo("return r.ordered || r.wasOn || r.count[PowerOn] > 0 || r.final", "return true || errStale == nil")},
+	},
+	{
+		name: "unheard-command-is-not-repeated", rings: "fence",
+		rule:  "A command that was not acknowledged is given again although the outlet reads off.",
+		edits: edits{proverGo("!r.counts() && !r.mute || ", "")},
+	},
+	{
+		name: "hopeless-level-keeps-the-time", rings: "fence",
+		rule:  "A level whose outlet does not exist, or cannot be switched, leaves its time to the next.",
+		edits: edits{proverGo("case hopeless && short.Err() == nil:", "case hopeless && false:")},
 	},
 	{
 		name: "one-supply-is-enough", rings: "fence",
