@@ -82,11 +82,7 @@ func (m *Machine) fenceDue() (why string, due bool) {
 	case Active, Solo:
 		return m.ownerFenceDue(why)
 	case Boot:
-		wait := m.cfg.Init
-		if !m.cfg.LowerID { // both may boot at once behind cut links
-			wait += m.cfg.Race
-		}
-		return why, silence > wait
+		return why, m.inTurn(silence, m.fenceTurn())
 	case Standby, Armed, Fencing:
 		if m.peer.said.FenceMe && m.peer.known {
 			return "the peer asks for it: a service would not stop there", true
@@ -114,6 +110,10 @@ func (m *Machine) fenceTurn() time.Duration {
 		as = m.fenc.as
 	}
 	switch {
+	case as == Boot && m.cfg.LowerID: // both may boot at once behind cut links
+		return m.cfg.Init - m.cfg.Dead
+	case as == Boot:
+		return m.cfg.Init - m.cfg.Dead + m.cfg.Race
 	case m.cfg.Index != 0:
 		return (fenceTurns + 1) * m.cfg.Race
 	case as == Armed:

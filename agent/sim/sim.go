@@ -90,6 +90,7 @@ const (
 	ReplayTaken                // frames of any session and any counter are taken
 	ProbesUnheard              // a probe does not see the other one's probe
 	NoFrameOrder               // frames are taken in the order of arrival: false splits
+	TurnsForgotten             // an order to fence is sent however late it is
 	mutants
 )
 
