@@ -110,18 +110,21 @@ func (m *Machine) fenceTurn() time.Duration {
 		as = m.fenc.as
 	}
 	switch {
-	case as == Boot && m.cfg.LowerID: // both may boot at once behind cut links
+	case !m.peer.contact && m.cfg.LowerID: // both may boot at once behind cut links
 		return m.cfg.Init - m.cfg.Dead
-	case as == Boot:
+	case !m.peer.contact:
 		return m.cfg.Init - m.cfg.Dead + m.cfg.Race
-	case m.cfg.Index != 0:
-		return (fenceTurns + 1) * m.cfg.Race
-	case as == Armed:
+	case as == Armed && m.cfg.Index == 0:
 		return m.cfg.Race
-	case m.cfg.LowerID:
-		return 2 * m.cfg.Race
 	}
-	return 3 * m.cfg.Race
+	turn := 2 * m.cfg.Race
+	if !m.cfg.LowerID {
+		turn += m.cfg.Race
+	}
+	if m.cfg.Index != 0 { // a round later, in the turn of its node, which is no turn of the peer's
+		turn += fenceTurns * m.cfg.Race
+	}
+	return turn
 }
 
 // inTurn reports whether a turn of this node has just begun, counted from when

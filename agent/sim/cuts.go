@@ -54,6 +54,13 @@ func DrawCut(seed uint64) (Config, Schedule) {
 	} else if r.IntN(4) == 0 {
 		s = append(s, Fault{At: at, Kind: FaultReach, Node: r.IntN(2), For: d.below(2 * lasts)})
 	}
+	return c, d.besides(s, cut, lasts)
+}
+
+// besides adds what may go with a cut: the leave to fence goes and comes, a node
+// stands still.
+func (d *drawer) besides(s Schedule, cut Fault, lasts time.Duration) Schedule {
+	r, w, at := d, d.w, cut.At
 	if r.IntN(4) == 0 { // the leave to fence comes late, or is taken
 		from := d.pick(at+time.Millisecond, at/8+time.Millisecond)
 		s = append(s, Fault{At: from, Kind: FaultBar, Node: r.IntN(2), For: at - from + d.below(2*lasts), N: r.IntN(2)})
@@ -67,5 +74,5 @@ func DrawCut(seed uint64) (Config, Schedule) {
 	}
 	s = append(s, cut)
 	slices.SortStableFunc(s, func(a, b Fault) int { return cmp.Compare(a.At, b.At) })
-	return c, s
+	return s
 }
