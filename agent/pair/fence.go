@@ -82,11 +82,7 @@ func (m *Machine) fenceDue() (why string, due bool) {
 	case Active, Solo:
 		return m.ownerFenceDue(why)
 	case Boot:
-		wait := m.cfg.Init
-		if !m.cfg.LowerID { // both may boot at once behind cut links
-			wait += m.cfg.Race
-		}
-		return why, silence > wait
+		return why, m.inTurn(silence, m.fenceTurn())
 	case Standby, Armed, Fencing:
 		if m.peer.said.FenceMe && m.peer.known {
 			return "the peer asks for it: a service would not stop there", true
@@ -114,14 +110,21 @@ func (m *Machine) fenceTurn() time.Duration {
 		as = m.fenc.as
 	}
 	switch {
-	case m.cfg.Index != 0:
-		return (fenceTurns + 1) * m.cfg.Race
-	case as == Armed:
+	case !m.peer.contact && m.cfg.LowerID: // both may boot at once behind cut links
+		return m.cfg.Init - m.cfg.Dead
+	case !m.peer.contact:
+		return m.cfg.Init - m.cfg.Dead + m.cfg.Race
+	case as == Armed && m.cfg.Index == 0:
 		return m.cfg.Race
-	case m.cfg.LowerID:
-		return 2 * m.cfg.Race
 	}
-	return 3 * m.cfg.Race
+	turn := 2 * m.cfg.Race
+	if !m.cfg.LowerID {
+		turn += m.cfg.Race
+	}
+	if m.cfg.Index != 0 { // a round later, in the turn of its node, which is no turn of the peer's
+		turn += fenceTurns * m.cfg.Race
+	}
+	return turn
 }
 
 // inTurn reports whether a turn of this node has just begun, counted from when

@@ -184,11 +184,15 @@ func (w *World) entered(p *process, g int, r pair.Record) {
 	p.topTerm[g] = r.Term
 }
 
-// armed holds invariant 4: the peer was in two-way contact and owned.
+// armed holds invariant 4: the peer was in two-way contact and owned, and where
+// only a fence lets it take, the node may fence.
 func (w *World) armed(p *process, g int) {
 	v := p.m[g].View()
 	if !v.TwoWay || v.PeerState != pair.Active && v.PeerState != pair.Releasing || v.Passive {
 		w.violate(rule4, fmt.Sprintf("node %d armed by a peer that is %v, two-way %v, passive %v", p.n.id, v.PeerState, v.TwoWay, v.Passive))
+	}
+	if w.cfg.Mode == pair.ModeFence && p.barred[g] != "" {
+		w.violate(rule4, fmt.Sprintf("node %d is armed and may not fence", p.n.id))
 	}
 }
 
@@ -210,6 +214,9 @@ func (w *World) mayFence(p *process, g int, a pair.FencePeer) {
 	t, now, dead := &p.talk, p.now(), w.timing.Dead
 	if a.Token && !p.saved.Token && p.op.number == 0 {
 		w.violate(rule7, fmt.Sprintf("node %d spends a boot token that it does not have", p.n.id))
+	}
+	if p.barred[g] != "" {
+		w.violate(rule7, fmt.Sprintf("node %d fences without leave", p.n.id))
 	}
 	v := p.m[g].View()
 	silent := now.Since(t.heardAt) > dead

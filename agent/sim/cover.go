@@ -10,7 +10,7 @@ import (
 var inputNames = [...]string{
 	"Tick", "BEAT", "CLAIM", "GRANT", "RELEASE", "RELEASED", "GOODBYE", "FENCE_NOTICE", "Lines", "Stalled", "LeaseLost",
 	"ProbeDone", "FenceDone", "AddressesUp", "GateOpened", "ServicesUp", "ServicesDown", "AddressesDown", "ServiceFailed",
-	"ForeignMAC", "Command", "Stop", "Start",
+	"ForeignMAC", "Command", "Stop", "FenceLeave", "Start",
 }
 
 const (
@@ -57,8 +57,10 @@ func inputIndex(in pair.Input) int {
 		return 20
 	case pair.Stop:
 		return 21
+	case pair.FenceLeave:
+		return 22
 	}
-	return 22
+	return 23
 }
 
 // Add adds the visits of another run.

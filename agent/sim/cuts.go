@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/twinbeat/twinbeat/agent/pair"
@@ -52,5 +54,25 @@ func DrawCut(seed uint64) (Config, Schedule) {
 	} else if r.IntN(4) == 0 {
 		s = append(s, Fault{At: at, Kind: FaultReach, Node: r.IntN(2), For: d.below(2 * lasts)})
 	}
-	return c, append(s, cut)
+	return c, d.besides(s, cut, lasts)
+}
+
+// besides adds what may go with a cut: the leave to fence goes and comes, a node
+// stands still.
+func (d *drawer) besides(s Schedule, cut Fault, lasts time.Duration) Schedule {
+	r, w, at := d, d.w, cut.At
+	if r.IntN(4) == 0 { // the leave to fence comes late, or is taken
+		from := d.pick(at+time.Millisecond, at/8+time.Millisecond)
+		s = append(s, Fault{At: from, Kind: FaultBar, Node: r.IntN(2), For: at - from + d.below(2*lasts), N: r.IntN(2)})
+	} else if r.IntN(4) == 0 {
+		s = append(s, Fault{At: at + d.below(lasts), Kind: FaultBar, Node: r.IntN(2), For: d.below(lasts), N: r.IntN(2)})
+	}
+	if r.IntN(4) == 0 { // a node stands still, maybe between its wish and the order
+		turn := time.Duration(r.IntN(fenceRound)) * w.timing.Race
+		stop := max(at+w.timing.Dead+turn-w.unit/8, 0) + d.below(w.unit/4)
+		s = append(s, Fault{At: stop, Kind: FaultStop, Node: r.IntN(2), For: d.pick(2*w.unit, 2*w.timing.Race)})
+	}
+	s = append(s, cut)
+	slices.SortStableFunc(s, func(a, b Fault) int { return cmp.Compare(a.At, b.At) })
+	return s
 }

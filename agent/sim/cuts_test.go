@@ -3,6 +3,8 @@ package sim
 import (
 	"testing"
 	"time"
+
+	"github.com/twinbeat/twinbeat/agent/pair"
 )
 
 // cuts is how many cuts the test plays; a release run plays 100,000.
@@ -64,4 +66,32 @@ func TestWithoutTurnsACutSwitchesBothOff(t *testing.T) {
 		}
 	}
 	t.Error("no run shows it")
+}
+
+// Nor do the turns hold if an order goes out after one: an owner that stands
+// still between its wish and the order must not send it when it goes on.
+func TestAnOrderOfATurnThatIsOverSwitchesBothOff(t *testing.T) {
+	caught := 0
+	for seed := uint64(1); seed <= 300; seed++ {
+		c := plain(seed, pair.ModeFence)
+		c.Cuts, c.Length = true, 20*time.Second
+		w := newWorld(c)
+		at := 3 * time.Second
+		s := Schedule{
+			{Kind: FaultDevice, For: c.Length, N: deviceLate},
+			{At: at, Kind: FaultCutAll, For: 3 * w.timing.Race, M: 2},
+			{At: at + w.timing.Dead + w.chance(100*time.Millisecond), Kind: FaultStop, For: w.timing.Race + w.chance(w.fenceT/2)},
+		}
+		if v := Run(c, s).Violation; v != nil {
+			t.Fatalf("seed %d: %+v", seed, v)
+		}
+		c.Mutant = TurnsForgotten
+		if v := Run(c, s).Violation; v != nil && v.Rule == rule11 {
+			caught++
+		}
+	}
+	if caught == 0 {
+		t.Error("no run shows it")
+	}
+	t.Logf("both are off in %d of 300", caught)
 }

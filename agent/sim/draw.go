@@ -76,7 +76,7 @@ type drawer struct {
 var weights = [faultKinds]int{
 	FaultPower: 4, FaultHang: 1, FaultStop: 10, FaultKill: 5, FaultRestart: 3, FaultSlow: 2, FaultJournal: 1, FaultCut: 4, FaultCutAll: 8,
 	FaultLoss: 3, FaultBurst: 2, FaultBits: 2, FaultReorder: 2, FaultDuplicate: 1, FaultHold: 3, FaultClog: 2, FaultReplay: 2, FaultGarbage: 1,
-	FaultLAN: 3, FaultAlien: 1, FaultDevice: 3, FaultReach: 2, FaultFlush: 2, FaultOrder: 8, FaultSick: 3, FaultKeys: 2, FaultWall: 1,
+	FaultLAN: 3, FaultAlien: 1, FaultDevice: 3, FaultReach: 2, FaultBar: 2, FaultFlush: 2, FaultOrder: 8, FaultSick: 3, FaultKeys: 2, FaultWall: 1,
 }
 
 // schedule spreads faults over the run, in rounds that end with a heal and the
@@ -125,6 +125,13 @@ func (d *drawer) company(f *Fault) (s Schedule) {
 		if d.c.Mode != pair.ModeSilence && d.IntN(3) == 0 { // nothing is left between the nodes
 			with(FaultLAN, 0, 0)
 		}
+	case f.Kind == FaultBar: // it is met by a cut, or by an agent that starts
+		switch d.IntN(4) {
+		case 0:
+			with(FaultCutAll, 0, d.IntN(3))
+		case 1:
+			s = append(s, Fault{At: f.At, Kind: FaultKill, Node: f.Node, For: d.below(f.For)})
+		}
 	case f.Kind == FaultReorder && d.IntN(2) == 0: // the other link would be faster
 		with(FaultCut, 1-f.N, 2)
 	}
@@ -142,7 +149,7 @@ func (d *drawer) kinds() []FaultKind {
 			continue
 		case d.IntN(3) == 0:
 			n *= 4
-		case !d.c.Wire && k == FaultKeys, !d.c.Fence && (k == FaultDevice || k == FaultReach):
+		case !d.c.Wire && k == FaultKeys, !d.c.Fence && (k == FaultDevice || k == FaultReach || k == FaultBar):
 			continue
 		}
 		for range n {
@@ -220,6 +227,8 @@ func (d *drawer) linkFault(f *Fault) {
 		f.For, f.N, f.M = 0, d.IntN(2), 1+d.IntN(600)
 	case FaultLAN, FaultReach:
 		f.N, f.M = 0, 0
+	case FaultBar:
+		f.N, f.M = d.IntN(2), 0
 	case FaultFlush, FaultKeys:
 		f.For, f.N, f.M = 0, 0, 0
 	case FaultOrder:

@@ -83,6 +83,8 @@ func (w *World) injectOutside(f Fault) {
 	case FaultReach:
 		w.device.reach[n.id] = false
 		w.after(f.For, func() { w.device.reach[n.id] = true })
+	case FaultBar:
+		w.bar(n, f)
 	case FaultFlush:
 		w.flush(n)
 	case FaultOrder:
@@ -156,6 +158,8 @@ func (w *World) allowed(f Fault) bool {
 		return w.cfg.Wire
 	case FaultOrder, FaultSlow, FaultRestart:
 		return n.proc != nil
+	case FaultBar:
+		return w.cfg.Fence
 	}
 	return true
 }
@@ -239,6 +243,18 @@ func (w *World) flush(n *node) {
 	}
 }
 
+// bar takes the leave to fence, and gives it back.
+func (w *World) bar(n *node, f Fault) {
+	for _, n := range []*node{n, n.other()}[:1+f.N%2] {
+		n.bars++
+		n.judgeLeave()
+		w.after(f.For, func() {
+			n.bars = max(n.bars-1, 0)
+			n.judgeLeave()
+		})
+	}
+}
+
 // order is an operator's.
 func (w *World) order(n *node, f Fault) {
 	c := pair.Command{Op: pair.Op(1 + f.N%int(pair.OpConfirmDead)), Reason: "drill", Force: f.For > 0}
@@ -285,12 +301,13 @@ func (w *World) heal() {
 	w.device.mend()
 	for _, n := range w.nodes {
 		n.sick, n.again = false, 0
-		n.cuffed = 0
+		n.cuffed, n.bars = 0, 0
 		n.powerOn()
 		n.startAgent()
 		if n.proc != nil {
 			n.proc.drag = 0
 			n.proc.resume()
+			n.judgeLeave()
 		}
 	}
 	w.after(100*time.Millisecond, w.resumeAll)

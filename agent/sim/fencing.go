@@ -12,15 +12,18 @@ import (
 type fencing struct {
 	waiting [maxGroups]uint32 // tickets
 	running bool
-	dropped bool // nobody wanted it any more
-	owed    bool // the boot token must be spent first
-	number  int  // of the operation
+	dropped bool         // nobody wanted it any more
+	owed    bool         // the boot token must be spent first
+	stands  bool         // the process was stopped before it sent the order
+	number  int          // of the operation
+	wished  pair.Instant // the newest wish came
+	asked   pair.Instant // the wish that this operation serves came
 }
 
 // fence starts a fence operation or joins the one under way.
 func (p *process) fence(g int, a pair.FencePeer) {
 	p.n.w.mayFence(p, g, a)
-	p.op.waiting[g] = a.Ticket
+	p.op.waiting[g], p.op.wished = a.Ticket, p.now()
 	if a.Token {
 		p.contact, p.op.owed = false, true
 	}
@@ -29,27 +32,48 @@ func (p *process) fence(g int, a pair.FencePeer) {
 	}
 }
 
-// startFence sends the order; once sent it is carried out though its sender dies.
+// startFence goes to the lane of the device, where a glance at its status or a
+// slow disk may be in the way.
 func (p *process) startFence() {
-	w, n := p.n.w, p.n
+	w := p.n.w
 	w.result.Fences++
 	p.op.running, p.op.dropped = true, false
 	p.op.number++
-	w.after(w.chance(50*time.Millisecond), func() {
+	p.op.asked = p.op.wished
+	wait := w.chance(50 * time.Millisecond)
+	if !w.calm && w.odds(8) {
+		wait = w.chance(w.timing.FenceSpare)
+	}
+	w.after(wait, p.lane(p.op.number))
+}
+
+// lane sends the order, unless the turn in which it was wished is over; once
+// sent it is carried out though its sender dies. A process that is stopped goes
+// on when it is let.
+func (p *process) lane(number int) func() {
+	return func() {
+		w, n, op := p.n.w, p.n, &p.op
+		spare := w.timing.FenceSpare / 2
 		switch {
-		case n.proc != p || !n.powered:
-		case p.op.dropped:
-			p.fenceEnds(p.op.number, false, "withdrawn")
-		case p.op.owed && !p.saved.Token:
-			p.fenceEnds(p.op.number, false, "no boot token is left")
+		case n.proc != p || !n.powered || !op.running || number != op.number:
+		case p.paused:
+			op.stands = true
+		case op.dropped:
+			p.fenceEnds(number, false, "withdrawn")
+		case op.owed && !p.saved.Token:
+			p.fenceEnds(number, false, "no boot token is left")
 		default:
-			if p.op.owed {
-				p.op.owed, p.saved.Token = false, false
+			if op.owed {
+				op.owed, p.saved.Token = false, false
 				p.save()
 			}
-			p.order(p.op.number)
+			if spare > 0 && p.now().Since(op.asked) > spare && w.cfg.Mutant != TurnsForgotten {
+				p.fenceEnds(number, false, "this process stood still until its turn to fence was over")
+				return
+			}
+			p.order(number)
 		}
-	})
+	}
 }
 
 // cancelFence withdraws a machine's wish; what was sent goes on.
@@ -121,6 +145,10 @@ func (o *proving) look() {
 	p, w := o.p, o.p.n.w
 	if p.n.proc != p || !p.n.powered || !p.op.running || p.op.number != o.number || p.op.dropped {
 		return // what was sent goes on without its sender
+	}
+	if p.paused {
+		w.after(provingPoll, o.look)
+		return
 	}
 	if w.now > o.until {
 		p.fenceEnds(o.number, false, fmt.Sprintf("unproven: last reading %d", o.last))

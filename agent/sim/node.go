@@ -35,6 +35,7 @@ type node struct {
 	probes  []*probing
 	again   time.Duration // after which the supervisor starts an agent that ended in order
 	cuffed  int           // power-offs under way that nobody switches on before
+	bars    int           // reasons not to fence
 }
 
 // clock is the node's monotonic clock: true time and its drift. The nodes'
@@ -141,7 +142,7 @@ func (n *node) startAgent() {
 	for g := range p.m {
 		s := pair.Start{
 			Term: p.saved.Terms[groupNames[g]], Token: p.saved.Token, Maintenance: p.saved.Maintenance != nil,
-			Failed: p.saved.Unfit[groupNames[g]] != "", LeaseHeld: n.owner(g), FencedLast: p.saved.FencedBy != "",
+			Failed: p.saved.Unfit[groupNames[g]] != "", LeaseHeld: n.owner(g), FencedLast: p.saved.FencedBy != "", Barred: n.barred(),
 		}
 		if w.trace() {
 			w.tracef("node %d: agent start g%d %+v", n.id, g, s)
@@ -149,7 +150,28 @@ func (n *node) startAgent() {
 		p.own[g] = held{opened: s.LeaseHeld, renewed: p.lastTurn}
 		p.inbox = append(p.inbox, input{group: int8(g), in: s})
 	}
+	p.leave = n.barred()
 	p.turn()
+}
+
+// barred is why the node may not fence, in the loop's words; empty: it may.
+func (n *node) barred() string {
+	if n.bars > 0 {
+		return "not verified"
+	}
+	return ""
+}
+
+// judgeLeave tells the machines when the leave to fence comes or goes.
+func (n *node) judgeLeave() {
+	p := n.proc
+	if p == nil || p.leave == n.barred() {
+		return
+	}
+	p.leave = n.barred()
+	for g := range p.m {
+		p.tell(g, pair.FenceLeave{Barred: p.leave})
+	}
 }
 
 // groupNames are the names of the groups.

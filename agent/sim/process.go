@@ -50,6 +50,8 @@ type process struct {
 	own    [maxGroups]held
 	talk   talk
 	op     fencing
+	leave  string            // as it was last told
+	barred [maxGroups]string // as the machine took it
 	lines  pair.LineState
 
 	saved             journal.State
@@ -478,6 +480,10 @@ func (p *process) resume() {
 	w := p.n.w
 	w.tracef("node %d: resumed", p.n.id)
 	p.paused = false
+	if p.op.stands {
+		p.op.stands = false
+		w.after(w.chance(100*time.Microsecond), p.lane(p.op.number)) // before the loop, or after it
+	}
 	for i := range p.inlets { // the readers run when the scheduler lets them, maybe after the loop
 		if in := &p.inlets[i]; in.late || len(in.unread) > 0 {
 			p.readLater(i, min(maxReaderLag, w.timing.Beat), !in.rests && (in.locked || w.odds(8)))
@@ -498,8 +504,13 @@ func (p *process) resume() {
 func (p *process) step(g int, in pair.Input) {
 	w, m := p.n.w, p.m[g]
 	was := p.last[g]
-	if _, ok := in.(pair.Stop); ok {
+	switch in := in.(type) {
+	case pair.Stop:
 		p.stopping = true
+	case pair.Start:
+		p.barred[g] = in.Barred
+	case pair.FenceLeave:
+		p.barred[g] = in.Barred
 	}
 	acts := m.Step(p.now(), in)
 	w.result.Cover.visit(was, in)

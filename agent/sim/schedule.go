@@ -36,6 +36,7 @@ const (
 	FaultAlien                          // a third host answers for the addresses, for For
 	FaultDevice                         // the fence device behaves like N for For; see device.go
 	FaultReach                          // a node does not reach the device for For
+	FaultBar                            // a node, or each (N = 1), may not fence for For
 	FaultFlush                          // a stranger empties the node's tables
 	FaultOrder                          // an operator's order N for group M; For is not zero: forced
 	FaultSick                           // services do not start on the node for For, and one of group N fails
@@ -49,7 +50,7 @@ var faultNames = [...]string{
 	FaultPower: "power", FaultHang: "hang", FaultStop: "stop", FaultKill: "kill", FaultRestart: "restart", FaultSlow: "slow",
 	FaultJournal: "journal", FaultCut: "cut", FaultCutAll: "cut-all", FaultLoss: "loss", FaultBurst: "burst", FaultBits: "bits",
 	FaultReorder: "reorder", FaultDuplicate: "duplicate", FaultHold: "hold", FaultClog: "clog", FaultReplay: "replay", FaultGarbage: "garbage",
-	FaultLAN: "lan", FaultAlien: "alien", FaultDevice: "device", FaultReach: "reach", FaultFlush: "flush", FaultOrder: "order",
+	FaultLAN: "lan", FaultAlien: "alien", FaultDevice: "device", FaultReach: "reach", FaultBar: "bar", FaultFlush: "flush", FaultOrder: "order",
 	FaultSick: "sick", FaultKeys: "keys", FaultWall: "wall", FaultHeal: "heal",
 }
 

@@ -35,7 +35,7 @@ type Config struct {
 	Mode    pair.Mode
 	Fence   bool   // a fence device exists; mode fence always has one
 	Feeds   int    // 1..maxFeeds: power supplies of a node, each on an outlet
-	Cuts    bool   // no fault but cuts, fences and what the device does: invariant 11 holds
+	Cuts    bool   // no fault but cuts, pauses, a leave that goes and comes, and what the device does: invariant 11 holds
 	Groups  int    // 1..maxGroups; the second is preferred on the other node
 	Profile string // default, fast or slow
 	Scale   int    // of profile slow: every interval times this; 0 is 1
@@ -90,6 +90,7 @@ const (
 	ReplayTaken                // frames of any session and any counter are taken
 	ProbesUnheard              // a probe does not see the other one's probe
 	NoFrameOrder               // frames are taken in the order of arrival: false splits
+	TurnsForgotten             // an order to fence is sent however late it is
 	mutants
 )
 
