@@ -57,7 +57,8 @@ type device struct {
 	w     *World
 	reach [2]bool
 	how   int
-	lied  bool // it was a liar since the last heal
+	lied  bool         // it was a liar since the last heal
+	since pair.Instant // when it took to its ways: a status that was read does not go back behind that
 	feeds [2][maxFeeds]feed
 }
 
@@ -68,7 +69,7 @@ func (d *device) liar() bool { return d.lied || d.how > deviceTruths }
 // become changes the ways of the device. A relay that was welded comes loose.
 func (d *device) become(how int) {
 	welded := d.how == deviceMetered || d.how == deviceWelded
-	d.how = how
+	d.how, d.since = how, d.w.now
 	d.lied = d.liar()
 	for n := range d.feeds {
 		for i := range d.w.cfg.Feeds {
@@ -200,7 +201,7 @@ func (d *device) read(by *node) reading {
 	for i := range w.cfg.Feeds {
 		f := &d.feeds[1-by.id][i]
 		off := f.off
-		if d.how == deviceLags && f.changed != 0 && w.now.Since(f.changed) < deviceLag {
+		if d.how == deviceLags && f.changed > d.since && w.now.Since(f.changed) < deviceLag {
 			off = !off
 		}
 		switch {
