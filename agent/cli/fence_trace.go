@@ -216,6 +216,9 @@ func (w traced) Read(ctx context.Context) (fence.Reading, error) {
 	if err != nil && ctx.Err() != nil {
 		return r, err // cut short by our own deadline: no answer of the device's
 	}
+	if sent, _ := w.t.state(); (errors.Is(err, fence.ErrNotSwitchable) || errors.Is(err, fence.ErrNoOutlet)) && !slices.Contains(sent, w.Name()) {
+		w.t.unsend(w.Name(), err) // a look before the order: none will be given
+	}
 	one := readingOf(w.Name(), r)
 	one.Error = textOf(err)
 	w.t.note(one, began)
