@@ -55,7 +55,7 @@ var pairFence = []mutant{
 	{
 		name: "both-boot-and-fence", rings: "transcripts",
 		rule:  "Of two nodes that boot behind cut links the higher id leaves the lower one the race time.",
-		edits: edits{fenceGo("wait += m.cfg.Race", "")},
+		edits: edits{fenceGo("return m.cfg.Init - m.cfg.Dead + m.cfg.Race", "return m.cfg.Init - m.cfg.Dead")},
 	},
 	{
 		name: "fence-retried-in-anothers-turn", rings: "transcripts",
@@ -65,7 +65,7 @@ var pairFence = []mutant{
 	{
 		name: "no-turns-without-an-owner", rings: "transcripts",
 		rule:  "Two nodes of which neither owns nor is armed have turns by their ids.",
-		edits: edits{fenceGo("return 3 * m.cfg.Race", "return 2 * m.cfg.Race")},
+		edits: edits{fenceGo("\t\tturn += m.cfg.Race\n", "")},
 	},
 	{
 		name: "second-group-fences-beside-the-first", rings: "transcripts",
