@@ -35,12 +35,12 @@ var pairFence = []mutant{
 	{
 		name: "boot-does-not-wait-before-it-fences", rings: "transcripts",
 		rule:  "A node that boots waits for the boot time before it fences.",
-		edits: edits{fenceGo("wait := m.cfg.Init", "wait := m.cfg.Dead")},
+		edits: edits{fenceGo("return m.cfg.Init - m.cfg.Dead\n", "return 0\n")},
 	},
 	{
 		name: "standby-races-the-owner", rings: "transcripts",
 		rule:  "A standby gives the owner the race time before it fences.",
-		edits: edits{fenceGo("return why, m.inTurn(silence, m.fenceTurn())", "return why, silence > m.cfg.Dead")},
+		edits: edits{fenceGo("return why, m.inTurn(silence, m.fenceTurn())\n\t}\n\treturn \"\"", "return why, silence > m.cfg.Dead\n\t}\n\treturn \"\"")},
 	},
 	{
 		name: "fallen-lines-hurry", rings: "transcripts",
