@@ -117,7 +117,7 @@ func (m *Machine) tickRelease() {
 	if r.left > 0 && m.now >= r.next && !m.state.Owns() {
 		r.left--
 		r.next = m.now.Add(m.cfg.Beat)
-		if m.now < m.hold.until { // a RELEASED without the hold behind it would be a lie
+		if m.now.Add(m.cfg.Dead+m.cfg.Beat) < m.hold.until { // it may be acted on for Dead, all of which the hold must cover
 			m.do(Send{Released})
 		}
 	}
