@@ -40,7 +40,7 @@ var pairRelease = []mutant{
 	{
 		name: "released-is-repeated-after-the-promise", rings: "transcripts",
 		rule:  "RELEASED is not repeated when the promise behind it is over.",
-		edits: edits{releaseGo("if m.now < m.hold.until { // a RELEASED", "if true { // a RELEASED")},
+		edits: edits{releaseGo("if m.now.Add(m.cfg.Dead+m.cfg.Beat) < m.hold.until {", "if true {")},
 	},
 	{
 		name: "hands-over-to-a-peer-that-does-not-hear", rings: "transcripts",
