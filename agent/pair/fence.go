@@ -56,7 +56,6 @@ func (m *Machine) fenceLeave(in FenceLeave) {
 	if m.state == Armed && m.cannotProve() {
 		m.to(Standby, in.Barred, "the peer may not be switched off", "stand by, take nothing without its word")
 	}
-	m.tickFence()
 }
 
 // cannotProve reports whether a takeover lacks the leave to fence.
