@@ -171,7 +171,7 @@ func TestOldFailuresFailAgain(t *testing.T) {
 
 // nearby is how many noises a rare pair is looked for with: the schedule makes
 // it likely, not certain.
-const nearby = 40
+const nearby = 200
 
 // visitRare plays the schedules that were made for one pair each.
 func visitRare(t *testing.T, cover *Coverage) {
