@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"path/filepath"
 	"strings"
 
 	"github.com/twinbeat/twinbeat/agent/config"
@@ -137,7 +136,7 @@ func repowers(c config.Config) bool {
 
 // Fenced adds a line to the history of fences.
 func (m *memory) Fenced(r report.Fence) error {
-	h, err := fence.OpenHistory(filepath.Join(m.a.cfg.StateDir, "fence"))
+	h, err := fence.OpenHistory(FenceHistoryDir(m.a.cfg.StateDir))
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,15 +29,15 @@ type Chain struct {
 var _ Device = Chain{}
 
 // Name joins the names of the devices.
-func (c Chain) Name() string {
-	name := ""
-	for i, d := range c.Devices {
-		if i > 0 {
-			name += "+"
-		}
-		name += d.Name()
+func (c Chain) Name() string { return names(c.Devices, "+") }
+
+// names joins the names of devices.
+func names[D Device](devices []D, between string) string {
+	all := make([]string, len(devices))
+	for i, d := range devices {
+		all[i] = d.Name()
 	}
-	return name
+	return strings.Join(all, between)
 }
 
 // Off switches all devices off at once. When each is proven, all are read once

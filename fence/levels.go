@@ -28,16 +28,7 @@ type Levels struct {
 var _ Device = Levels{}
 
 // Name names the levels in their order.
-func (l Levels) Name() string {
-	name := ""
-	for i, c := range l.Chains {
-		if i > 0 {
-			name += ", then "
-		}
-		name += c.Name()
-	}
-	return name
-}
+func (l Levels) Name() string { return names(l.Chains, ", then ") }
 
 // Off tries level by level. No level begins while something in an earlier one
 // could still give the node power: a pending command, or our own "on".

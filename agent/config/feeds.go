@@ -98,31 +98,16 @@ func (f *feeds) judge(t table, c *Fence) {
 
 // namesPerNode reads a list of outlets, or of their names, for each node.
 func (t table) namesPerNode(name string) [2][]string {
-	v, k := t.value(name)
-	var out [2][]string
-	if v == nil {
-		return out
-	}
-	values, ok := t.byNode(name, v)
-	if !ok {
-		return out
-	}
-	for i, n := range t.config.Nodes {
-		at := join(name, n.Name)
-		list, ok := values[n.Name].([]any)
-		if !ok {
-			t.wrongType(at, k, values[n.Name], "an array of text")
-			continue
-		}
+	return t.arrayPerNode(name, func(at string, list []any) (out []string) {
 		if len(list) > maxOutlets {
 			t.report(at, fmt.Sprintf("has %d elements", len(list)), fmt.Sprintf("%d at most", maxOutlets))
-			continue
+			return nil
 		}
 		for j, e := range list {
-			out[i] = append(out[i], t.outletName(element(at, j), e))
+			out = append(out, t.outletName(element(at, j), e))
 		}
-	}
-	return out
+		return out
+	})
 }
 
 func (t table) outletName(at string, v any) string {

@@ -424,7 +424,10 @@ func (t table) perNode(name string, valid func(string) (hint string, ok bool)) [
 }
 
 // listPerNode reads a command for each node.
-func (t table) listPerNode(name string) [2][]string {
+func (t table) listPerNode(name string) [2][]string { return t.arrayPerNode(name, t.command) }
+
+// arrayPerNode reads an array for each node, by read.
+func (t table) arrayPerNode(name string, read func(at string, list []any) []string) [2][]string {
 	v, k := t.value(name)
 	var out [2][]string
 	if v == nil {
@@ -435,12 +438,13 @@ func (t table) listPerNode(name string) [2][]string {
 		return out
 	}
 	for i, n := range t.config.Nodes {
-		words, ok := values[n.Name].([]any)
+		at := join(name, n.Name)
+		list, ok := values[n.Name].([]any)
 		if !ok {
-			t.wrongType(join(name, n.Name), k, values[n.Name], "an array of text")
+			t.wrongType(at, k, values[n.Name], "an array of text")
 			continue
 		}
-		out[i] = t.command(join(name, n.Name), words)
+		out[i] = read(at, list)
 	}
 	return out
 }

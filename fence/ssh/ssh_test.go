@@ -27,32 +27,25 @@ func config(s *server) Config {
 
 func racadm(t *testing.T, s *server, edit func(*Config)) fence.Switch {
 	t.Helper()
-	c := config(s)
-	if edit != nil {
-		edit(&c)
-	}
-	r, err := NewRacadm(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sw, err := r.Outlet("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return sw
+	return outlet(t, NewRacadm, s, "", edit)
 }
 
 func poweroff(t *testing.T, s *server, edit func(*Config)) fence.Switch {
+	t.Helper()
+	return outlet(t, New, s, "1", edit)
+}
+
+func outlet[U fence.Unit](t *testing.T, open func(Config) (U, error), s *server, selector string, edit func(*Config)) fence.Switch {
 	t.Helper()
 	c := config(s)
 	if edit != nil {
 		edit(&c)
 	}
-	n, err := New(c)
+	u, err := open(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sw, err := n.Outlet("1")
+	sw, err := u.Outlet(selector)
 	if err != nil {
 		t.Fatal(err)
 	}

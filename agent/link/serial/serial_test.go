@@ -111,6 +111,21 @@ func cableOf(t testing.TB) *linktest.NullModem {
 	return n
 }
 
+// sleepy takes the attention from the first end of a cable, and waits until its
+// reader sleeps.
+func sleepy(t *testing.T, n *linktest.NullModem, a *station) {
+	t.Helper()
+	a.Attend(false)
+	eventually(t, "the reader to sleep", func() bool {
+		_ = n.Inject(0, testFrame(nil, payload(1)))
+		time.Sleep(5 * time.Millisecond)
+		before := a.Stats().RxFrames
+		_ = n.Inject(0, testFrame(nil, payload(1)))
+		time.Sleep(20 * time.Millisecond)
+		return a.Stats().RxFrames == before
+	})
+}
+
 func pair(t testing.TB) (*linktest.NullModem, *station, *station) {
 	t.Helper()
 	n := cableOf(t)
@@ -481,15 +496,7 @@ func TestDrainNeverReadsTheModemLines(t *testing.T) {
 	a.rx.eye.modem, a.rx.eye.shut = m, false
 	a.rx.eye.next = time.Now().Add(time.Hour)
 	a.in.Unlock()
-	a.Attend(false)
-	eventually(t, "the reader to sleep", func() bool {
-		_ = n.Inject(0, testFrame(nil, payload(1)))
-		time.Sleep(5 * time.Millisecond)
-		before := a.Stats().RxFrames
-		_ = n.Inject(0, testFrame(nil, payload(1)))
-		time.Sleep(20 * time.Millisecond)
-		return a.Stats().RxFrames == before
-	})
+	sleepy(t, n, a)
 	a.in.Lock()
 	a.rx.eye.next = time.Time{} // due
 	a.in.Unlock()
@@ -513,15 +520,7 @@ func TestDrainNeverReadsTheModemLines(t *testing.T) {
 
 func TestAPortThatIsNotAttendedNoticesThatItsDeviceVanished(t *testing.T) {
 	n, a, _ := pair(t)
-	a.Attend(false)
-	eventually(t, "the reader to sleep", func() bool {
-		_ = n.Inject(0, testFrame(nil, payload(1)))
-		time.Sleep(5 * time.Millisecond)
-		before := a.Stats().RxFrames
-		_ = n.Inject(0, testFrame(nil, payload(1)))
-		time.Sleep(20 * time.Millisecond)
-		return a.Stats().RxFrames == before
-	})
+	sleepy(t, n, a)
 	n.Vanish(0)
 	eventually(t, "loss of the device", func() bool { a.Drain(); return !a.Stats().Up && a.Stats().Err != "" })
 	if err := n.Appear(0); err != nil {
