@@ -42,7 +42,7 @@ var drivers = []string{
 // rooms is the import graph of the design: arrows point down.
 var rooms = map[string]room{
 	"":          {may: []string{"agent/cli"}},
-	"agent/cli": {may: []string{"agent", "fence", "agent/config", "agent/control", "agent/report", "agent/wire", "agent/journal", "agent/pair", "agent/sim"}},
+	"agent/cli": {may: []string{"agent", "fence", "agent/config", "agent/control", "agent/report", "agent/wire", "agent/journal", "agent/pair", "agent/sim", "sensors/predict"}},
 	"agent": {may: slices.Concat(drivers, []string{
 		"agent/act", "agent/config", "agent/loop", "agent/pair", "agent/report", "agent/wire", "vip",
 	})},
@@ -55,6 +55,8 @@ var rooms = map[string]room{
 	"agent/config": {pure: true, may: []string{"vip"}},
 	"agent/sim":    {pure: true, seeded: true, may: []string{"agent/config", "agent/journal", "agent/pair", "agent/wire"}},
 	"vip":          {pure: true},
+
+	"sensors/predict": {pure: true},
 
 	"agent/link":          {},
 	"agent/link/linktest": {may: []string{"agent/link"}},

@@ -5,7 +5,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -99,6 +101,10 @@ type options struct {
 	fenceTime time.Duration
 	hold      time.Duration
 	dryRun    bool
+	csv       string // of forecast
+	column    int
+	limitHigh *float64 // nil: none
+	limitLow  *float64
 }
 
 // flagTable binds every flag of the program. A flag means the same in all
@@ -176,6 +182,16 @@ var flagTable = map[string]func(*flag.FlagSet, *options){
 	"minimise": func(fs *flag.FlagSet, o *options) {
 		fs.BoolVar(&o.minimise, "minimise", false, "cut a schedule that fails down to the faults that matter")
 	},
+	"csv": func(fs *flag.FlagSet, o *options) { fs.StringVar(&o.csv, "csv", "", "the measurements, `FILE`") },
+	"column": func(fs *flag.FlagSet, o *options) {
+		fs.IntVar(&o.column, "column", 2, "where the values are: `N`, the timestamps' being 1")
+	},
+	"limit-high": func(fs *flag.FlagSet, o *options) {
+		fs.Func("limit-high", "the value `X` that must not be reached from below", number(&o.limitHigh))
+	},
+	"limit-low": func(fs *flag.FlagSet, o *options) {
+		fs.Func("limit-low", "the value `Y` that must not be reached from above", number(&o.limitLow))
+	},
 	"outlet": func(fs *flag.FlagSet, o *options) {
 		fs.Func("outlet", "outlets of the node, `N|NAME[,M...]`; may be repeated", func(text string) error {
 			o.outlets = append(o.outlets, text)
@@ -203,6 +219,18 @@ var flagTable = map[string]func(*flag.FlagSet, *options){
 	"v": func(fs *flag.FlagSet, o *options) {
 		fs.BoolVar(&o.verbose, "v", false, "tell what it was built from, too")
 	},
+}
+
+// number reads a finite number.
+func number(to **float64) func(string) error {
+	return func(text string) error {
+		v, err := strconv.ParseFloat(text, 64)
+		if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
+			return errors.New("not a number")
+		}
+		*to = &v
+		return nil
+	}
 }
 
 // errHelp says that a command's help was asked for.

@@ -19,7 +19,7 @@ import (
 )
 
 // extra are the commands that a small build leaves out.
-func extra() []*command { return []*command{&simulateCommand} }
+func extra() []*command { return []*command{&forecastCommand, &simulateCommand} }
 
 var simulateCommand = command{
 	name: "simulate", args: "[--seeds N] [--seed S] [--mode M] [--only cuts] [--trace] [--json] [--results FILE [--record FILE]] [--replay FILE [--minimise]]", summary: "play random faults against two simulated boxes",
