@@ -56,7 +56,8 @@ var rooms = map[string]room{
 	"agent/sim":    {pure: true, seeded: true, may: []string{"agent/config", "agent/journal", "agent/pair", "agent/wire"}},
 	"vip":          {pure: true},
 
-	"sensors/predict": {pure: true},
+	"sensors/predict":         {pure: true},
+	"sensors/predict/boxtest": {pure: true, seeded: true},
 
 	"agent/link":          {},
 	"agent/link/linktest": {may: []string{"agent/link"}},

@@ -4,7 +4,8 @@ import "math"
 
 // A fanCurve is the speed of a fan at each drive, as it was when new to us.
 type fanCurve struct {
-	mean  [pwmBins]float32
+	mean  [pwmBins]float32 // RPM
+	drive [pwmBins]float32 // mean of the drive, 0-255
 	n     [pwmBins]uint16
 	ratio float64 // of now to then, smoothed; 0 unknown
 }
@@ -30,11 +31,13 @@ func (s *Series) watchFan(rpm float64) {
 	if n := f.n[bin]; n < fanLearns && !s.flags[FanSlow].on {
 		f.n[bin]++
 		f.mean[bin] += (float32(rpm) - f.mean[bin]) / float32(n+1)
+		f.drive[bin] += (float32(s.pwm) - f.drive[bin]) / float32(n+1)
 	}
 	if f.n[bin] < fanTrusts || f.mean[bin] <= 0 {
 		return
 	}
-	now := rpm / float64(f.mean[bin])
+	// Within a bin the speed goes with the drive (fan laws).
+	now := rpm / (float64(f.mean[bin]) * (s.pwm + 1) / (float64(f.drive[bin]) + 1))
 	if f.ratio == 0 {
 		f.ratio = 1
 	}

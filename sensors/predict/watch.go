@@ -85,7 +85,10 @@ const (
 	moveHorizon = 10 * time.Minute
 	// unlearned: the part of the way to the limit at which a box that has not
 	// seen a whole day yet takes its own forecasts seriously.
-	unlearned = 0.6
+	unlearned = 0.75
+	// vague is how many times Early Late may be in an alert: a forecast of "1 to
+	// 6 hours" is none.
+	vague = 2
 	// explained: a temperature this near to what load and surroundings lead to
 	// is on its way there, and stops there.
 	explained = 5.0
@@ -190,6 +193,9 @@ func (s *Series) heading(tr *track, aim float64) forecast {
 	}
 	if s.eta, s.aim, s.rate = eta, aim, l.slope; eta.Likely <= moveHorizon {
 		return soon
+	}
+	if !s.base.known() || eta.Late > vague*eta.Early {
+		return nowhere
 	}
 	return later
 }
