@@ -14,7 +14,7 @@ const (
 )
 
 const (
-	hoursKept  = 14 * 24 // of hourly means: two weeks, so that a slow fault is not learned
+	hoursKept  = 7 * 24 // of hourly means: a week has all that usually happens
 	daysKept   = 14      // of daily extremes
 	hoursADay  = 24
 	maxGap     = 1800.0           // seconds without a sample behind which trends start anew

@@ -47,7 +47,7 @@ func (l Level) String() string {
 
 var levels = [causes]Level{
 	BeyondCrit: Move, NearCrit: Move, FanStalled: Move, VoltageOff: Move, Approaching: Move,
-	Heading: Alert, BeyondLimit: Alert, FanSlow: Alert, VoltageDrift: Alert, Drifting: Weak, OddHours: Weak,
+	Heading: Alert, BeyondLimit: Alert, FanSlow: Alert, VoltageDrift: Alert, Drifting: Alert, OddHours: Weak,
 }
 
 // A latch keeps a verdict until its reason has been gone for a while, so that
@@ -219,6 +219,7 @@ func smooth(pts []point) []point {
 const (
 	voltageWarn = 0.03
 	voltageCrit = 0.05
+	voltageBack = 0.8 // of it, where a verdict ends
 	voltageRoom = 1.5 // times the range that the days known have seen
 )
 
@@ -231,6 +232,12 @@ func (s *Series) watchVoltage(v float64) {
 	}
 	room := voltageRoom * max(b.peak-b.middle, b.middle-b.dip)
 	off := math.Abs(v - b.middle)
-	s.set(VoltageDrift, off > room && off > voltageWarn*math.Abs(b.middle))
-	s.set(VoltageOff, off > room && off > voltageCrit*math.Abs(b.middle))
+	beyond := func(c Cause, part float64) bool {
+		if s.flags[c].on {
+			part *= voltageBack
+		}
+		return off > room && off > part*math.Abs(b.middle)
+	}
+	s.set(VoltageDrift, beyond(VoltageDrift, voltageWarn))
+	s.set(VoltageOff, beyond(VoltageOff, voltageCrit))
 }
