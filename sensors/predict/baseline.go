@@ -37,8 +37,9 @@ const (
 	// do not resemble their neighbours; hours do. On the development series any
 	// limit from 16 to 32 finds all failures; this is the middle.
 	cusumLimit = 24.0
-	// zMost bounds what a single hour can say.
-	zMost = 6.0
+	// zMost bounds what a single hour can say: no hour raises an alert alone, two
+	// can.
+	zMost = cusumLimit/2 + cusumSlack
 	// oddZ is how far an hour is from its time of day to be odd, and oddRun how
 	// many of the last eight must be.
 	oddZ   = 4.0
@@ -108,11 +109,12 @@ func (b *baseline) settle() bool {
 	return true
 }
 
-// cusum adds an hour to both sums (Page 1954).
-func (b *baseline) cusum(v float64) {
+// cusum returns both sums (Page 1954) after a part of an hour, of that mean.
+func (b *baseline) cusum(v, part float64) (up, down float64) {
 	z := min(max((v-b.middle)/b.scale, -zMost), zMost)
-	b.up = min(max(b.up+z-cusumSlack, 0), 2*cusumLimit)
-	b.down = min(max(b.down-z-cusumSlack, 0), 2*cusumLimit)
+	up = min(max(b.up+part*(z-cusumSlack), 0), 2*cusumLimit)
+	down = min(max(b.down-part*(z+cusumSlack), 0), 2*cusumLimit)
+	return up, down
 }
 
 // oddHour compares an hour with the same hour of the days before, by the scale
@@ -138,14 +140,28 @@ func (s *Series) watchBaseline(v float64, hour uint8) {
 	if !b.settle() {
 		return
 	}
-	b.cusum(v)
+	b.up, b.down = b.cusum(v, 1)
+	s.watchDrift(b.up, b.down)
 	up, down := s.spec.Kind.minds()
-	s.set(Drifting, up && b.up > cusumLimit || down && b.down > cusumLimit)
 	b.odd <<= 1
 	if z, ok := b.oddHour(v, hour); ok && (up && z > oddZ || down && z < -oddZ) {
 		b.odd |= 1
 	}
 	s.set(OddHours, ones(b.odd) >= oddRun)
+}
+
+// watchHour asks the CUSUM about the hour that is not over yet, with the weight
+// of its part: nobody waits for the end of an hour that is bad already.
+func (s *Series) watchHour() {
+	if s.hour.n == 0 || math.IsNaN(s.base.middle) {
+		return
+	}
+	s.watchDrift(s.base.cusum(s.hour.mean().v, min(float64(s.hour.n)*tensSpan/hourSpan, 1)))
+}
+
+func (s *Series) watchDrift(up, down float64) {
+	high, low := s.spec.Kind.minds()
+	s.set(Drifting, high && up > cusumLimit || low && down > cusumLimit)
 }
 
 func ones(b uint8) (n int) {

@@ -193,7 +193,7 @@ func TestClockStepsAndGapsRaiseNothing(t *testing.T) {
 			t.Fatalf("day %d: %+v", day, told)
 		}
 	}
-	if s := b.Series(id); !s.base.known() || s.base.n < 200 {
+	if s := b.Series(id); !s.base.known() || s.base.n < hoursKept {
 		t.Errorf("the baseline is lost: %d hours", s.base.n)
 	}
 }

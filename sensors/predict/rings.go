@@ -54,9 +54,10 @@ type bucket struct {
 // 10 s medians of a minute. More are counted in the mean alone.
 const bucketKeep = 11
 
-func (b *bucket) add(p point) {
+// add takes a value of the span that began at start.
+func (b *bucket) add(p point, start float64) {
 	if b.n == 0 {
-		b.start, b.sumT, b.sumV = p.t, 0, 0
+		b.start, b.sumT, b.sumV = start, 0, 0
 	}
 	if b.n < bucketKeep {
 		b.kept[b.n] = float32(p.v)

@@ -166,11 +166,26 @@ func (s *Series) observe(at time.Time, v float64, c *conditions) {
 		return
 	}
 	s.state = Good
-	p := point{s.now, v}
-	if s.fast.over(p.t, fastSpan) {
+	s.fast.add(point{s.now, v}, s.now)
+	s.close(c)
+}
+
+// close ends the spans to which the next reading will not belong, the short ones
+// first: a series that is read every ten minutes waits for nothing.
+func (s *Series) close(c *conditions) {
+	next := s.now + s.usual
+	if s.fast.over(next, fastSpan) {
 		s.closeFast(c)
 	}
-	s.fast.add(p)
+	if s.minute.over(next, minuteSpan) {
+		s.closeMinute(c)
+	}
+	if s.tens.over(next, tensSpan) {
+		s.closeTens()
+	}
+	if s.hour.over(next, hourSpan) {
+		s.closeHour()
+	}
 }
 
 // fail notes that the newest reading is none.
@@ -192,10 +207,7 @@ func (s *Series) closeFast(c *conditions) {
 	s.fast.n = 0
 	s.fastTrack.push(p)
 	s.value = s.middle()
-	if s.minute.over(p.t, minuteSpan) {
-		s.closeMinute(c)
-	}
-	s.minute.add(point{p.t, p.v})
+	s.minute.add(p, s.fast.start)
 	s.watchLimits()
 	s.watchApproach(c)
 	s.watchFanStall()
@@ -226,10 +238,7 @@ func (s *Series) closeMinute(c *conditions) {
 	s.warm.add(c.ambient)
 	s.watchFan(p.v)
 	s.watchVoltage(p.v)
-	if s.tens.over(p.t, tensSpan) {
-		s.closeTens()
-	}
-	s.tens.add(p)
+	s.tens.add(p, s.minute.start)
 }
 
 // firstReadings drops a limit that the very first minute is beyond, where the
@@ -261,11 +270,9 @@ func (s *Series) closeTens() {
 	if s.spec.Kind == Temperature {
 		p.v = s.model.residual(p.v, load, warm)
 	}
-	if s.hour.over(p.t, hourSpan) {
-		s.closeHour()
-	}
 	if !math.IsNaN(p.v) {
-		s.hour.add(p)
+		s.hour.add(p, s.tens.start)
+		s.watchHour()
 	}
 }
 

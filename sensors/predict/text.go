@@ -60,7 +60,7 @@ func (s *Series) clause(c Cause) string {
 		return head + ", unlike the same hours of other days"
 	}
 	direction := "above"
-	if b.down > b.up {
+	if b.down > b.up || b.down == b.up && s.value < b.middle {
 		direction = "below"
 	}
 	if s.model.n > 0 {
