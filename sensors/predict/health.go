@@ -3,7 +3,9 @@ package predict
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -17,6 +19,7 @@ type Box struct {
 	names  map[string]int
 	around conditions
 	counts []*Counter
+	worn   map[string]Finding
 }
 
 // conditions are what explains a temperature.
@@ -27,7 +30,7 @@ type conditions struct {
 
 // New returns a box without sensors.
 func New() *Box {
-	return &Box{names: map[string]int{}, around: conditions{math.NaN(), math.NaN()}}
+	return &Box{names: map[string]int{}, around: conditions{math.NaN(), math.NaN()}, worn: map[string]Finding{}}
 }
 
 // Errors of [Box.Watch].
@@ -154,6 +157,11 @@ func (b *Box) Health(at time.Time) Health {
 	for _, c := range b.counts {
 		if c.level > Well {
 			take(Vote{Series: c.name, Level: c.level, Text: c.text()})
+		}
+	}
+	for _, device := range slices.Sorted(maps.Keys(b.worn)) {
+		if f := b.worn[device]; f.Level > Well {
+			take(Vote{Series: device, Level: f.Level, Text: device + ": " + f.Text})
 		}
 	}
 	h.Score = max(h.Score, 0)

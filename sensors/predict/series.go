@@ -15,7 +15,7 @@ const (
 
 const (
 	hoursKept  = 7 * 24 // of hourly means: a week has all that usually happens
-	daysKept   = 14      // of daily extremes
+	daysKept   = 14     // of daily extremes
 	hoursADay  = 24
 	maxGap     = 1800.0           // seconds without a sample behind which trends start anew
 	gapFactor  = 6.0              // the same for slow series, in usual intervals
