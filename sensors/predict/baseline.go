@@ -177,7 +177,7 @@ func (k Kind) minds() (up, down bool) {
 	case Temperature, Current, Power, Humidity:
 		return true, false
 	case Fan:
-		return false, true
+		return false, false // its speed follows its drive: see fan.go
 	}
 	return true, true
 }

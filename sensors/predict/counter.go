@@ -29,6 +29,7 @@ const (
 	// firstRate is assumed before anything was counted, per hour: one a day.
 	firstRate = 1.0 / hoursADay
 	minErrors = 4.0 // fewer are never an alert
+	someHours = 6   // of its own past, before a rate is unusual
 )
 
 // Count adds a counter of errors. Each increment of a fatal one (uncorrectable
@@ -93,7 +94,7 @@ func (c *Counter) judge(grown float64) {
 	switch {
 	case c.fatal:
 		c.level = Move
-	case c.hour >= minErrors && c.n > 0 && poissonTail(c.hour, rate) < rare:
+	case c.hour >= minErrors && c.n >= someHours && poissonTail(c.hour, rate) < rare:
 		c.level = max(c.level, Alert)
 	default:
 		return

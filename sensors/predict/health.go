@@ -3,9 +3,7 @@ package predict
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"math"
-	"slices"
 	"time"
 )
 
@@ -19,7 +17,7 @@ type Box struct {
 	names  map[string]int
 	around conditions
 	counts []*Counter
-	worn   map[string]Finding
+	worn   []device
 }
 
 // conditions are what explains a temperature.
@@ -30,7 +28,7 @@ type conditions struct {
 
 // New returns a box without sensors.
 func New() *Box {
-	return &Box{names: map[string]int{}, around: conditions{math.NaN(), math.NaN()}, worn: map[string]Finding{}}
+	return &Box{names: map[string]int{}, around: conditions{math.NaN(), math.NaN()}}
 }
 
 // Errors of [Box.Watch].
@@ -57,6 +55,9 @@ func (b *Box) Watch(spec Spec) (int, error) {
 
 // Series returns a series by its number.
 func (b *Box) Series(id int) *Series { return b.series[id] }
+
+// Relearn forgets what is usual for a series: a part was replaced.
+func (b *Box) Relearn(id int) { b.series[id] = newSeries(b.series[id].spec) }
 
 // Around says how busy the box is (0 to 1) and how warm the air around it (C);
 // NaN where that is not known. It holds until it is said again.
@@ -159,9 +160,9 @@ func (b *Box) Health(at time.Time) Health {
 			take(Vote{Series: c.name, Level: c.level, Text: c.text()})
 		}
 	}
-	for _, device := range slices.Sorted(maps.Keys(b.worn)) {
-		if f := b.worn[device]; f.Level > Well {
-			take(Vote{Series: device, Level: f.Level, Text: device + ": " + f.Text})
+	for _, d := range b.worn {
+		if d.Level > Well {
+			take(Vote{Series: d.name, Level: d.Level, Text: d.name + ": " + d.Text})
 		}
 	}
 	h.Score = max(h.Score, 0)

@@ -54,12 +54,13 @@ type Series struct {
 	changed float64 // own clock of the last change
 	lived   float64 // own seconds with measurements
 
-	base  baseline
-	fan   fanCurve
-	pwm   float64 // newest, 0-255, NaN unknown
-	model regression
-	load  meanOf // context during the ten minutes that are being collected
-	warm  meanOf
+	base   baseline
+	fan    fanCurve
+	supply supply
+	pwm    float64 // newest, 0-255, NaN unknown
+	model  regression
+	load   meanOf // context during the ten minutes that are being collected
+	warm   meanOf
 
 	flags [causes]latch
 	eta   Interval // of Approaching
@@ -282,4 +283,5 @@ func (s *Series) closeHour() {
 	hourOfDay := uint8((s.wall/1000 - int64(s.now-p.t)) / 3600 % hoursADay)
 	s.base.add(float32(p.v), hourOfDay)
 	s.watchBaseline(p.v, hourOfDay)
+	s.learnVoltage()
 }

@@ -121,6 +121,10 @@ func (s *Series) save(w *writer) {
 			w.u16(s.fan.n[i])
 		}
 	}
+	if s.spec.Kind == Voltage {
+		w.f32(s.supply.usual)
+		w.f32(s.supply.room)
+	}
 	if s.spec.Kind == Temperature {
 		w.u16(uint16(min(s.model.n, math.MaxUint16)))
 		for i := range s.model.w {
@@ -147,6 +151,9 @@ func (s *Series) restore(rec []byte) bool {
 		for i := range pwmBins {
 			s.fan.mean[i], s.fan.drive[i], s.fan.n[i] = float32(r.f32()), float32(r.f32()), min(r.u16(), fanLearns)
 		}
+	}
+	if s.spec.Kind == Voltage {
+		s.supply = supply{r.f32(), r.f32()}
 	}
 	if s.spec.Kind == Temperature {
 		s.model.n = int(r.u16())

@@ -49,7 +49,7 @@ func (s *Series) clause(c Cause) string {
 	case FanStalled:
 		return s.spec.Name + " stands still although it is driven"
 	case VoltageOff, VoltageDrift:
-		return fmt.Sprintf("%s, %+.1f %% from its usual %s", head, 100*(s.value/b.middle-1), k.number(b.middle))
+		return fmt.Sprintf("%s, %+.1f %% from its usual %s", head, 100*(s.value/s.supply.usual-1), k.number(s.supply.usual))
 	case Approaching, Heading:
 		return fmt.Sprintf("%s, %s, reaches %s in %s", head, k.pace(s.rate), k.number(s.aim), s.eta)
 	case BeyondLimit:

@@ -23,12 +23,13 @@ const (
 	maxInflation = 4.0   // of standard errors, for neighbours that are alike
 )
 
-// A line is a least squares fit: v = level + slope*(t-now), with standard errors.
+// A line is a least squares fit: v = level + slope*(t-now). The errors of its
+// slope and of its mean, which lies lag seconds back, are independent.
 type line struct {
-	level, slope     float64
-	levelSE, slopeSE float64
-	span             float64 // seconds of the window
-	n                int
+	level, slope    float64
+	meanSE, slopeSE float64
+	lag             float64 // seconds
+	span            float64 // seconds of the window
 }
 
 // fit puts a line through points, oldest first. Medians of three have taken the
@@ -55,11 +56,11 @@ func fit(pts []point) (line, bool) {
 	if tt <= 0 {
 		return line{}, false
 	}
-	l := line{slope: tv / tt, span: now - pts[0].t, n: len(pts)}
+	l := line{slope: tv / tt, lag: -midT, span: now - pts[0].t}
 	l.level = midV - l.slope*midT
 	noise := l.noise(pts)
 	l.slopeSE = noise / math.Sqrt(tt)
-	l.levelSE = noise * math.Sqrt(1/n+midT*midT/tt)
+	l.meanSE = noise / math.Sqrt(n)
 	return l, true
 }
 
@@ -89,8 +90,7 @@ func (l line) rising(toward float64) bool {
 }
 
 // reach returns when the line crosses the limit, if it does within farthest
-// spans; its last point is age seconds old. Both ends of the interval come from Fieller's theorem in its simple
-// form: the line shifted by its level's error and turned by its slope's.
+// spans; its last point is age seconds old.
 func (l line) reach(limit, age float64) (Interval, bool) {
 	gap := limit - l.level
 	toward := math.Copysign(1, gap)
@@ -101,27 +101,28 @@ func (l line) reach(limit, age float64) (Interval, bool) {
 	if seconds > farthest*l.span {
 		return Interval{}, false
 	}
-	gap, slope := math.Abs(gap), math.Abs(l.slope)
+	gap = math.Abs(gap)
 	return Interval{
-		Early:  duration(quadratic(gap, slope, l, +1) - age),
+		Early:  duration(l.bound(gap, +1) - age),
 		Likely: duration(seconds - age),
-		Late:   duration(quadratic(gap, slope, l, -1) - age),
+		Late:   duration(l.bound(gap, -1) - age),
 	}, true
 }
 
-// quadratic solves gap = slope*x + side*1.645*sqrt(levelSE^2 + (slopeSE*x)^2)
-// for x > 0, treating both errors as independent: a little wide, on the safe
-// side.
-func quadratic(gap, slope float64, l line, side float64) float64 {
-	z := ninety
+// bound returns when one side of the line's 90 % band crosses the gap: it solves
+// gap+slope*lag = slope*u + side*1.645*sqrt(meanSE^2 + (slopeSE*u)^2) for u
+// seconds after the mean (Fieller 1954).
+func (l line) bound(gap, side float64) float64 {
+	z, slope := ninety, math.Abs(l.slope)
+	gap += slope * l.lag
 	a := slope*slope - z*z*l.slopeSE*l.slopeSE
 	b := gap * slope
-	c := gap*gap - z*z*l.levelSE*l.levelSE
+	c := gap*gap - z*z*l.meanSE*l.meanSE
 	if a <= 0 {
 		return math.Inf(1)
 	}
 	root := math.Sqrt(max(b*b-a*c, 0))
-	return max((b-side*root)/a, 0)
+	return (b-side*root)/a - l.lag
 }
 
 func duration(seconds float64) time.Duration {

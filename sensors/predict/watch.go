@@ -223,20 +223,41 @@ const (
 	voltageRoom = 1.5 // times the range that the days known have seen
 )
 
+// A supply is a voltage as it was when new to us. It is frozen after learnDays:
+// a usual value that follows a slow sag never sees it.
+type supply struct {
+	usual float64 // 0: not known
+	room  float64
+}
+
+const learnDays = 3
+
+// learnVoltage takes the usual value from the first day, and how far it moves
+// in usual life from the first three.
+func (s *Series) learnVoltage() {
+	b := &s.base
+	if s.spec.Kind != Voltage || b.days < 1 || b.days > learnDays || math.IsNaN(b.middle) {
+		return
+	}
+	if s.supply.usual == 0 {
+		s.supply.usual = b.middle
+	}
+	s.supply.room = voltageRoom * max(b.peak-s.supply.usual, s.supply.usual-b.dip)
+}
+
 // watchVoltage compares a minute with the usual voltage. One that follows the
 // processor's speed has a wide usual range and says nothing.
 func (s *Series) watchVoltage(v float64) {
-	b := &s.base
-	if s.spec.Kind != Voltage || !b.known() || math.IsNaN(b.middle) || b.middle == 0 {
+	usual := s.supply.usual
+	if usual == 0 {
 		return
 	}
-	room := voltageRoom * max(b.peak-b.middle, b.middle-b.dip)
-	off := math.Abs(v - b.middle)
+	off := math.Abs(v - usual)
 	beyond := func(c Cause, part float64) bool {
 		if s.flags[c].on {
 			part *= voltageBack
 		}
-		return off > room && off > part*math.Abs(b.middle)
+		return off > s.supply.room && off > part*math.Abs(usual)
 	}
 	s.set(VoltageDrift, beyond(VoltageDrift, voltageWarn))
 	s.set(VoltageOff, beyond(VoltageOff, voltageCrit))

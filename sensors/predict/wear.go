@@ -144,11 +144,23 @@ func ATA(s ATAState, before *ATAState) Finding {
 	return Finding{}
 }
 
+// A device is one that wears, and what was found about it.
+type device struct {
+	name string
+	Finding
+}
+
 // Worn says what a wear table found about a device, until it is said again.
-func (b *Box) Worn(device string, f Finding) error {
-	if _, known := b.worn[device]; !known && len(b.worn) >= MaxSeries {
-		return fmt.Errorf("wear of %q: %w: at most %d", device, ErrTooMany, MaxSeries)
+func (b *Box) Worn(name string, f Finding) error {
+	for i := range b.worn {
+		if b.worn[i].name == name {
+			b.worn[i].Finding = f
+			return nil
+		}
 	}
-	b.worn[device] = f
+	if len(b.worn) >= MaxSeries {
+		return fmt.Errorf("wear of %q: %w: at most %d", name, ErrTooMany, MaxSeries)
+	}
+	b.worn = append(b.worn, device{name, f})
 	return nil
 }
