@@ -36,7 +36,7 @@ lint:
 
 # One package at a time: many of them measure the kernel's clocks.
 unit:
-	$(GO) test -count=1 -p 1 . ./agent/... ./fence/... ./vip/...
+	$(GO) test -count=1 -p 1 . ./agent/... ./fence/... ./sensors/... ./vip/...
 	$(GO) test -count=1 -p 1 -tags lite -run 'Build|Fence|Scripts' ./agent ./agent/cli
 
 # The race detector needs cgo, and so a C compiler.

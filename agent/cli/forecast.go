@@ -31,7 +31,7 @@ heading. A value that is empty or no number counts as a reading that failed. "-"
 reads from standard input.
 
 Without limits only what is unlike the series' own past can be told, and not
-within its first two days.`,
+within its first day.`,
 	examples: []string{"twinbeat forecast --csv cpu.csv --limit-high 95", "twinbeat forecast --csv pump.csv --column 3 --json"},
 	flags:    []string{"csv", "column", "limit-high", "limit-low", "json"},
 	run:      (*shell).forecast,
