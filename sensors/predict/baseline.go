@@ -1,6 +1,9 @@
 package predict
 
-import "math"
+import (
+	"math"
+	"math/bits"
+)
 
 // A baseline is what a series usually does: hourly means of a week, and the
 // extremes of two. For a temperature whose load or surroundings are
@@ -147,7 +150,7 @@ func (s *Series) watchBaseline(v float64, hour uint8) {
 	if z, ok := b.oddHour(v, hour); ok && (up && z > oddZ || down && z < -oddZ) {
 		b.odd |= 1
 	}
-	s.set(OddHours, ones(b.odd) >= oddRun)
+	s.set(OddHours, bits.OnesCount8(b.odd) >= oddRun)
 }
 
 // watchHour asks the CUSUM about the hour that is not over yet, with the weight
@@ -162,13 +165,6 @@ func (s *Series) watchHour() {
 func (s *Series) watchDrift(up, down float64) {
 	high, low := s.spec.Kind.minds()
 	s.set(Drifting, high && up > cusumLimit || low && down > cusumLimit)
-}
-
-func ones(b uint8) (n int) {
-	for ; b != 0; b &= b - 1 {
-		n++
-	}
-	return n
 }
 
 // minds says in which directions a change is bad.

@@ -1,7 +1,6 @@
 package predict_test
 
 import (
-	"bufio"
 	"compress/gzip"
 	"encoding/csv"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -116,8 +114,8 @@ func TestFiguresNAB(t *testing.T) {
 		}
 	}
 	weeks := last.Sub(first).Hours() / 24 / 7
-	// What alerts at random, as many, would hit: each label with 1-(1-share)^n.
 	t.Logf("%d of 4 labels, %d false alarms in %.1f weeks: %.2f a week; leads %v", len(hits), wrong, weeks, float64(wrong)/weeks, hits)
+	// Each label is hit with 1-(1-share)^n, its share of the time being two days.
 	t.Logf("as many alerts at random would hit %.1f", 4*(1-pow(1-2/(7*weeks), len(times))))
 	if len(hits) < 4 || float64(wrong)/weeks > 0.7 {
 		t.Errorf("wanted: 4 of 4, and at most 0.7 false alarms a week")
@@ -183,23 +181,6 @@ func table(t *testing.T, in io.Reader) (rows []map[string]string) {
 		}
 		rows = append(rows, row)
 	}
-}
-
-// numbers reads lines of numbers.
-func numbers(t *testing.T, in io.Reader) (rows [][]float64) {
-	t.Helper()
-	for scan := bufio.NewScanner(in); scan.Scan(); {
-		var row []float64
-		for _, f := range strings.Fields(scan.Text()) {
-			v, err := strconv.ParseFloat(f, 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			row = append(row, v)
-		}
-		rows = append(rows, row)
-	}
-	return rows
 }
 
 // TestFiguresSMART: the last day of drives of one model (Backblaze 2019), some
