@@ -13,10 +13,10 @@ import (
 )
 
 // Seeds 1 to 120 are the development series of the model: rules were looked at
-// on them. The figures are of seeds from 1001 on.
+// on them, and the log of 1001 to 1055 was read. The figures are of 2001 to 2600.
 var (
 	boxes     = flag.Int("boxes", 48, "how many boxes of the thermal model live 30 days")
-	firstSeed = flag.Uint64("seed", 1001, "the first of them")
+	firstSeed = flag.Uint64("seed", 2001, "the first of them")
 )
 
 // A life is what became of one box.
@@ -155,7 +155,7 @@ func TestFiguresThermal(t *testing.T) {
 	trips, inTime := 0, 0
 	for f, s := range sums {
 		trips, inTime = trips+s.trips, inTime+s.inTime
-		t.Logf("%-14v %4d boxes, %4d tripped, %4d handed over in time, of %4d a move was asked for without a break from then on, %4d alerted before", boxtest.Fault(f), s.boxes, s.trips, s.inTime, s.standing, s.alerts)
+		t.Logf("%-14v %4d boxes, %4d tripped, %4d handed over in time, %4d with the move still asked for at the trip, %4d alerted before", boxtest.Fault(f), s.boxes, s.trips, s.inTime, s.standing, s.alerts)
 	}
 	slices.Sort(leads)
 	if trips == 0 || len(leads) == 0 {
