@@ -15,7 +15,7 @@ import (
 // Seeds 1 to 120 are the development series of the model: rules were looked at
 // on them, and the log of 1001 to 1055 was read. The figures are of 2001 to 2600.
 var (
-	boxes     = flag.Int("boxes", 48, "how many boxes of the thermal model live 30 days")
+	boxes     = flag.Int("boxes", 24, "how many boxes of the thermal model live 30 days")
 	firstSeed = flag.Uint64("seed", 2001, "the first of them")
 )
 
