@@ -213,7 +213,7 @@ func TestRealRunit(t *testing.T) {
 	if err := exec.Command("sh", "-c", "kill -9 "+runsvOf(t, "demo")).Run(); err != nil {
 		t.Fatal(err)
 	}
-	_ = run.Process.Kill() // or it starts another runsv
+	_ = run.Process.Kill()                 // or it starts another runsv
 	is(t, u, Unknown, "runsv not running") // its process lives on
 }
 
