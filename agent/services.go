@@ -32,16 +32,17 @@ func ExamineServices(ctx context.Context, c config.Config) []config.Problem {
 			spec := serviceSpec(s)
 			spec.Group = g.Name
 			for _, f := range service.Examine(ctx, spec) {
-				line := s.Line
-				if param, ok := strings.CutPrefix(f.Key, "params."); ok {
-					line = cmp.Or(s.ParamLines[param], line)
-				}
-				out = append(out, config.Problem{
-					Line: line, Key: fmt.Sprintf("group[%d].service[%d].%s", i, j, f.Key),
-					Text: f.Text, Hint: f.Hint, Warning: f.Warning,
-				})
+				out = append(out, problemOf(f, s, fmt.Sprintf("group[%d].service[%d].", i, j)))
 			}
 		}
 	}
 	return out
+}
+
+func problemOf(f service.Finding, s config.Service, path string) config.Problem {
+	line := s.Line
+	if param, ok := strings.CutPrefix(f.Key, "params."); ok {
+		line = cmp.Or(s.ParamLines[param], line)
+	}
+	return config.Problem{Line: line, Key: path + f.Key, Text: f.Text, Hint: f.Hint, Warning: f.Warning}
 }

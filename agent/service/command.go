@@ -65,9 +65,9 @@ type Result struct {
 	Took   time.Duration
 }
 
-// Output returns what the command said, for a message: the last MaxOutput
-// bytes of its standard error, or of its standard output if it said nothing there, with
-// control characters made harmless for a terminal.
+// Output returns what the command said, for a message: the end of its standard
+// error, or of its standard output if it said nothing there, MaxOutput bytes at
+// most, with control characters made harmless for a terminal.
 func (r Result) Output() string {
 	text := strings.TrimSpace(r.Stderr)
 	if text == "" {
