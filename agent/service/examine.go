@@ -19,6 +19,9 @@ type Finding struct {
 // Examine looks whether this machine has what a Spec names, and asks an OCF
 // agent for its metadata. It starts, stops and asks the state of nothing.
 func Examine(ctx context.Context, s Spec) []Finding {
+	if _, err := New(s); err != nil {
+		return []Finding{{Key: "driver", Text: err.Error(), Hint: "twinbeat run would refuse it, too"}}
+	}
 	if s.Driver == "auto" {
 		driver, err := Detect(s.Unit)
 		if err != nil {
@@ -28,7 +31,7 @@ func Examine(ctx context.Context, s Spec) []Finding {
 	}
 	if program, ok := programs[s.Driver]; ok {
 		if _, err := exec.LookPath(program); err != nil {
-			return []Finding{{Key: "driver", Text: fmt.Sprintf("driver %s: this machine has no %s", s.Driver, program), Hint: "is this one of the two nodes?", Warning: true}}
+			return elsewhere("driver", fmt.Sprintf("driver %s: this machine has no %s", s.Driver, program))
 		}
 	}
 	switch s.Driver {
@@ -36,18 +39,18 @@ func Examine(ctx context.Context, s Spec) []Finding {
 		return examineScript(inInitDir(s.Unit))
 	case "openrc":
 		return examineScript(filepath.Join(initDir, s.Unit))
-	case "heartbeat":
-		script, err := findResource(s.Unit)
-		if err != nil {
-			return []Finding{{Key: "unit", Text: err.Error(), Hint: "is this one of the two nodes?", Warning: true}}
-		}
-		return examineScript(script)
 	case "runit":
 		return examineRunit(s.Unit)
-	case "ocf":
-		return examineOCF(ctx, s)
+	}
+	if e, ok := extras[s.Driver]; ok {
+		return e.examine(ctx, s)
 	}
 	return nil
+}
+
+// elsewhere is what is missing here, and may be there on the nodes.
+func elsewhere(key, text string) []Finding {
+	return []Finding{{Key: key, Text: text, Hint: "is this one of the two nodes?", Warning: true}}
 }
 
 // programs are what drivers run that belongs to no service.
@@ -57,7 +60,7 @@ func examineScript(path string) []Finding {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		return []Finding{{Key: "unit", Text: fmt.Sprintf("this machine has no %s", path), Hint: "is this one of the two nodes?", Warning: true}}
+		return elsewhere("unit", fmt.Sprintf("this machine has no %s", path))
 	case !info.Mode().IsRegular() || info.Mode()&0o111 == 0:
 		return []Finding{{Key: "unit", Text: path + " is no program", Hint: "chmod +x " + path, Warning: true}}
 	}
@@ -70,26 +73,14 @@ func examineRunit(unit string) []Finding {
 	if !filepath.IsAbs(unit) {
 		var ok bool
 		if dir, ok = runitFolder("/", unit); !ok {
-			return []Finding{{Key: "unit", Text: fmt.Sprintf("no folder of services has %s", unit), Hint: "is this one of the two nodes?", Warning: true}}
+			return elsewhere("unit", fmt.Sprintf("no folder of services has %s", unit))
 		}
 	}
 	if _, err := os.Stat(filepath.Join(dir, "run")); err != nil {
-		return []Finding{{Key: "unit", Text: dir + " has no program run", Hint: "is this one of the two nodes?", Warning: true}}
+		return elsewhere("unit", dir+" has no program run")
 	}
 	if _, err := os.Stat(filepath.Join(dir, "down")); err != nil {
 		return []Finding{{Key: "unit", Text: "runit starts it at boot, on both nodes", Hint: "touch " + filepath.Join(dir, "down"), Warning: true}}
 	}
 	return nil
-}
-
-func examineOCF(ctx context.Context, s Spec) []Finding {
-	o := newOCF(s)
-	if found := examineScript(o.agent); len(found) > 0 {
-		return found
-	}
-	m, err := readOCF(ctx, o.agent, o.env)
-	if err != nil {
-		return []Finding{{Key: "unit", Text: err.Error(), Hint: "its parameters could not be checked", Warning: true}}
-	}
-	return m.check(s.Params, s.Promote)
 }

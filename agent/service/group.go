@@ -335,6 +335,9 @@ func (s *step) look(ctx context.Context) (State, error) {
 	return state, err
 }
 
+// MaxAdvised is the longest time that is taken from an adviser.
+const MaxAdvised = 5 * time.Minute
+
 // An adviser is a Unit that knows how long an action (start, stop, monitor)
 // may take; zero: it does not.
 type adviser interface {

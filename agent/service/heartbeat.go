@@ -1,3 +1,5 @@
+//go:build !lite
+
 package service
 
 import (
@@ -14,6 +16,14 @@ import (
 
 // resourceDir is where Heartbeat looks for a script first; initDir is next.
 const resourceDir = "/etc/ha.d/resource.d"
+
+func init() {
+	extras["heartbeat"] = extra{
+		check:   func(s Spec) error { return checkScriptName(s.Driver, s.Unit) },
+		unit:    func(s Spec) Unit { return &heartbeat{name: s.Unit, args: s.Args, env: s.env()} },
+		examine: examineResource,
+	}
+}
 
 // A heartbeat is a resource script of Heartbeat: its arguments come first,
 // then the verb.
@@ -133,4 +143,12 @@ func claims(words []string) (running, stopped bool) {
 		}
 	}
 	return running, stopped
+}
+
+func examineResource(_ context.Context, s Spec) []Finding {
+	script, err := findResource(s.Unit)
+	if err != nil {
+		return elsewhere("unit", err.Error())
+	}
+	return examineScript(script)
 }

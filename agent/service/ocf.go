@@ -1,3 +1,5 @@
+//go:build !lite
+
 package service
 
 import (
@@ -21,12 +23,14 @@ const (
 
 	metaTimeout = 5 * time.Second // for meta-data, which the API asks to be quick
 
-	// MaxAdvised is the longest timeout that is taken from an agent's metadata.
-	MaxAdvised = 5 * time.Minute
 	// recurring is the interval that a running agent is told, in milliseconds:
 	// not zero, or it would take the check for a probe and be lenient.
 	recurring = 10_000
 )
+
+func init() {
+	extras["ocf"] = extra{check: checkOCF, unit: func(s Spec) Unit { return newOCF(s) }, examine: examineOCF}
+}
 
 // Exit codes of the OCF Resource Agent API 1.0 and 1.1, section "Return Codes";
 // those of degraded services are Pacemaker's.

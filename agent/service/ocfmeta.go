@@ -1,6 +1,9 @@
+//go:build !lite
+
 package service
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -168,4 +171,16 @@ func (m *ocfMetadata) refuse(params map[string]string, promote bool) error {
 func isInteger(s string) bool {
 	_, err := strconv.ParseInt(strings.TrimSpace(s), 10, 64)
 	return err == nil
+}
+
+func examineOCF(ctx context.Context, s Spec) []Finding {
+	o := newOCF(s)
+	if found := examineScript(o.agent); len(found) > 0 {
+		return found
+	}
+	m, err := readOCF(ctx, o.agent, o.env)
+	if err != nil {
+		return []Finding{{Key: "unit", Text: err.Error(), Hint: "its parameters could not be checked", Warning: true}}
+	}
+	return m.check(s.Params, s.Promote)
 }

@@ -36,6 +36,15 @@ var ErrNoStatus = errors.New("no status command")
 // Drivers are the words that a Spec's Driver may be.
 const Drivers = "auto systemd sysv openrc procd runit ocf heartbeat command"
 
+// An extra is a driver that not every build has. Its file enters it into extras.
+type extra struct {
+	check   func(Spec) error
+	unit    func(Spec) Unit
+	examine func(context.Context, Spec) []Finding
+}
+
+var extras = map[string]extra{}
+
 // A Spec describes one service of a group. Durations of zero mean the default
 // of this package (with driver ocf: of the agent's metadata), except
 // CheckInterval, where zero means no recurring check.
@@ -139,12 +148,10 @@ func (s Spec) unit() Unit {
 		return &procd{script: inInitDir(s.Unit), env: s.env()}
 	case "runit":
 		return &runit{unit: s.Unit, env: s.env()}
-	case "ocf":
-		return newOCF(s)
-	case "heartbeat":
-		return &heartbeat{name: s.Unit, args: s.Args, env: s.env()}
-	default:
+	case "command":
 		return &triple{start: s.Start, stop: s.Stop, status: s.Status, env: s.env()}
+	default:
+		return extras[s.Driver].unit(s)
 	}
 }
 
@@ -201,19 +208,23 @@ func (s Spec) checkDriver() error {
 	switch s.Driver {
 	case "systemd":
 		return checkUnitName(s.Unit)
-	case "sysv", "heartbeat":
+	case "sysv":
 		return checkScriptName(s.Driver, s.Unit)
 	case "auto", "openrc", "procd":
 		return checkServiceName(s.Driver, s.Unit)
 	case "runit":
 		return checkRunitName(s.Unit)
-	case "ocf":
-		return checkOCF(s)
 	case "command":
 		return s.checkCommands()
-	default:
+	}
+	if !isOneOf(s.Driver, Drivers) {
 		return fmt.Errorf("check driver: %q is none of: %s", s.Driver, Drivers)
 	}
+	e, ok := extras[s.Driver]
+	if !ok {
+		return fmt.Errorf("check driver: %q is not in this build: use the full one, or driver command", s.Driver)
+	}
+	return e.check(s)
 }
 
 func (s Spec) checkCommands() error {
