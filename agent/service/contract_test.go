@@ -156,23 +156,31 @@ func TestAStatusThatHangsIsUnknown(t *testing.T) {
 	})
 }
 
+// child ignores SIGTERM; what started it may end or not.
+const child = `sh -c 'trap "" TERM; echo $$ >'$dir/$me.pid'; exec sleep 1000' & `
+
 // hangs ignores SIGTERM and has a child that does, too.
-const hangs = `trap '' TERM; sh -c 'trap "" TERM; echo $$ >'$dir/$me.pid'; exec sleep 1000' & while :; do sleep 1; done`
+const hangs = `trap '' TERM; ` + child + `while :; do sleep 1; done`
 
 func TestAnActionThatHangsIsKilledWithAllThatItStarted(t *testing.T) {
-	units, dir := liars(t, hangs, says)
-	each(units, func(driver string, u Unit) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		began := time.Now()
-		err := u.Start(ctx)
-		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > time.Second+TermGrace+ReapWait+2*time.Second {
-			t.Errorf("%s: %v after %v", driver, err, time.Since(began))
-		}
-		if pid := pidIn(t, dir+"/"+driver+".pid"); !diesSoon(pid) {
-			t.Errorf("%s: the child %d lives on", driver, pid)
-		}
-	})
+	for name, act := range map[string]string{"ignores SIGTERM": hangs, "ends at SIGTERM": child + "wait"} {
+		t.Run(name, func(t *testing.T) {
+			units, dir := liars(t, act, says)
+			each(units, func(driver string, u Unit) {
+				const deadline = 2 * time.Second
+				ctx, cancel := context.WithTimeout(t.Context(), deadline)
+				defer cancel()
+				began := time.Now()
+				err := u.Start(ctx)
+				if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > deadline+TermGrace+ReapWait+2*time.Second {
+					t.Errorf("%s: %v after %v", driver, err, time.Since(began))
+				}
+				if pid := pidIn(t, dir+"/"+driver+".pid"); !diesSoon(pid) {
+					t.Errorf("%s: the child %d lives on", driver, pid)
+				}
+			})
+		})
+	}
 }
 
 func TestAStopThatDidNothingOrTimedOutIsNotStopped(t *testing.T) {
