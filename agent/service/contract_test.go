@@ -292,3 +292,9 @@ func TestAnOCFAgentIsGivenWhatTheAPISays(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestMonitorOfAnAdoptedAgentIsNoProbe(t *testing.T) {
+	u := unit(t, Spec{Driver: "ocf", Unit: script(t, `[ "$OCF_RESKEY_CRM_meta_interval" = 0 ] || exit 5`)})
+	is(t, u, Running, "")              // a probe: lenient
+	is(t, u, Unknown, "not installed") // it ran, so its program cannot be missing
+}

@@ -58,8 +58,8 @@ var ocfWords = map[int]string{
 // running, and 0, which runs unpromoted, is failed; or stopped, if the
 // unpromoted one is to stay behind (KeepOnStop), as a DRBD secondary does.
 //
-// Monitor is a probe (interval 0) while this agent did not start the service:
-// it then says 7 also where the program or its files are not there.
+// Monitor is a probe (interval 0) until the service was started, or seen to
+// run: it then says 7 also where the program or its files are not there.
 type ocf struct {
 	agent   string
 	env     []string
@@ -67,7 +67,7 @@ type ocf struct {
 	promote bool
 	keep    bool
 	depth   int
-	started atomic.Bool
+	started atomic.Bool // or seen to run
 
 	mu    sync.Mutex
 	tried bool         // meta-data was asked for
@@ -227,7 +227,11 @@ func (o *ocf) Status(ctx context.Context) (State, error) {
 	if err != nil {
 		return Unknown, err
 	}
-	return o.judge(res)
+	state, err := o.judge(res)
+	if state == Running {
+		o.started.Store(true) // by an earlier agent of ours
+	}
+	return state, err
 }
 
 func (o *ocf) judge(res Result) (State, error) {
