@@ -5,6 +5,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"github.com/twinbeat/twinbeat/agent/journal"
 	"github.com/twinbeat/twinbeat/agent/loop"
 	"github.com/twinbeat/twinbeat/agent/pair"
+	"github.com/twinbeat/twinbeat/agent/service"
 	"github.com/twinbeat/twinbeat/agent/wire"
 )
 
@@ -295,6 +297,10 @@ const slowMargin = 5 * time.Second
 func deadlines(g config.Group) loop.Deadlines {
 	d := loop.Deadlines{Take: 10 * time.Second, Drop: 10 * time.Second, Start: slowMargin, Stop: slowMargin}
 	for _, s := range g.Services {
+		if s.Driver == "ocf" { // what is open, its agent says later, up to this
+			s.StartTimeout, s.StopTimeout = cmp.Or(s.StartTimeout, service.MaxAdvised), cmp.Or(s.StopTimeout, service.MaxAdvised)
+			s.StatusTimeout = cmp.Or(s.StatusTimeout, service.MaxAdvised)
+		}
 		// A failed start stops what it started.
 		d.Start += s.StartTimeout + s.StopTimeout + 2*s.StatusTimeout
 		d.Stop += s.StopTimeout + 2*s.StatusTimeout

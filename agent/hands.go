@@ -77,13 +77,7 @@ func newHands(c config.Config, log *slog.Logger) (*hands, error) {
 func (h *hands) serviceGroup(g config.Group) (*service.Group, error) {
 	var specs []service.Spec
 	for _, s := range g.Services {
-		specs = append(specs, service.Spec{
-			Name: s.Name, Driver: s.Driver, Unit: s.Unit, Start: s.Start, Stop: s.Stop, Status: s.Status,
-			OnTake: s.OnTake, StartTimeout: s.StartTimeout, StopTimeout: s.StopTimeout,
-			StatusTimeout: s.StatusTimeout, CheckInterval: s.CheckInterval, Restarts: s.Restarts,
-			RestartWindow: s.RestartWindow, OnStartFailure: s.OnStartFailure, OnStopFailure: s.OnStopFailure,
-			KeepOnStop: s.KeepOnStop,
-		})
+		specs = append(specs, serviceSpec(s))
 	}
 	return service.NewGroup(specs, service.Options{
 		Group: g.Name,

@@ -15,6 +15,7 @@ import (
 	"github.com/twinbeat/twinbeat/agent/config"
 	"github.com/twinbeat/twinbeat/agent/loop"
 	"github.com/twinbeat/twinbeat/agent/report"
+	"github.com/twinbeat/twinbeat/agent/service"
 	"github.com/twinbeat/twinbeat/agent/wire"
 )
 
@@ -198,6 +199,10 @@ func TestDeadlinesAddUpTheSteps(t *testing.T) {
 	}
 	if want := 17*time.Second + 6*time.Second + slowMargin; d.Stop != want {
 		t.Errorf("stop %v, want %v", d.Stop, want)
+	}
+	d = deadlines(config.Group{Services: []config.Service{{Driver: "ocf", StopTimeout: 7 * time.Second}}})
+	if want := 3*service.MaxAdvised + 7*time.Second + slowMargin; d.Start != want { // start, and two looks
+		t.Errorf("start of an agent that advises %v, want %v", d.Start, want)
 	}
 	if d := deadlines(config.Group{}); d.Take <= 0 || d.Drop <= 0 || d.Start <= 0 || d.Stop <= 0 {
 		t.Errorf("%+v: no lane takes an action without a deadline", d)

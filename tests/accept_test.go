@@ -48,6 +48,36 @@ unit = "/opt/x/rc"
 name = "instance"
 driver = "systemd"
 unit = "getty@tty1.service"
+[[group.service]]
+name = "rc"
+driver = "openrc"
+unit = "net.eth0"
+[[group.service]]
+name = "openwrt"
+driver = "procd"
+unit = "dnsmasq"
+[[group.service]]
+name = "folder"
+driver = "runit"
+unit = "/etc/sv/x"
+[[group.service]]
+name = "agent"
+driver = "ocf"
+unit = "ocf:heartbeat:Stateful"
+params = { state = "/run/x" }
+promote = true
+keep_on_stop = true
+[[group.service]]
+name = "resource"
+driver = "heartbeat"
+unit = "IPaddr2"
+args = ["192.0.2.1/24/eth0"]
+on_take = "restart"
+[[group.service]]
+name = "any"
+driver = "auto"
+unit = "getty@tty1.service"
+on_take = "reload"
 `
 	for _, node := range []string{"fw1", "fw2"} {
 		c, problems := config.Parse("reference.toml", append(data[:len(data):len(data)], more...), node)
@@ -58,6 +88,7 @@ unit = "getty@tty1.service"
 			for _, s := range g.Services {
 				if _, err := service.New(service.Spec{
 					Name: s.Name, Driver: s.Driver, Unit: s.Unit, Start: s.Start, Stop: s.Stop, Status: s.Status, OnTake: s.OnTake,
+					Args: s.Args, Params: s.Params, Promote: s.Promote, Depth: s.Depth,
 					StartTimeout: s.StartTimeout, StopTimeout: s.StopTimeout, StatusTimeout: s.StatusTimeout, CheckInterval: s.CheckInterval,
 					Restarts: s.Restarts, RestartWindow: s.RestartWindow, OnStartFailure: s.OnStartFailure, OnStopFailure: s.OnStopFailure, KeepOnStop: s.KeepOnStop,
 				}); err != nil {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"slices"
@@ -16,8 +17,10 @@ var checkCommand = command{
 	name: "check", args: "[--config FILE] [--node NAME] [--json]", summary: "check the configuration and the key file",
 	text: `Check the configuration as both nodes see it, and the key file, with the code
 that run uses; nothing is touched. Problems read file:line: key: what is wrong.
-If there is none, the arithmetic of the timing rules follows, and the fence
-plan: which outlets of which device, at which level, go off for which node.`,
+Services are compared with this machine: what it lacks is a warning, what an
+OCF agent's metadata contradicts is refused. If there is no problem, the
+arithmetic of the timing rules follows, and the fence plan: which outlets of
+which device, at which level, go off for which node.`,
 	examples: []string{"twinbeat check", "twinbeat check --config new.toml && mv new.toml /etc/twinbeat/twinbeat.toml"},
 	flags:    []string{"config", "node", "json"},
 	run:      (*shell).check,
@@ -95,9 +98,15 @@ func examine(o *options, data []byte) verdict {
 		refused = refused || len(found) > 0
 	}
 	if !refused {
-		found := examineFence(o.config, views[max(0, slices.Index(seenBy, o.node))].Fence)
+		view := views[max(0, slices.Index(seenBy, o.node))]
+		found := examineFence(o.config, view.Fence)
+		services := agent.ExamineServices(context.Background(), view)
+		for _, p := range services {
+			p.File = o.config
+			v.Problems = append(v.Problems, finding(p))
+		}
 		v.Problems = append(v.Problems, found...)
-		refused = len(found) > 0
+		refused = len(found) > 0 || config.Refused(services)
 	}
 	if refused {
 		return v

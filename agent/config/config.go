@@ -111,13 +111,19 @@ type Announce struct {
 // A Service is one step of a group's start order.
 type Service struct {
 	Name           string
-	Driver         string // systemd, sysv or command
+	Line           int    // in the file, of its driver
+	Driver         string // see serviceKeysByDriver
 	Unit           string
 	Start          []string
 	Stop           []string
 	Status         []string
-	OnTake         string // start, restart, reload or none
-	StartTimeout   time.Duration
+	Args           []string          // heartbeat: before the verb
+	Params         map[string]string // ocf: by name
+	ParamLines     map[string]int    // ocf: where they stand in the file
+	Promote        bool              // ocf
+	Depth          int               // ocf: of monitor
+	OnTake         string            // start, restart, reload or none
+	StartTimeout   time.Duration     // this and the next two, with driver ocf: 0 leaves it to the agent's metadata
 	StopTimeout    time.Duration
 	StatusTimeout  time.Duration
 	CheckInterval  time.Duration

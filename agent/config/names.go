@@ -40,6 +40,18 @@ func isScript(s string) bool {
 	return !strings.Contains(s, "/") || path.IsAbs(s) && path.Clean(s) == s
 }
 
+// isService accepts what every init system takes for the name of a service.
+func isService(s string) bool { return isUnit(s) && s[0] != '.' && !strings.Contains(s, "\\") }
+
+// isOCF accepts [ocf:]PROVIDER:AGENT or a clean full path.
+func isOCF(s string) bool {
+	if strings.Contains(s, "/") {
+		return isScript(s)
+	}
+	provider, agent, ok := strings.Cut(strings.TrimPrefix(s, "ocf:"), ":")
+	return ok && isService(provider) && isService(agent) && !strings.Contains(agent, ":")
+}
+
 // maxDevice is IFNAMSIZ less its final zero; a label has the same room.
 const maxDevice = 15
 

@@ -2,8 +2,10 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -114,7 +116,7 @@ func TestBaseFileIsReadWithoutAProblem(t *testing.T) {
 			VIP:      vip.Set{Addresses: []vip.Address{{Prefix: netip.MustParsePrefix("192.0.2.1/24"), Device: "eth0"}}},
 			Announce: Announce{Count: 5, Spacing: 100 * millisecond, Refresh: time.Minute, Pace: 4000},
 			Services: []Service{{
-				Name: "dnsmasq", Driver: "systemd", Unit: "dnsmasq.service", OnTake: "start",
+				Line: 26, Name: "dnsmasq", Driver: "systemd", Unit: "dnsmasq.service", OnTake: "start",
 				StartTimeout: 20 * time.Second, StopTimeout: 20 * time.Second, StatusTimeout: 5 * time.Second,
 				CheckInterval: 5 * time.Second, Restarts: 3, RestartWindow: 10 * time.Minute,
 				OnStartFailure: "handover", OnStopFailure: "fence",
@@ -218,6 +220,20 @@ func TestEveryProblemHasItsLine(t *testing.T) {
 		{"template without instance", `unit = "dnsmasq.service"`, `unit = "dnsmasq@.service"`, `27 refused group[0].service[0].unit: "dnsmasq@.service" is not the name of a unit`},
 		{"no unit", `unit = "dnsmasq.service"`, `unit = ""`, `27 refused group[0].service[0].unit: is empty`},
 		{"script", "driver = \"systemd\"\nunit = \"dnsmasq.service\"", "driver = \"sysv\"\nunit = \"../x\"", `27 refused group[0].service[0].unit: "../x" is not a script`},
+		{"service of OpenRC", "driver = \"systemd\"\nunit = \"dnsmasq.service\"", "driver = \"openrc\"\nunit = \"/etc/init.d/x\"", `27 refused group[0].service[0].unit: "/etc/init.d/x" is not the name of a service`},
+		{"service of procd", "driver = \"systemd\"\nunit = \"dnsmasq.service\"", "driver = \"procd\"\nunit = \"-x\"", `27 refused group[0].service[0].unit: "-x" is not the name of a service`},
+		{"service of runit", "driver = \"systemd\"\nunit = \"dnsmasq.service\"", "driver = \"runit\"\nunit = \"/etc/sv/../x\"", `27 refused group[0].service[0].unit: "/etc/sv/../x" is not the name of a service`},
+		{"driver nearly", `driver = "systemd"`, `driver = "openrcc"`, `26 refused group[0].service[0].driver: "openrcc" is not possible`},
+		{"agent without provider", "driver = \"systemd\"\nunit = \"dnsmasq.service\"", "driver = \"ocf\"\nunit = \"IPaddr2\"", `27 refused group[0].service[0].unit: "IPaddr2" is not an OCF agent`},
+		{"params of another driver", `unit = "dnsmasq.service"`, "unit = \"x\"\nparams = { a = \"b\" }", `28 refused group[0].service[0].params: does not go with driver systemd`},
+		{"params that are none", "driver = \"systemd\"\nunit = \"dnsmasq.service\"", "driver = \"ocf\"\nunit = \"heartbeat:Dummy\"\nparams = [\"a\"]", `28 refused group[0].service[0].params: is an array, not a table of 64 parameters at most`},
+		{"param that no shell reads", "driver = \"systemd\"\nunit = \"dnsmasq.service\"", "driver = \"ocf\"\nunit = \"heartbeat:Dummy\"\n[group.service.params]\n\"a-b\" = \"x\"", `29 refused group[0].service[0].params.a-b: "a-b" is not the name of a parameter`},
+		{"param of two lines", "driver = \"systemd\"\nunit = \"dnsmasq.service\"", "driver = \"ocf\"\nunit = \"heartbeat:Dummy\"\n[group.service.params]\na = \"x\\ny\"", `29 refused group[0].service[0].params.a: text has a line end or a zero byte`},
+		{"param that is a list", "driver = \"systemd\"\nunit = \"dnsmasq.service\"", "driver = \"ocf\"\nunit = \"heartbeat:Dummy\"\nparams = { a = [1] }", `28 refused group[0].service[0].params.a: is an array, not text`},
+		{"args of another driver", `unit = "dnsmasq.service"`, "unit = \"x\"\nargs = [\"b\"]", `28 refused group[0].service[0].args: does not go with driver systemd`},
+		{"reload of an agent", "driver = \"systemd\"\nunit = \"dnsmasq.service\"", "driver = \"ocf\"\nunit = \"heartbeat:Dummy\"\non_take = \"reload\"", `28 refused group[0].service[0].on_take: driver ocf cannot reload`},
+		{"promote of a script", "driver = \"systemd\"\nunit = \"dnsmasq.service\"", "driver = \"heartbeat\"\nunit = \"x\"\npromote = true", `28 refused group[0].service[0].promote: does not go with driver heartbeat`},
+		{"heartbeat script", "driver = \"systemd\"\nunit = \"dnsmasq.service\"", "driver = \"heartbeat\"\nunit = \"a/b\"", `27 refused group[0].service[0].unit: "a/b" is not a script`},
 		{"hasty check", `unit = "dnsmasq.service"`, "unit = \"x\"\ncheck_interval = \"50ms\"", `28 refused group[0].service[0].check_interval: 50ms is out of range`},
 		{"service twice", `unit = "dnsmasq.service"`, "unit = \"a\"\n[[group.service]]\nname = \"dnsmasq\"\ndriver = \"sysv\"\nunit = \"b\"", `29 refused group[0].service[1].name: a second service is called "dnsmasq"`},
 		{"fence text", `driver = "exec"`, "driver = \"exec\"\noff_text = \"on\"", `32 refused fence.device[0].off_text: "on" means on as well as off`},
@@ -386,5 +402,45 @@ func TestMisplacedKeysAreToldWhereTheyBelong(t *testing.T) {
 	_, problems := Parse("t.toml", []byte(edit(t, `profile = "default"`, `takeover = "1s"`)), "fw1")
 	if len(problems) != 1 || problems[0].Hint != "it belongs to [timing]" {
 		t.Errorf("got %v", problems)
+	}
+}
+
+func TestServicesOfEveryDriverAreRead(t *testing.T) {
+	src := edit(t, "driver = \"systemd\"\nunit = \"dnsmasq.service\"", `driver = "ocf"
+unit = "ocf:heartbeat:Stateful"
+stop_timeout = "9s"
+promote = true
+depth = 10
+[group.service.params]
+state = "/run/x"
+port = 80
+quiet = true
+[[group.service]]
+name = "hb"
+driver = "heartbeat"
+unit = "IPaddr2"
+args = ["192.0.2.1/24/eth0"]
+[[group.service]]
+name = "sv"
+driver = "runit"
+unit = "/etc/service/x"
+[[group.service]]
+name = "any"
+driver = "auto"
+unit = "dnsmasq"
+`)
+	c, problems := Parse("t.toml", []byte(src), "fw1")
+	if Refused(problems) {
+		t.Fatal(problems)
+	}
+	s := c.Groups[0].Services
+	if want := map[string]string{"state": "/run/x", "port": "80", "quiet": "true"}; !maps.Equal(s[0].Params, want) || s[0].ParamLines["port"] != 33 || s[0].Line != 26 {
+		t.Errorf("params %v on lines %v, driver on %d", s[0].Params, s[0].ParamLines, s[0].Line)
+	}
+	if s[0].StartTimeout != 0 || s[0].StopTimeout != 9*time.Second || s[0].StatusTimeout != 0 || !s[0].Promote || s[0].Depth != 10 {
+		t.Errorf("agent: %+v", s[0])
+	}
+	if !slices.Equal(s[1].Args, []string{"192.0.2.1/24/eth0"}) || s[1].StartTimeout != 20*time.Second {
+		t.Errorf("script: %+v", s[1])
 	}
 }

@@ -2,15 +2,23 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // serviceKeysByDriver lists the keys that say how a driver reaches a service.
 var serviceKeysByDriver = map[string][]string{
-	"systemd": {"unit"},
-	"sysv":    {"unit"},
-	"command": {"start", "stop", "status"},
+	"auto":      {"unit"},
+	"systemd":   {"unit"},
+	"sysv":      {"unit"},
+	"openrc":    {"unit"},
+	"procd":     {"unit"},
+	"runit":     {"unit"},
+	"ocf":       {"unit", "params", "promote", "depth"},
+	"heartbeat": {"unit", "args"},
+	"command":   {"start", "stop", "status"},
 }
 
 func (p *parser) services(t table) []Service {
@@ -50,34 +58,80 @@ func (p *parser) service(t table) Service {
 		OnStartFailure: t.text("on_start_failure"),
 		OnStopFailure:  t.text("on_stop_failure"),
 		KeepOnStop:     t.boolean("keep_on_stop"),
+		Args:           t.texts("args"),
+		Promote:        t.boolean("promote"),
+		Depth:          t.int31("depth"),
+		Line:           p.lines.line(join(t.path, "driver")),
 	}
+	s.Params, s.ParamLines = t.params()
 	own, ok := serviceKeysByDriver[s.Driver]
 	if !ok {
 		return s
 	}
-	for _, name := range []string{"unit", "start", "stop", "status"} {
+	for _, name := range []string{"unit", "start", "stop", "status", "params", "promote", "depth", "args"} {
 		if t.has(name) && !slices.Contains(own, name) {
 			t.report(name, "does not go with driver "+s.Driver, "this driver takes "+strings.Join(own, ", "))
 		}
 	}
-	if s.Driver == "command" {
+	if s.OnTake == "reload" && slices.Contains([]string{"command", "ocf", "heartbeat"}, s.Driver) {
+		t.report("on_take", "driver "+s.Driver+" cannot reload", "use restart, or the driver of an init system")
+	}
+	switch {
+	case s.Driver == "command":
 		t.commands(s)
-	} else if t.needs("unit") {
+	case t.needs("unit"):
 		t.unit(s)
+	}
+	if s.Driver == "ocf" { // the agent's metadata may know better than our defaults
+		for name, d := range map[string]*time.Duration{"start_timeout": &s.StartTimeout, "stop_timeout": &s.StopTimeout, "status_timeout": &s.StatusTimeout} {
+			if !t.has(name) {
+				*d = 0
+			}
+		}
 	}
 	return s
 }
 
+// params reads the parameters of an OCF agent, and where they stand.
+func (t table) params() (values map[string]string, lines map[string]int) {
+	v, k := t.value("params")
+	if v == nil {
+		return nil, nil
+	}
+	in, ok := v.(map[string]any)
+	if !ok || len(in) > maxOptions {
+		t.wrongType("params", k, v, fmt.Sprintf("a table of %d parameters at most", maxOptions))
+		return nil, nil
+	}
+	values, lines = map[string]string{}, map[string]int{}
+	for _, name := range slices.Sorted(maps.Keys(in)) {
+		at := join("params", name)
+		lines[name] = t.lines.line(join(t.path, at))
+		switch p := in[name].(type) {
+		case string:
+			values[name] = p
+		case int64, bool:
+			values[name] = fmt.Sprint(p)
+		default:
+			t.report(at, "is "+describe(p)+", not text", "put it in quotes")
+		}
+		switch {
+		case !onlyOf(name, alphanumeric+"_") || len(name) > 2*maxName:
+			t.report(at, fmt.Sprintf("%.40q is not the name of a parameter", name), "as the agent's meta-data has it, such as cidr_netmask")
+		case strings.ContainsAny(values[name], "\n\r\x00"):
+			t.report(at, "text has a line end or a zero byte", "write it on one line")
+		}
+	}
+	return values, lines
+}
+
 // commands checks that a service of commands has those that it will need.
 func (t table) commands(s Service) {
-	switch s.OnTake {
-	case "none": // a takeover leaves it alone: a status is enough
+	if s.OnTake == "none" { // a takeover leaves it alone: a status is enough
 		if !t.has("status") {
 			t.needs("start")
 		}
 		return
-	case "reload":
-		t.report("on_take", "a command cannot be reloaded", "use restart, or driver systemd or sysv")
 	}
 	t.needs("start")
 	if !s.KeepOnStop {
@@ -92,7 +146,13 @@ func (t table) unit(s Service) {
 		t.report("unit", "is empty", "write "+t.key("unit").example("unit"))
 	case s.Driver == "systemd" && !isUnit(s.Unit):
 		t.report("unit", fmt.Sprintf("%q is not the name of a unit", s.Unit), "such as dnsmasq.service; an instance is named: getty@tty1")
-	case s.Driver == "sysv" && !isScript(s.Unit):
-		t.report("unit", fmt.Sprintf("%q is not a script", s.Unit), "its name in /etc/init.d, or its full path without .. or //")
+	case (s.Driver == "sysv" || s.Driver == "heartbeat") && !isScript(s.Unit):
+		t.report("unit", fmt.Sprintf("%q is not a script", s.Unit), "its name in /etc/init.d"+
+			map[bool]string{true: " or /etc/ha.d/resource.d"}[s.Driver == "heartbeat"]+", or its full path without .. or //")
+	case s.Driver == "ocf" && !isOCF(s.Unit):
+		t.report("unit", fmt.Sprintf("%q is not an OCF agent", s.Unit), "PROVIDER:AGENT, such as heartbeat:IPaddr2, or its full path")
+	case s.Driver == "runit" && !isScript(s.Unit), slices.Contains([]string{"auto", "openrc", "procd"}, s.Driver) && !isService(s.Unit):
+		t.report("unit", fmt.Sprintf("%q is not the name of a service", s.Unit), "as the init system calls it, such as dnsmasq"+
+			map[bool]string{true: ", or the full path of its folder"}[s.Driver == "runit"])
 	}
 }

@@ -65,14 +65,15 @@ type Result struct {
 	Took   time.Duration
 }
 
-// Output returns what the command said, for a message: the end of its
-// standard error, or of its standard output if it said nothing there, with
-// control characters made harmless for a terminal.
+// Output returns what the command said, for a message: the end of its standard
+// error, or of its standard output if it said nothing there, MaxOutput bytes at
+// most, with control characters made harmless for a terminal.
 func (r Result) Output() string {
 	text := strings.TrimSpace(r.Stderr)
 	if text == "" {
 		text = strings.TrimSpace(r.Stdout)
 	}
+	text = text[max(0, len(text)-MaxOutput):]
 	return strings.Map(func(c rune) rune {
 		if c == '\n' || c == '\t' || unicode.IsPrint(c) {
 			return c

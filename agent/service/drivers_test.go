@@ -32,7 +32,7 @@ func TestSpecsThatCannotWorkAreRefused(t *testing.T) {
 	}
 	bad := map[string]func(*Spec){
 		"check name":             func(s *Spec) { s.Name = "" },
-		"check driver":           func(s *Spec) { s.Driver = "openrc" },
+		"check driver":           func(s *Spec) { s.Driver = "upstart" },
 		"check on_take":          func(s *Spec) { s.OnTake = "maybe" },
 		"has no reload":          func(s *Spec) { s.OnTake = "reload" },
 		"check start:":           func(s *Spec) { s.Start = nil },
@@ -239,7 +239,7 @@ func TestSystemdUnitsThatCannotStartAreNamed(t *testing.T) {
 func TestWithoutSystemdTheErrorSaysWhatToDo(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	_, err := unit(t, Spec{Driver: "systemd", Unit: "x"}).Status(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "use driver sysv or command") {
+	if err == nil || !strings.Contains(err.Error(), "installed here: use driver auto, sysv or command") {
 		t.Errorf("%v", err)
 	}
 }

@@ -1,3 +1,5 @@
+//go:build !lite
+
 package service
 
 import (
@@ -19,6 +21,13 @@ func FuzzStatus(f *testing.F) {
 	f.Add("", "USAGE: x", 1)
 	f.Add("running", "", 4)
 	f.Add("", "", 143)
+	f.Add("run: x: (pid 7) 3s, want down; down: log: 1s", "", 0)
+	f.Add("down: x: 3s, normally up, want up", "", 0)
+	f.Add(`{"x":{"instances":{"i":{"running":true}}}}`, "", 0)
+	f.Add("{}", "", 0)
+	f.Add("INFO:  Resource is stopped", "", 7)
+	f.Add("ERROR: cannot tell if it is not running", "", 1)
+	f.Add(" * status: crashed", "", 32)
 	f.Fuzz(func(t *testing.T, out, errs string, code int) {
 		res := Result{Stdout: out, Stderr: errs, Code: code, Whole: true}
 		state, err := judge(res)
@@ -34,6 +43,7 @@ func FuzzStatus(f *testing.F) {
 			strings.Contains(text, "usage:") != errors.Is(err, ErrNoStatus):
 			t.Errorf("sysv: %q, %q, code %d is %v, %v", out, errs, code, state, err)
 		}
+		fuzzNewer(t, res)
 		p := properties(out)
 		for key, value := range p {
 			if strings.ContainsAny(key+value, "\n") || !strings.Contains(out, key+"="+value) {
@@ -48,4 +58,33 @@ func FuzzStatus(f *testing.F) {
 			t.Errorf("output %q", res.Output())
 		}
 	})
+}
+
+// fuzzNewer asks the judges that read more than an exit code.
+func fuzzNewer(t *testing.T, res Result) {
+	text := strings.ToLower(res.Stdout)
+	for name, judge := range map[string]func(Result) (State, error){
+		"openrc":    (&openrc{name: "x"}).judge,
+		"runit":     (&runit{unit: "x"}).judge,
+		"heartbeat": (&heartbeat{name: "x"}).judge,
+		"ocf":       (&ocf{}).judge,
+		"procd":     func(r Result) (State, error) { return procdState("x", r.Stdout) },
+	} {
+		state, err := judge(res)
+		if (err == nil) != (state == Running || state == Stopped) {
+			t.Errorf("%s: %q, code %d is %v, %v", name, res.Stdout, res.Code, state, err)
+		}
+		if state != Stopped {
+			continue
+		}
+		claimed := map[string]bool{
+			"openrc": res.Code == 3, "ocf": res.Code == 7,
+			"runit":     res.Code == 0 && strings.Contains(res.Stdout, "down: x: "),
+			"heartbeat": res.Code < 126 && (strings.Contains(text, "stopped") || strings.Contains(text, "running")),
+			"procd":     !strings.Contains(text, "x"),
+		}
+		if !claimed[name] {
+			t.Errorf("%s: %q, code %d is stopped", name, res.Stdout, res.Code)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -129,7 +130,8 @@ func (g *Group) Start(ctx context.Context) error { return g.bring(ctx, false) }
 
 // Adopt is Start for an agent that was restarted while its node owned the
 // group: services that run, or whose state cannot be read, are left as they
-// are whatever OnTake says; those that are stopped are started.
+// are whatever OnTake says; those that are stopped are started, and those that
+// have failed restarted.
 func (g *Group) Adopt(ctx context.Context) error { return g.bring(ctx, true) }
 
 func (g *Group) bring(ctx context.Context, adopt bool) error {
@@ -162,7 +164,7 @@ func (g *Group) bring(ctx context.Context, adopt bool) error {
 // Stop ends a running Watch and then takes the services down in reverse, each
 // within its StopTimeout, and sees by its status that it is stopped. It goes
 // on after a failure and joins the errors; see NeedsFence. Services with
-// KeepOnStop or OnTake none are left alone.
+// KeepOnStop or OnTake none are left alone; one that is promoted is demoted.
 func (g *Group) Stop(ctx context.Context) error {
 	g.setUp(false)
 	g.endWatch()
@@ -215,7 +217,7 @@ func (g *Group) isUp() bool {
 func stopAll(ctx context.Context, steps []*step) error {
 	var errs []error
 	for i := len(steps) - 1; i >= 0; i-- {
-		if s := steps[i]; !s.KeepOnStop && s.OnTake != "none" {
+		if s := steps[i]; !s.leftAlone() {
 			errs = append(errs, s.stop(ctx))
 		}
 	}
@@ -226,10 +228,10 @@ func stopAll(ctx context.Context, steps []*step) error {
 // whether it touched a service that was not running before: one that this
 // node would have to stop again.
 func (s *step) take(ctx context.Context, adopt bool) (touched bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, s.StartTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.allow(ctx, "start"))
 	defer cancel()
 	state, err := s.look(ctx)
-	if s.OnTake == "none" || (adopt && state != Stopped) {
+	if s.OnTake == "none" || (adopt && (state == Running || state == Unknown)) {
 		return false, nil
 	}
 	if err := ctx.Err(); err != nil {
@@ -239,6 +241,8 @@ func (s *step) take(ctx context.Context, adopt bool) (touched bool, err error) {
 	switch r, canReload := s.unit.(reloader); {
 	case s.OnTake == "start" && state == Running:
 		return false, nil
+	case state == Failed: // to many an init system it is started already
+		verb, do = "restart", s.unit.Restart
 	case s.OnTake == "restart" && (state == Running || errors.Is(err, ErrNoStatus)):
 		verb, do = "restart", s.unit.Restart
 	case s.OnTake == "reload" && state == Running && canReload:
@@ -263,8 +267,8 @@ func (s *step) settle(ctx context.Context) error {
 		switch {
 		case state == Running, errors.Is(err, ErrNoStatus):
 			return nil
-		case state == Stopped && time.Now().After(patience):
-			return fmt.Errorf("the command succeeded, but %v later it is still stopped", StartSettle)
+		case (state == Stopped || state == Failed) && time.Now().After(patience):
+			return errors.Join(fmt.Errorf("the command succeeded, but %v later it is still %v", StartSettle, state), err)
 		}
 		if sleep(ctx, verifyPoll) != nil {
 			return fmt.Errorf("the command succeeded, but %w", notRunning(state, err))
@@ -276,7 +280,7 @@ func (s *step) settle(ctx context.Context) error {
 // one. A stop command that fails for a service that is then seen stopped has
 // done its work.
 func (s *step) stop(outer context.Context) error {
-	ctx, cancel := context.WithTimeout(outer, s.StopTimeout)
+	ctx, cancel := context.WithTimeout(outer, s.allow(outer, "stop"))
 	defer cancel()
 	var last error
 	for range StopTries {
@@ -316,7 +320,7 @@ func (s *step) untilStopped(outer, ctx context.Context) (State, error) {
 
 // look reads the state within StatusTimeout and keeps it for Status.
 func (s *step) look(ctx context.Context) (State, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.StatusTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.allow(ctx, "monitor"))
 	defer cancel()
 	state, err := s.unit.Status(ctx)
 	s.mu.Lock()
@@ -329,6 +333,31 @@ func (s *step) look(ctx context.Context) (State, error) {
 		s.view.GaveUp = false
 	}
 	return state, err
+}
+
+// MaxAdvised is the longest time that is taken from an adviser.
+const MaxAdvised = 5 * time.Minute
+
+// An adviser is a Unit that knows how long an action (start, stop, monitor)
+// may take; zero: it does not.
+type adviser interface {
+	advise(ctx context.Context, action string) time.Duration
+}
+
+// allow returns the time of an action: as configured, else as the unit
+// advises, else the default.
+func (s *step) allow(ctx context.Context, action string) time.Duration {
+	d, def := s.StatusTimeout, DefaultStatusTimeout
+	switch action {
+	case "start":
+		d, def = s.StartTimeout, DefaultStartTimeout
+	case "stop":
+		d, def = s.StopTimeout, DefaultStopTimeout
+	}
+	if u, ok := s.unit.(adviser); ok && d == 0 {
+		d = u.advise(ctx, action)
+	}
+	return cmp.Or(d, def)
 }
 
 // failed notes the failure for Status and names the step.

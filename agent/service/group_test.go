@@ -89,6 +89,9 @@ func (f *fake) Status(ctx context.Context) (State, error) {
 	if f.statusErr != nil {
 		return Unknown, f.statusErr
 	}
+	if f.state == Failed {
+		return Failed, errors.New("crashed")
+	}
 	return f.state, nil
 }
 

@@ -14,7 +14,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"time"
 )
@@ -34,15 +33,33 @@ const (
 // unit is started and stopped by the word of its commands and never checked.
 var ErrNoStatus = errors.New("no status command")
 
+// Drivers are the words that a Spec's Driver may be.
+const Drivers = "auto systemd sysv openrc procd runit ocf heartbeat command"
+
+// An extra is a driver that not every build has. Its file enters it into extras.
+type extra struct {
+	check   func(Spec) error
+	unit    func(Spec) Unit
+	examine func(context.Context, Spec) []Finding
+}
+
+var extras = map[string]extra{}
+
 // A Spec describes one service of a group. Durations of zero mean the default
-// of this package, except CheckInterval, where zero means no recurring check.
+// of this package (with driver ocf: of the agent's metadata), except
+// CheckInterval, where zero means no recurring check.
 type Spec struct {
 	Name   string // for logs, status and TWINBEAT_SERVICE
 	Group  string // for TWINBEAT_GROUP; NewGroup fills it
-	Driver string // systemd, sysv or command
-	Unit   string // systemd: unit name; sysv: script name or absolute path
+	Driver string // one of Drivers
+	Unit   string // what the driver calls the service: a unit, a script, a folder, an agent
 
 	Start, Stop, Status []string // command: argument vectors, no shell
+
+	Args    []string          // heartbeat: arguments of the script, before the verb
+	Params  map[string]string // ocf: parameters of the agent
+	Promote bool              // ocf: the owner's is promoted; with KeepOnStop the other stays, unpromoted
+	Depth   int               // ocf: depth of monitor, OCF_CHECK_LEVEL
 
 	// OnTake says what taking the group does to the service:
 	// start (start it unless it runs), restart (for a daemon that must bind
@@ -69,6 +86,7 @@ const (
 	Unknown State = iota // could not be read, or the answer contradicts itself
 	Running
 	Stopped
+	Failed // it does not serve, but a part of it may be there: crashed, frozen, half started; never as good as Stopped
 )
 
 // String returns the state in lower case, as status prints it.
@@ -78,6 +96,8 @@ func (s State) String() string {
 		return "running"
 	case Stopped:
 		return "stopped"
+	case Failed:
+		return "failed"
 	default:
 		return "unknown"
 	}
@@ -93,7 +113,8 @@ type Unit interface {
 	Stop(ctx context.Context) error
 	// Restart stops and starts the service.
 	Restart(ctx context.Context) error
-	// Status reads the state; an error comes only with Unknown.
+	// Status reads the state. An error comes with Unknown and Failed, and only
+	// with them: it is their reason.
 	Status(ctx context.Context) (State, error)
 }
 
@@ -115,18 +136,27 @@ func New(s Spec) (Unit, error) {
 
 func (s Spec) unit() Unit {
 	switch s.Driver {
+	case "auto":
+		return &auto{spec: s}
 	case "systemd":
 		return &systemd{unit: s.Unit, env: s.env()}
 	case "sysv":
-		script := s.Unit
-		if !filepath.IsAbs(script) {
-			script = filepath.Join(initDir, script)
-		}
-		return &sysv{script: script, env: s.env()}
-	default:
+		return &sysv{script: inInitDir(s.Unit), env: s.env()}
+	case "openrc":
+		return &openrc{name: s.Unit, env: s.env()}
+	case "procd":
+		return &procd{script: inInitDir(s.Unit), env: s.env()}
+	case "runit":
+		return &runit{unit: s.Unit, env: s.env()}
+	case "command":
 		return &triple{start: s.Start, stop: s.Stop, status: s.Status, env: s.env()}
+	default:
+		return extras[s.Driver].unit(s)
 	}
 }
+
+// leftAlone says whether the service stays as it is when the group goes.
+func (s Spec) leftAlone() bool { return s.OnTake == "none" || s.KeepOnStop && !s.Promote }
 
 func (s Spec) env() []string {
 	return []string{"TWINBEAT_GROUP=" + s.Group, "TWINBEAT_SERVICE=" + s.Name}
@@ -137,9 +167,11 @@ func (s Spec) complete() (Spec, error) {
 	setDefault(&s.OnTake, "start")
 	setDefault(&s.OnStartFailure, "handover")
 	setDefault(&s.OnStopFailure, "fence")
-	setDefault(&s.StartTimeout, DefaultStartTimeout)
-	setDefault(&s.StopTimeout, DefaultStopTimeout)
-	setDefault(&s.StatusTimeout, DefaultStatusTimeout)
+	if s.Driver != "ocf" { // whose agent may know better
+		setDefault(&s.StartTimeout, DefaultStartTimeout)
+		setDefault(&s.StopTimeout, DefaultStopTimeout)
+		setDefault(&s.StatusTimeout, DefaultStatusTimeout)
+	}
 	setDefault(&s.RestartWindow, DefaultRestartWindow)
 	if s.Name == "" || strings.ContainsAny(s.Name+s.Group, "\x00\n") {
 		return s, errors.New("check name: empty, or holds a newline")
@@ -167,22 +199,35 @@ func (s Spec) complete() (Spec, error) {
 }
 
 func (s Spec) checkDriver() error {
+	if s.OnTake == "reload" && isOneOf(s.Driver, "command heartbeat ocf") {
+		return fmt.Errorf("check on_take: the %s driver has no reload; use restart or start", s.Driver)
+	}
+	if s.Promote && s.Driver != "ocf" {
+		return errors.New("check promote: only an OCF agent can be promoted")
+	}
 	switch s.Driver {
 	case "systemd":
 		return checkUnitName(s.Unit)
 	case "sysv":
-		return checkScriptName(s.Unit)
+		return checkScriptName(s.Driver, s.Unit)
+	case "auto", "openrc", "procd":
+		return checkServiceName(s.Driver, s.Unit)
+	case "runit":
+		return checkRunitName(s.Unit)
 	case "command":
 		return s.checkCommands()
-	default:
-		return fmt.Errorf("check driver: %q is none of: systemd sysv command", s.Driver)
 	}
+	if !isOneOf(s.Driver, Drivers) {
+		return fmt.Errorf("check driver: %q is none of: %s", s.Driver, Drivers)
+	}
+	e, ok := extras[s.Driver]
+	if !ok {
+		return fmt.Errorf("check driver: %q is not in this build: use the full one, or driver command", s.Driver)
+	}
+	return e.check(s)
 }
 
 func (s Spec) checkCommands() error {
-	if s.OnTake == "reload" {
-		return errors.New("check on_take: the command driver has no reload; use restart or start")
-	}
 	if s.OnTake == "none" {
 		return nil // nothing is started or stopped; a status alone is enough
 	}

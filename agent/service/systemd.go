@@ -2,15 +2,9 @@ package service
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
-	"time"
 )
-
-// settlePoll is the pause between two looks at a unit that is on its way.
-const settlePoll = 200 * time.Millisecond
 
 // maxUnitName is systemd's own limit (systemd.unit(5), UNIT_NAME_MAX).
 const maxUnitName = 255
@@ -60,20 +54,12 @@ func (s *systemd) Restart(ctx context.Context) error {
 func (s *systemd) Reload(ctx context.Context) error { return s.act(ctx, "reload-or-restart") }
 
 func (s *systemd) act(ctx context.Context, verb string) error {
-	err := act(ctx, verb, s.systemctl(verb))
-	return hint(err)
+	return absent(act(ctx, verb, s.systemctl(verb)), "systemd")
 }
 
 func (s *systemd) systemctl(verb string, options ...string) Command {
 	argv := append([]string{"systemctl", "--no-ask-password", "--no-pager", verb}, options...)
 	return Command{Argv: append(argv, "--", s.unit), Env: s.env, Sweep: true}
-}
-
-func hint(err error) error {
-	if errors.Is(err, fs.ErrNotExist) || (err != nil && strings.Contains(err.Error(), "executable file not found")) {
-		return fmt.Errorf("%w (systemd is not installed here: use driver sysv or command)", err)
-	}
-	return err
 }
 
 // loaded says why the unit cannot be started, if so.
@@ -96,23 +82,21 @@ func (s *systemd) loaded(ctx context.Context) error {
 
 // Status waits for a unit on its way (activating, deactivating) until it has
 // arrived or ctx ends; then it is unknown. The state "failed" is stopped.
-func (s *systemd) Status(ctx context.Context) (State, error) {
-	for {
-		p, err := s.show(ctx)
-		if err != nil {
-			return Unknown, err
-		}
-		state, known := unitState(p)
-		if state != Unknown {
-			return state, nil
-		}
-		if !known {
-			return Unknown, fmt.Errorf("unit %s: unknown state %q", s.unit, p["ActiveState"])
-		}
-		if err := sleep(ctx, settlePoll); err != nil {
-			return Unknown, fmt.Errorf("unit %s is %s (%s): %w", s.unit, p["ActiveState"], p["SubState"], err)
-		}
+func (s *systemd) Status(ctx context.Context) (State, error) { return settled(ctx, s.look) }
+
+func (s *systemd) look(ctx context.Context) (State, error) {
+	p, err := s.show(ctx)
+	if err != nil {
+		return Unknown, err
 	}
+	state, known := unitState(p)
+	switch {
+	case state != Unknown:
+		return state, nil
+	case !known:
+		return Unknown, fmt.Errorf("unit %s: unknown state %q", s.unit, p["ActiveState"])
+	}
+	return Unknown, &onItsWay{fmt.Sprintf("unit %s is %s (%s)", s.unit, p["ActiveState"], p["SubState"])}
 }
 
 // unitState reads the state of a unit; one on its way is Unknown but known.
@@ -131,7 +115,7 @@ func unitState(p map[string]string) (state State, known bool) {
 func (s *systemd) show(ctx context.Context) (map[string]string, error) {
 	res, err := s.systemctl("show", "--property=LoadState,ActiveState,SubState").Run(ctx)
 	if err != nil {
-		return nil, hint(err)
+		return nil, absent(err, "systemd")
 	}
 	if res.Code != 0 {
 		return nil, exitError("systemctl show "+s.unit, res)
@@ -148,16 +132,4 @@ func properties(text string) map[string]string {
 		}
 	}
 	return p
-}
-
-// sleep waits for d or for the end of ctx, and says which by its error.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -26,10 +25,10 @@ type sysv struct {
 	env    []string
 }
 
-func checkScriptName(name string) error {
+func checkScriptName(driver, name string) error {
 	switch {
 	case name == "":
-		return errors.New("check unit: the sysv driver needs a script name or path")
+		return fmt.Errorf("check unit: the %s driver needs a script name or path", driver)
 	case strings.ContainsAny(name, "\x00\n"), name == ".", name == "..":
 		return fmt.Errorf("check unit: %q is no script name", name)
 	case strings.Contains(name, "/") && (!filepath.IsAbs(name) || filepath.Clean(name) != name):
@@ -38,6 +37,14 @@ func checkScriptName(name string) error {
 		return fmt.Errorf("check unit: %q starts with a dash", name)
 	}
 	return nil
+}
+
+// inInitDir returns the path of a script.
+func inInitDir(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(initDir, name)
 }
 
 func (s *sysv) Start(ctx context.Context) error   { return s.act(ctx, "start") }

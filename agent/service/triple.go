@@ -2,9 +2,7 @@ package service
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"time"
 )
 
 // A triple is a service of three commands.
@@ -25,28 +23,7 @@ func (t *triple) Stop(ctx context.Context) error {
 	return act(ctx, "stop", Command{Argv: t.stop, Env: t.env})
 }
 
-// Restart goes on to the start after a failed stop: the service may be down
-// already, which is why it is being restarted.
-func (t *triple) Restart(ctx context.Context) error {
-	stopErr := t.Stop(ctx)
-	// A daemon that is told to end is often still there when its stop command
-	// has returned, and holds the port that the next one wants.
-	for end := time.Now().Add(StopSettle); stopErr == nil && time.Now().Before(end); {
-		if state, err := t.Status(ctx); state == Stopped || errors.Is(err, ErrNoStatus) {
-			break
-		}
-		if sleep(ctx, verifyPoll) != nil {
-			break
-		}
-	}
-	if err := ctx.Err(); err != nil {
-		return errors.Join(stopErr, err)
-	}
-	if err := t.Start(ctx); err != nil {
-		return errors.Join(stopErr, err)
-	}
-	return nil
-}
+func (t *triple) Restart(ctx context.Context) error { return stopThenStart(ctx, t) }
 
 func (t *triple) Status(ctx context.Context) (State, error) {
 	if len(t.status) == 0 {

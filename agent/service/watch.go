@@ -39,7 +39,7 @@ type watcher struct {
 //
 // Each service is checked on a fixed schedule, without drift; a check that
 // takes longer than the interval skips slots, and checks of one service never
-// overlap. One that is stopped, or gave no answer Doubts times in a row, is
+// overlap. One that is stopped, has failed, or gave no answer Doubts times in a row, is
 // restarted in place, at most Restarts times within RestartWindow. After that
 // its fault is Final, once, until it is seen running again. With the policy
 // stay the fault is never Final; the restarts go on as the window allows.
@@ -136,6 +136,9 @@ func (c *check) judge(ctx context.Context, state State, err error) {
 	case Stopped:
 		c.doubts = 0
 		c.fail(ctx, "is stopped")
+	case Failed:
+		c.doubts = 0
+		c.fail(ctx, fmt.Sprintf("has failed: %v", err))
 	default:
 		if c.doubts++; c.doubts >= Doubts {
 			c.doubts = 0
@@ -184,7 +187,7 @@ func (c *check) restart(ctx context.Context) error {
 	if !c.g.isUp() {
 		return context.Canceled
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.StopTimeout+c.StartTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.allow(ctx, "stop")+c.allow(ctx, "start"))
 	defer cancel()
 	err := c.unit.Restart(ctx)
 	if err == nil {

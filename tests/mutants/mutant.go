@@ -32,7 +32,7 @@ func in(file string) func(old, new string) edit {
 
 // all returns every mutant.
 func all() []mutant {
-	return slices.Concat(pairTakeover, pairOwner, pairPeer, pairFence, pairRelease, wireMutants, loopMutants, loopFence, gateMutants, aroundMutants, snmpMutants)
+	return slices.Concat(pairTakeover, pairOwner, pairPeer, pairFence, pairRelease, wireMutants, loopMutants, loopFence, gateMutants, aroundMutants, snmpMutants, serviceMutants)
 }
 
 // packages returns the folders of what the mutant breaks.
@@ -92,6 +92,7 @@ var rings = []ring{
 	{name: "wire", parts: []part{{"agent/wire", ""}}},
 	{name: "fence", parts: []part{{"fence", ""}, {"fence/exec", ""}}},
 	{name: "snmp", parts: []part{{"fence/snmp", "Judge|Inverted|Misbehaviour|Name|Chain|Replaced|Metered|Neither|Nothing|Raw"}}},
+	{name: "service", parts: []part{{"agent/service", "Status|Codes|Fail|List|Chosen|AScript|Adopt|AStop|AnAction|RealOCF"}}},
 	{name: "links", parts: []part{{"agent/link/mcast", ""}, {"agent/link/serial", ""}}, timed: true},
 	{name: "announce", parts: []part{{"vip/announce", ""}}, timed: true},
 	{name: "lease", parts: []part{{"vip/gate", ""}, {"agent", "Lease|Adopt|Gate|Token|NotRenewed"}}, timed: true},
