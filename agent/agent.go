@@ -62,6 +62,8 @@ type agent struct {
 	timer   *timer
 	log     *slog.Logger
 	group   sync.WaitGroup
+
+	notifier *notifier // nil: no service manager listens
 }
 
 // Run runs the agent until ctx ends, then gives up its groups in order and
@@ -73,8 +75,11 @@ func Run(ctx context.Context, o Options) error {
 	}
 	hurry()
 	oneProcessor()
-	// Before anything is touched: a second agent must find out here.
 	var err error
+	if a.notifier, err = newNotifier(); err != nil {
+		a.log.Warn("the service manager will not hear from this agent", "err", err)
+	}
+	// Before anything is touched: a second agent must find out here.
 	if a.server, err = control.Listen(control.Config{Path: a.cfg.ControlSocket, Group: a.cfg.ControlGroup}); err != nil {
 		return err
 	}
@@ -103,6 +108,7 @@ func (a *agent) serve(ctx, inner context.Context) error {
 			a.log.Error("control socket", "err", err)
 		}
 	})
+	a.notify(ctx, inner)
 	if a.cfg.Realtime {
 		a.realtime()
 	}

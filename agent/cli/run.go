@@ -14,7 +14,10 @@ var runCommand = command{
 	name: "run", args: "[--config FILE] [--node NAME]", summary: "run the agent",
 	text: `Run the agent in the foreground until SIGTERM or SIGINT: then it gives up its
 groups in order, and ends; a second signal ends it at once, and the kernel's
-leases run out by themselves. SIGQUIT ends it with a dump of every goroutine.
+leases run out by themselves. SIGUSR1 is for a restart: it ends at once and
+gives up nothing; an agent that starts within the lease finds its groups in the
+kernel and keeps them, and if none comes the peer takes over.
+SIGQUIT ends it with a dump of every goroutine.
 SIGHUP and SIGPIPE do nothing: neither a lost terminal nor a dead logger may
 cost the service. Log lines go to stderr; those that it does not take are
 dropped and counted.`,
@@ -23,8 +26,11 @@ dropped and counted.`,
 	run:      (*shell).runAgent,
 }
 
-// run is the agent; tests replace it.
-var run = agent.Run
+// run is the agent, leave the end of the process; tests replace them.
+var (
+	run   = agent.Run
+	leave = os.Exit
+)
 
 func (sh *shell) runAgent(o *options, _ []string) error {
 	var level slog.Level
@@ -44,5 +50,14 @@ func (sh *shell) runAgent(o *options, _ []string) error {
 	defer release()
 	// From the first signal on the next has its default effect, the end.
 	context.AfterFunc(ctx, release)
+	keep := make(chan os.Signal, 1)
+	signal.Notify(keep, syscall.SIGUSR1)
+	defer signal.Stop(keep)
+	go func() {
+		<-keep
+		log.Info("SIGUSR1: ends at once and gives up nothing, for an agent that starts within the lease")
+		sink.closeWithin(keepFlush)
+		leave(exitWell)
+	}()
 	return run(ctx, agent.Options{ConfigPath: o.config, Node: o.node, Log: log, Version: programVersion()})
 }
