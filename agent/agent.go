@@ -112,6 +112,7 @@ func (a *agent) serve(ctx, inner context.Context) error {
 	if a.cfg.Realtime {
 		a.realtime()
 	}
+	a.awaitPath()
 	grace := stopGrace
 	for _, g := range a.cfg.Groups {
 		d := deadlines(g)
@@ -127,6 +128,23 @@ func (a *agent) serve(ctx, inner context.Context) error {
 		return err
 	}
 	return errors.Join(err, a.lease.Remove())
+}
+
+// firstPath is how long the loop waits for a path to be open, at most.
+const firstPath = 20 * time.Millisecond
+
+// awaitPath lets the first HELLO find an open path. The next one comes 100 ms
+// later: a third of the lease that an agent after a restart has to be heard.
+func (a *agent) awaitPath() {
+	const step = time.Millisecond
+	for range firstPath / step {
+		for _, p := range a.paths {
+			if up, _ := p.Open(); up {
+				return
+			}
+		}
+		time.Sleep(step)
+	}
 }
 
 // left names an address of a group that is still in this kernel, or why that

@@ -68,37 +68,40 @@ type options struct {
 	socket    string
 	node      string
 	logLevel  string
-	json      bool
-	follow    bool
-	n         int
-	group     string
-	reason    string
-	span      string
-	force     bool
-	peerIsOff string
-	out       string
-	id        int
-	add       bool
-	activate  int
-	remove    int
-	verbose   bool
-	seeds     uint64
-	seed      uint64
-	mode      string
-	trace     bool
-	only      string
-	results   string
-	record    string
-	replay    string
-	minimise  bool
-	outlets   []string       // of fence commands
-	device    map[string]any // by the keys of [[fence.device]]; nil: the configuration's
-	insecure  bool
-	deviceOf  string // name of a device in the configuration
-	fenceNode string // whose power it is
-	fenceTime time.Duration
-	hold      time.Duration
-	dryRun    bool
+
+	supervised  bool
+	supportFile string
+	json        bool
+	follow      bool
+	n           int
+	group       string
+	reason      string
+	span        string
+	force       bool
+	peerIsOff   string
+	out         string
+	id          int
+	add         bool
+	activate    int
+	remove      int
+	verbose     bool
+	seeds       uint64
+	seed        uint64
+	mode        string
+	trace       bool
+	only        string
+	results     string
+	record      string
+	replay      string
+	minimise    bool
+	outlets     []string       // of fence commands
+	device      map[string]any // by the keys of [[fence.device]]; nil: the configuration's
+	insecure    bool
+	deviceOf    string // name of a device in the configuration
+	fenceNode   string // whose power it is
+	fenceTime   time.Duration
+	hold        time.Duration
+	dryRun      bool
 }
 
 // flagTable binds every flag of the program. A flag means the same in all
@@ -115,6 +118,9 @@ var flagTable = map[string]func(*flag.FlagSet, *options){
 	},
 	"log-level": func(fs *flag.FlagSet, o *options) {
 		fs.StringVar(&o.logLevel, "log-level", "info", "least `LEVEL` that is logged: debug, info, warn or error")
+	},
+	"supervised": func(fs *flag.FlagSet, o *options) {
+		fs.BoolVar(&o.supervised, "supervised", false, "an init starts it again at once: end only 5s after a failure")
 	},
 	"json": func(fs *flag.FlagSet, o *options) { fs.BoolVar(&o.json, "json", false, "answer in JSON") },
 	"follow": func(fs *flag.FlagSet, o *options) {
@@ -199,6 +205,9 @@ var flagTable = map[string]func(*flag.FlagSet, *options){
 	},
 	"dry-run": func(fs *flag.FlagSet, o *options) {
 		fs.BoolVar(&o.dryRun, "dry-run", false, "ask the devices, say what would be sent, and send nothing")
+	},
+	"o": func(fs *flag.FlagSet, o *options) {
+		fs.StringVar(&o.supportFile, "o", "", "write to this `FILE`, which must not exist (default: by host name and time, here)")
 	},
 	"v": func(fs *flag.FlagSet, o *options) {
 		fs.BoolVar(&o.verbose, "v", false, "tell what it was built from, too")

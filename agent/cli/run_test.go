@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strings"
 	"syscall"
 	"testing"
@@ -47,5 +48,38 @@ func TestTheSignalForARestartEndsAtOnceAndReleasesNothing(t *testing.T) {
 	<-released
 	if <-ended; !strings.Contains(log.String(), "SIGUSR1") {
 		t.Errorf("log: %s", log.String())
+	}
+}
+
+func TestASupervisedAgentThatFailsEndsAfterAPause(t *testing.T) {
+	oldRun, oldPause := run, failPause
+	t.Cleanup(func() { run, failPause = oldRun, oldPause })
+	run = func(context.Context, agent.Options) error { return errors.New("no such device") }
+	failPause = 200 * time.Millisecond
+	for _, pauses := range []bool{false, true} {
+		args := []string{"run"}
+		if pauses {
+			args = append(args, "--supervised")
+		}
+		var log bytes.Buffer
+		began := time.Now()
+		code := Main(args, nil, &bytes.Buffer{}, &log)
+		if took := time.Since(began); code != exitFailed || (took >= failPause) != pauses {
+			t.Errorf("%v: exit code %d after %v", args, code, took)
+		}
+		if !strings.Contains(log.String(), "twinbeat: no such device") {
+			t.Errorf("%v: %s", args, log.String())
+		}
+	}
+	run = func(ctx context.Context, _ agent.Options) error {
+		if err := syscall.Kill(syscall.Getpid(), syscall.SIGTERM); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return errors.New("could not release")
+	}
+	failPause = time.Hour
+	if code := Main([]string{"run", "--supervised"}, nil, &bytes.Buffer{}, &bytes.Buffer{}); code != exitFailed {
+		t.Errorf("exit code %d", code)
 	}
 }
