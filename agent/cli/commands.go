@@ -286,11 +286,7 @@ func (c *command) help() string {
 	if len(c.flags) > 0 {
 		b.WriteString("\nflags:\n")
 	}
-	c.flagSet(&options{}).VisitAll(func(f *flag.Flag) {
-		placeholder, usage := flag.UnquoteUsage(f)
-		if f.DefValue != "" && f.DefValue != "0" && f.DefValue != "false" {
-			usage += fmt.Sprintf(" (default %s)", f.DefValue)
-		}
+	c.eachFlag(func(f *flag.Flag, placeholder, usage string) {
 		b.WriteString(report.Paragraph("  "+strings.TrimSpace(dashed(f.Name)+" "+placeholder), 24, usage))
 	})
 	if len(c.examples) > 0 {
@@ -300,6 +296,18 @@ func (c *command) help() string {
 		b.WriteString("  " + e + "\n")
 	}
 	return b.String()
+}
+
+// eachFlag calls do for every flag of a command, in order, with its default in
+// the usage.
+func (c *command) eachFlag(do func(f *flag.Flag, placeholder, usage string)) {
+	c.flagSet(&options{}).VisitAll(func(f *flag.Flag) {
+		placeholder, usage := flag.UnquoteUsage(f)
+		if f.DefValue != "" && f.DefValue != "0" && f.DefValue != "false" {
+			usage += fmt.Sprintf(" (default %s)", f.DefValue)
+		}
+		do(f, placeholder, usage)
+	})
 }
 
 // overview is the page that lists the commands.

@@ -68,14 +68,6 @@ func (c *command) words() []string {
 	return nil
 }
 
-// eachFlag calls do for every flag of a command, in order.
-func (c *command) eachFlag(do func(f *flag.Flag, placeholder, usage string)) {
-	c.flagSet(&options{}).VisitAll(func(f *flag.Flag) {
-		placeholder, usage := flag.UnquoteUsage(f)
-		do(f, placeholder, usage)
-	})
-}
-
 // A place is where a command line stands: behind a command, or behind the first
 // word of one of two.
 type place struct {

@@ -3,7 +3,6 @@
 package cli
 
 import (
-	"archive/tar"
 	"bytes"
 	"cmp"
 	"compress/gzip"
@@ -70,7 +69,7 @@ var supportFiles = []string{
 
 // A bundle is a support file under construction.
 type bundle struct {
-	tar   *tar.Writer
+	tar   tarWriter
 	at    time.Time
 	root  string
 	scrub scrubber
@@ -83,8 +82,8 @@ func (sh *shell) support(o *options, _ []string) error {
 	file := cmp.Or(o.supportFile, name+".tar.gz")
 	var packed bytes.Buffer
 	gz := gzip.NewWriter(&packed)
-	b := &bundle{tar: tar.NewWriter(gz), at: now, root: name}
-	if err := errors.Join(sh.gather(o, b), b.tar.Close(), gz.Close()); err != nil {
+	b := &bundle{tar: tarWriter{gz, now}, at: now, root: name}
+	if err := errors.Join(sh.gather(o, b), b.tar.end(), gz.Close()); err != nil {
 		return fmt.Errorf("pack: %w", err)
 	}
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
@@ -104,14 +103,15 @@ func (sh *shell) support(o *options, _ []string) error {
 	return sh.print(file + "\n")
 }
 
-// plainName is a host name that may stand in a path.
+// plainName is a host name that may stand in a path of a tar file.
 func plainName(s string) string {
+	const most = 30
 	return strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' {
 			return r
 		}
 		return '_'
-	}, s)
+	}, s[:min(len(s), most)])
 }
 
 // gather fills the bundle. Only what cannot be written is an error.
@@ -185,12 +185,7 @@ func (b *bundle) put(name, text string, err error) error {
 	}
 	text = b.scrub.clean(text)
 	text = text[max(0, len(text)-supportMost):]
-	h := &tar.Header{Name: b.root + "/" + name, Mode: 0o600, Size: int64(len(text)), ModTime: b.at, Format: tar.FormatUSTAR}
-	if err := b.tar.WriteHeader(h); err != nil {
-		return err
-	}
-	_, err = io.WriteString(b.tar, text)
-	return err
+	return b.tar.put(b.root+"/"+name, text)
 }
 
 func (b *bundle) about() string {
