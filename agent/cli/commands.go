@@ -18,6 +18,7 @@ const (
 	defaultConfig = "/etc/twinbeat/twinbeat.toml"
 	defaultSocket = "/run/twinbeat.sock"
 	defaultKeys   = "/etc/twinbeat/keys"
+	defaultState  = "/var/lib/twinbeat"
 	defaultEvents = 20
 )
 

@@ -9,7 +9,7 @@ import (
 )
 
 // leftOut stands where something may be a secret.
-const leftOut = "(left out)"
+const leftOut = "(left-out)"
 
 // plainKeys are the keys of the configuration whose values nobody needs to hide.
 // What is not named here or below is left out: a key that is new, or wrong, may
@@ -106,7 +106,7 @@ func redactStatement(text string) (said string, left []string) {
 	}
 	key, value, ok := strings.Cut(text, "=")
 	if !ok || strings.ContainsAny(key, "#\n") {
-		return leftOut + lines, nil
+		return leftOut + lines, []string{text}
 	}
 	name := strings.Trim(key[strings.LastIndexByte(key, '.')+1:], " \t\"'")
 	var quoted []string
@@ -184,7 +184,7 @@ const (
 )
 
 // harmless are arguments that are no secret and stand in events.
-var harmless = []string{"start", "stop", "status", "restart", "reload", "force-reload", "force-restart"}
+var harmless = []string{"start", "stop", "status", "restart", "reload", "force-reload", "force-restart", "https", "basic", "bearer", "authorization"}
 
 // newScrubber returns one that knows these texts, and their parts that may be
 // the secret alone.
@@ -192,7 +192,7 @@ func newScrubber(texts []string) scrubber {
 	var all []string
 	add := func(s string) {
 		s = strings.TrimSpace(s)
-		if len(s) >= leastSecret && !slices.Contains(harmless, s) && len(all) < mostSecrets {
+		if len(s) >= leastSecret && !slices.Contains(harmless, strings.ToLower(s)) && len(all) < mostSecrets {
 			all = append(all, s)
 		}
 	}

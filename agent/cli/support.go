@@ -13,13 +13,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/twinbeat/twinbeat/agent"
-	"github.com/twinbeat/twinbeat/agent/config"
 	"github.com/twinbeat/twinbeat/agent/control"
 	"github.com/twinbeat/twinbeat/agent/report"
 )
@@ -45,6 +45,7 @@ const (
 	supportMost = 1 << 20          // bytes of one file in it, of its end
 	supportStep = 10 * time.Second // for one program
 	secretMost  = 64 << 10         // bytes of one file with secrets
+	mostFiles   = 64               // with secrets
 )
 
 // supportPrograms look at the kernel.
@@ -118,9 +119,8 @@ func plainName(s string) string {
 func (sh *shell) gather(o *options, b *bundle) error {
 	data, err := readTail(o.config)
 	clean, secrets := redact(string(data))
-	c, _ := config.Parse(o.config, data, hostName())
-	for _, path := range secretFiles(string(data), c) {
-		held, _ := os.ReadFile(path)
+	for _, path := range secretFiles(string(data)) {
+		held, _ := readTail(path)
 		secrets = append(secrets, string(held[:min(len(held), secretMost)]))
 	}
 	for _, name := range []string{"COMMUNITY", "PASSWORD", "AUTH", "PRIV"} {
@@ -135,7 +135,8 @@ func (sh *shell) gather(o *options, b *bundle) error {
 	}
 	put("version.txt", "twinbeat "+programVersion()+"\n", nil)
 	sh.gatherAgent(o, put)
-	for _, dir := range []string{c.StateDir, agent.FenceHistoryDir(c.StateDir)} {
+	state := stateDir(string(data))
+	for _, dir := range []string{state, agent.FenceHistoryDir(state)} {
 		logs, _ := filepath.Glob(filepath.Join(dir, "*.jsonl"))
 		for _, path := range logs {
 			text, err := readTail(path)
@@ -198,22 +199,32 @@ func (b *bundle) about() string {
 	return text
 }
 
-// secretFiles are the files with secrets that a configuration names, whether or
-// not it is right.
-func secretFiles(text string, c config.Config) []string {
-	files := []string{c.KeyFile, defaultKeys}
+var stateForm = regexp.MustCompile(`(?m)^\s*state_dir\s*=\s*["']([^"'\n]+)`)
+
+// stateDir is where the journal lies, as a configuration says, right or wrong.
+func stateDir(text string) string {
+	if m := stateForm.FindStringSubmatch(text); m != nil {
+		return m[1]
+	}
+	return defaultState
+}
+
+var fileForm = regexp.MustCompile(`["'](/[^"'\n]+)["']`)
+
+// secretFiles are the files with secrets that a configuration names, right or
+// wrong.
+func secretFiles(text string) []string {
+	files := []string{defaultKeys}
 	for line := range strings.Lines(text) {
 		key, value, _ := strings.Cut(line, "=")
 		if !strings.HasSuffix(strings.TrimSpace(key), "_file") {
 			continue
 		}
-		for i, part := range strings.FieldsFunc(value, func(r rune) bool { return r == '"' || r == '\'' }) {
-			if i < 8 && strings.HasPrefix(part, "/") {
-				files = append(files, part)
-			}
+		for _, m := range fileForm.FindAllStringSubmatch(value, mostFiles) {
+			files = append(files, m[1])
 		}
 	}
-	return files
+	return files[:min(len(files), mostFiles)]
 }
 
 // readTail reads the end of a file.
