@@ -179,3 +179,135 @@ func TestScriptsAreCleanShell(t *testing.T) {
 		}
 	}
 }
+
+// manual makes the manual pages.
+func manual(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	cmd := exec.Command("go", "run", "./packaging/man", "-out", dir, "-date", "2026-11-22", "-version", "v0.0.1")
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return dir
+}
+
+func TestManualPagesAreWellFormed(t *testing.T) {
+	dir := manual(t)
+	for page, wants := range map[string][]string{
+		"twinbeat.8":      {"fence verify", "--yes-the-peer-is-off PEERNAME", "EXIT STATUS", "SIGUSR1 is for a restart"},
+		"twinbeat.toml.5": {"[[fence.device]]", "one of fence, silence, lease", "beat = \"50ms\"", "198.51.100.254", "onlink"},
+	} {
+		file := filepath.Join(dir, page)
+		if _, err := exec.LookPath("mandoc"); err != nil {
+			t.Log("mandoc is not installed: .ci/deps does")
+		} else if out, err := exec.Command("mandoc", "-Tlint", "-Wwarning", file).CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("%s: %v\n%s", page, err, out)
+		}
+		if _, err := exec.LookPath("man"); err != nil {
+			t.Skip("man is not installed: .ci/deps does")
+		}
+		cmd := exec.Command("man", "--warnings", "-l", file)
+		cmd.Env = append(os.Environ(), "MANWIDTH=100", "LC_ALL=C.UTF-8", "MAN_KEEP_FORMATTING=")
+		var text, warnings bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &text, &warnings
+		if err := cmd.Run(); err != nil || warnings.Len() > 0 {
+			t.Errorf("%s: %v\n%s", page, err, warnings.String())
+		}
+		plain := strings.Join(strings.Fields(text.String()), " ")
+		for _, want := range wants {
+			if !strings.Contains(plain, want) {
+				t.Errorf("%s does not say %q", page, want)
+			}
+		}
+	}
+}
+
+func TestEveryKeyOfTheReferenceIsInTheManual(t *testing.T) {
+	text, err := os.ReadFile(root + "/reference.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join(manual(t), "twinbeat.toml.5"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := 0
+	for line := range strings.Lines(string(text)) {
+		key, _, ok := strings.Cut(strings.TrimPrefix(line, "# "), " = ")
+		if !ok || strings.ContainsAny(key, " {#,:") {
+			continue
+		}
+		keys++
+		if !bytes.Contains(page, []byte(key+" = ")) {
+			t.Errorf("%s is missing", key)
+		}
+	}
+	if keys < 80 {
+		t.Errorf("only %d keys were found in the reference", keys)
+	}
+}
+
+// procd's functions, written to a file by what the script gives them.
+const fakeProcd = `
+log() { echo "$*" >>"$LOG"; }
+procd_open_instance() { log open; }
+procd_set_param() { log set "$@"; }
+procd_close_instance() { log close; }
+procd_send_signal() { log signal "$@"; }
+service_running() { [ -e "$LOG.running" ]; }
+start() { start_service; }
+`
+
+func TestProcdScriptGivesProcdWhatItNeeds(t *testing.T) {
+	dir := t.TempDir()
+	text, err := os.ReadFile(root + "/packaging/twinbeat.procd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, log := filepath.Join(dir, "twinbeat.toml"), filepath.Join(dir, "log")
+	script := strings.NewReplacer("@SBINDIR@", dir, "/etc/twinbeat/twinbeat.toml", config).Replace(string(text))
+	for name, text := range map[string]string{"script": script, "fake": fakeProcd, "twinbeat": "#!/bin/sh\n[ ! -e " + dir + "/refused ]\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func(verb string) (string, bool) {
+		_ = os.Remove(log)
+		cmd := exec.Command("sh", "-c", `. "$1/fake"; . "$1/script"; "$2"`, "sh", dir, verb)
+		cmd.Env = append(os.Environ(), "LOG="+log)
+		out, err := cmd.CombinedOutput()
+		if len(out) > 0 {
+			t.Errorf("%s: %s", verb, out)
+		}
+		said, _ := os.ReadFile(log)
+		return string(said), err == nil
+	}
+	if said, ok := run("start_service"); said != "" || !ok {
+		t.Errorf("without a configuration: %q, %v", said, ok)
+	}
+	touch := func(name string) {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	touch(config)
+	for _, verb := range []string{"start_service", "restart"} {
+		said, ok := run(verb)
+		for _, want := range []string{"open\n", "set command " + dir + "/twinbeat run --supervised\n", "set respawn 3600 0 0\n", "set term_timeout 600\n", "close\n"} {
+			if !strings.Contains(said, want) || !ok {
+				t.Errorf("%s: no %q in %q, %v", verb, want, said, ok)
+			}
+		}
+	}
+	touch(log + ".running")
+	for _, verb := range []string{"restart", "reload_service"} {
+		if said, ok := run(verb); said != "signal twinbeat * USR1\n" || !ok {
+			t.Errorf("%s of a running agent: %q, %v", verb, said, ok)
+		}
+	}
+	touch(dir + "/refused")
+	if said, ok := run("restart"); said != "" || ok {
+		t.Errorf("a refused configuration: %q, %v", said, ok)
+	}
+}
