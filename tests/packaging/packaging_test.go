@@ -311,3 +311,8 @@ func TestProcdScriptGivesProcdWhatItNeeds(t *testing.T) {
 		t.Errorf("a refused configuration: %q, %v", said, ok)
 	}
 }
+
+func TestTheScriptRunsUnderOpenRC(t *testing.T) {
+	need(t, "openrc-run", "supervise-daemon", "rc-service", "ps")
+	box(t, "openrc.sh", nil)
+}
