@@ -316,3 +316,34 @@ func TestTheScriptRunsUnderOpenRC(t *testing.T) {
 	need(t, "openrc-run", "supervise-daemon", "rc-service", "ps")
 	box(t, "openrc.sh", nil)
 }
+
+func TestInstallPutsEverythingInItsPlace(t *testing.T) {
+	dir := t.TempDir()
+	cmd := exec.Command("make", "-s", "-C", root, "install", "DESTDIR="+dir, "PREFIX=/opt/tb", "INIT=systemd openrc", "OUT="+filepath.Join(dir, "built"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for file, mode := range map[string]os.FileMode{
+		"opt/tb/sbin/twinbeat": 0o755, "opt/tb/share/man/man8/twinbeat.8": 0o644, "opt/tb/share/man/man5/twinbeat.toml.5": 0o644,
+		"opt/tb/share/bash-completion/completions/twinbeat": 0o644, "opt/tb/lib/systemd/system/twinbeat.service": 0o644,
+		"etc/init.d/twinbeat": 0o755, "etc/conf.d/twinbeat": 0o644, "opt/tb/share/doc/twinbeat/examples/twinbeat.toml": 0o644,
+	} {
+		if info, err := os.Stat(filepath.Join(dir, file)); err != nil || info.Mode().Perm() != mode {
+			t.Errorf("%s: %v, %v", file, info, err)
+		}
+	}
+	examples, err := filepath.Glob(filepath.Join(dir, "opt/tb/share/doc/twinbeat/examples/*"))
+	if err != nil || len(examples) < 9 {
+		t.Errorf("examples: %q, %v", examples, err)
+	}
+	for _, file := range examples {
+		text, err := os.ReadFile(file)
+		if err != nil || len(text) == 0 || bytes.Contains(text, []byte("@SBINDIR@")) {
+			t.Errorf("%s: %v, %d bytes, or a place not filled in", file, err, len(text))
+		}
+	}
+	example, err := os.ReadFile(filepath.Join(dir, "opt/tb/share/doc/twinbeat/examples/twinbeat.toml"))
+	if err != nil || !bytes.HasPrefix(example, []byte("cluster = ")) {
+		t.Errorf("the example of README: %v\n%s", err, example)
+	}
+}

@@ -53,6 +53,16 @@ wait_for 10 owns
 grep -q '^NoNewPrivs:.*1' "/proc/$(show MainPID)/status" || fail "strict.conf has no effect"
 twinbeat status | grep -q 'kernel gate (nftables)' || fail "no kernel gate with strict.conf"
 
+cat >/etc/systemd/system/twinbeat.service.d/credentials.conf <<END
+[Service]
+LoadCredential=pair.keys:/etc/twinbeat/keys
+END
+sed -i '1i key_file = "/run/credentials/twinbeat.service/pair.keys"' /etc/twinbeat/twinbeat.toml
+systemctl daemon-reload
+systemctl restart twinbeat || fail "restart with a credential"
+wait_for 10 owns
+twinbeat check >/dev/null || fail "check with a credential"
+
 echo broken >>/etc/twinbeat/twinbeat.toml
 systemctl restart twinbeat
 sleep 1
