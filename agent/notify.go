@@ -68,6 +68,9 @@ func (n *notifier) run(ctx context.Context, board newsboard, ask func(context.Co
 	ready, shown, last := false, "", uint64(0)
 	period := cmp.Or(n.every, notifyIdle)
 	for ctx.Err() == nil {
+		if all := board.Events(last); len(all) > 0 { // before the question: what comes after it is news
+			last = all[len(all)-1].Seq
+		}
 		if s, err := ask(ctx); err == nil {
 			if !ready {
 				n.say("READY=1")
@@ -80,9 +83,6 @@ func (n *notifier) run(ctx context.Context, board newsboard, ask func(context.Co
 				n.say("STATUS=" + text)
 				shown = text
 			}
-		}
-		if all := board.Events(last); len(all) > 0 {
-			last = all[len(all)-1].Seq
 		}
 		pause(ctx, min(notifyPause, period))
 		wait, cancel := context.WithTimeout(ctx, max(0, period-notifyPause))

@@ -88,6 +88,37 @@ func TestNotifierIsReadyOnlyOnceTheLoopTurns(t *testing.T) {
 	<-done
 }
 
+// An event that comes while the loop is asked must not be waited out.
+func TestNotifierTellsWhatHappenedWhileItAsked(t *testing.T) {
+	c := manager(t)
+	n, err := newNotifier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	board := control.NewBoard(nil)
+	asked := 0
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		n.run(ctx, board, func(context.Context) (report.Snapshot, error) {
+			asked++
+			if asked == 1 {
+				board.Add(report.Event{Kind: "role"})
+				return report.Snapshot{Peer: report.NodeView{Name: "old"}}, nil
+			}
+			return report.Snapshot{Peer: report.NodeView{Name: "new"}}, nil
+		})
+	}()
+	for _, want := range []string{"READY=1", "STATUS=old not heard", "STATUS=new not heard"} {
+		if text := told(c, 5*time.Second); text != want {
+			t.Errorf("told %q, want %q", text, want)
+		}
+	}
+	cancel()
+	<-done
+}
+
 func TestNotifierIsNoneWithoutAManager(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "")
 	if n, err := newNotifier(); n != nil || err != nil {

@@ -59,7 +59,7 @@ LoadCredential=pair.keys:/etc/twinbeat/keys
 END
 sed -i '1i key_file = "/run/credentials/twinbeat.service/pair.keys"' /etc/twinbeat/twinbeat.toml
 systemctl daemon-reload
-systemctl restart twinbeat || fail "restart with a credential"
+systemctl restart twinbeat || fail "restart with a credential: $(show ExecMainCode) $(show ExecMainStatus)"
 wait_for 10 owns
 twinbeat check >/dev/null || fail "check with a credential"
 
