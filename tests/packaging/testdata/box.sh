@@ -58,6 +58,7 @@ configure() {
 	mkdir -p "$box/etc/twinbeat"
 	cat >"$box/etc/twinbeat/twinbeat.toml" <<END
 cluster = "box"
+profile = "slow"
 [[node]]
 name = "$(hostname)"
 [[node]]
@@ -67,7 +68,7 @@ type = "multicast"
 interface = "eth0"
 group = "239.255.77.1"
 [timing]
-boot_wait = "1s"
+boot_wait = "3s"
 [[group]]
 name = "g"
 addresses = ["192.0.2.1/24@eth0"]

@@ -22,4 +22,6 @@ cat >"$box/etc/systemd/system/box.target" <<END
 [Unit]
 Wants=twinbeat.service inside.service
 END
+# As process 1 of a machine would; one of a container leaves it to its maker.
+mount --make-rshared "$box"
 exec chroot "$box" env -i container=lxc "PATH=$PATH" /lib/systemd/systemd --system --unit=box.target --show-status=0
