@@ -18,7 +18,7 @@ ALLTAGS  = nethttpomithttp2$(if $(TAGS),$(COMMA)$(TAGS))
 GOFUMPT     = $(GO) run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build test deps lint unit race fuzz mutants model world cross size demo bench campaign simulate clean
+.PHONY: build test deps lint unit race fuzz mutants model world cross size demo bench campaign simulate docs install deb clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -tags "$(ALLTAGS)" -gcflags "$(GCFLAGS)" -ldflags "$(LDFLAGS)" -o $(OUT) .
@@ -86,6 +86,65 @@ campaign:
 # again: N=1000000. MODE=fence plays one mode; RECORD=1 writes agent/sim/RECORD.md.
 simulate: build
 	$(OUT) simulate --seeds $(N) --seed $(SEED) $(if $(MODE),--mode $(MODE)) --results dist/simulate.jsonl $(if $(RECORD),--record agent/sim/RECORD.md)
+
+# For packages: where things go, and for which init. Each init's file lies in
+# DOCDIR/examples, those of INIT (systemd, sysv, openrc, procd) also in their place.
+PREFIX  ?= /usr/local
+SBINDIR ?= $(PREFIX)/sbin
+MANDIR  ?= $(PREFIX)/share/man
+DOCDIR  ?= $(PREFIX)/share/doc/twinbeat
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+ZSHDIR  ?= $(PREFIX)/share/zsh/site-functions
+INIT    ?=
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
+export SOURCE_DATE_EPOCH
+# What runs while building is built for this machine.
+HOSTGO   = GOOS= GOARCH= GOARM= GOMIPS= CGO_ENABLED=0 $(GO)
+PLACE    = sed 's,@SBINDIR@,$(SBINDIR),g'
+EXAMPLES = $(DESTDIR)$(DOCDIR)/examples
+
+# Manual pages and completions, from the program's own tables.
+docs:
+	$(HOSTGO) run ./packaging/man -out dist/man -version "$(VERSION)" -date "$$(date -u -d @$(SOURCE_DATE_EPOCH) +%F)"
+	mkdir -p dist/completion
+	$(HOSTGO) build -o dist/completion/host .
+	for s in bash zsh fish; do dist/completion/host completion $$s >dist/completion/$$s || exit 1; done
+	rm dist/completion/host
+
+install: build docs
+	install -D -m 755 $(OUT) $(DESTDIR)$(SBINDIR)/twinbeat
+	install -D -m 644 dist/man/twinbeat.8 $(DESTDIR)$(MANDIR)/man8/twinbeat.8
+	install -D -m 644 dist/man/twinbeat.toml.5 $(DESTDIR)$(MANDIR)/man5/twinbeat.toml.5
+	install -D -m 644 dist/completion/bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/twinbeat
+	install -D -m 644 dist/completion/zsh $(DESTDIR)$(ZSHDIR)/_twinbeat
+	install -D -m 644 dist/completion/fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/twinbeat.fish
+	install -d $(EXAMPLES)
+	install -m 644 README.md reference.toml $(DESTDIR)$(DOCDIR)/
+	awk '/^```/ && f {exit} f; /^```toml/ {f=1}' README.md >$(EXAMPLES)/twinbeat.toml
+	for f in twinbeat.service strict.conf credentials.conf twinbeat.init twinbeat.openrc twinbeat.procd inittab twinbeat.default; do \
+		$(PLACE) packaging/$$f >$(EXAMPLES)/$$f || exit 1; done
+	chmod 644 $(EXAMPLES)/*
+	for i in $(INIT); do $(MAKE) -s install-$$i || exit 1; done
+
+install-systemd:
+	install -D -m 644 $(EXAMPLES)/twinbeat.service $(DESTDIR)$(UNITDIR)/twinbeat.service
+
+install-sysv: install-default
+	install -D -m 755 $(EXAMPLES)/twinbeat.init $(DESTDIR)/etc/init.d/twinbeat
+
+install-openrc:
+	install -D -m 755 $(EXAMPLES)/twinbeat.openrc $(DESTDIR)/etc/init.d/twinbeat
+	test -e $(DESTDIR)/etc/conf.d/twinbeat || install -D -m 644 $(EXAMPLES)/twinbeat.default $(DESTDIR)/etc/conf.d/twinbeat
+
+install-procd:
+	install -D -m 755 $(EXAMPLES)/twinbeat.procd $(DESTDIR)/etc/init.d/twinbeat
+
+install-default:
+	test -e $(DESTDIR)/etc/default/twinbeat || install -D -m 644 $(EXAMPLES)/twinbeat.default $(DESTDIR)/etc/default/twinbeat
+
+# A Debian package for GOARCH: dist/twinbeat_VERSION_ARCH.deb.
+deb:
+	packaging/deb/build $(MAKE) "$(VERSION)" "$(shell $(GO) env GOARCH)"
 
 clean:
 	rm -rf dist

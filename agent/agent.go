@@ -64,6 +64,8 @@ type agent struct {
 	timer   *timer
 	log     *slog.Logger
 	group   sync.WaitGroup
+
+	notifier *notifier // nil: no service manager listens
 }
 
 // Run runs the agent until ctx ends, then gives up its groups in order and
@@ -75,8 +77,11 @@ func Run(ctx context.Context, o Options) error {
 	}
 	hurry()
 	oneProcessor()
-	// Before anything is touched: a second agent must find out here.
 	var err error
+	if a.notifier, err = newNotifier(); err != nil {
+		a.log.Warn("the service manager will not hear from this agent", "err", err)
+	}
+	// Before anything is touched: a second agent must find out here.
 	if a.server, err = control.Listen(control.Config{Path: a.cfg.ControlSocket, Group: a.cfg.ControlGroup}); err != nil {
 		return err
 	}
@@ -105,9 +110,11 @@ func (a *agent) serve(ctx, inner context.Context) error {
 			a.log.Error("control socket", "err", err)
 		}
 	})
+	a.notify(ctx, inner)
 	if a.cfg.Realtime {
 		a.realtime()
 	}
+	a.awaitPath()
 	grace := stopGrace
 	for _, g := range a.cfg.Groups {
 		d := deadlines(g)
@@ -123,6 +130,23 @@ func (a *agent) serve(ctx, inner context.Context) error {
 		return err
 	}
 	return errors.Join(err, a.lease.Remove())
+}
+
+// firstPath is how long the loop waits for a path to be open, at most.
+const firstPath = 20 * time.Millisecond
+
+// awaitPath lets the first HELLO find an open path. The next one comes 100 ms
+// later: a third of the lease that an agent after a restart has to be heard.
+func (a *agent) awaitPath() {
+	const step = time.Millisecond
+	for range firstPath / step {
+		for _, p := range a.paths {
+			if up, _ := p.Open(); up {
+				return
+			}
+		}
+		time.Sleep(step)
+	}
 }
 
 // left names an address of a group that is still in this kernel, or why that

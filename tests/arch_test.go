@@ -78,6 +78,8 @@ var rooms = map[string]room{
 	"vip/announce":        {may: []string{"vip"}},
 	"vip/gate":            {may: []string{"vip"}},
 	"vip/kernel":          {may: []string{"vip"}},
+
+	"packaging/man": {may: []string{"agent/cli"}}, // a program of its own, for make docs
 }
 
 // lodgers are the modules of others, and the one package that may import each.
@@ -121,7 +123,7 @@ var confined = map[string][]string{
 // topLevel is everything that may stand beside main.go.
 var topLevel = []string{
 	"main.go", "README.md", "ARCHITECTURE.md", "CHANGELOG.md", "LICENSE", "Makefile", "reference.toml", "go.mod", "go.sum",
-	"firmware", "agent", "sensors", "fence", "vip", "buildroot", "tests", ".ci", ".github", ".git", ".gitignore", "staticcheck.conf",
+	"firmware", "agent", "sensors", "fence", "vip", "buildroot", "packaging", "tests", ".ci", ".github", ".git", ".gitignore", "staticcheck.conf",
 	"dist", // what make build leaves; not tracked
 }
 

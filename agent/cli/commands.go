@@ -20,6 +20,7 @@ const (
 	defaultConfig = "/etc/twinbeat/twinbeat.toml"
 	defaultSocket = "/run/twinbeat.sock"
 	defaultKeys   = "/etc/twinbeat/keys"
+	defaultState  = "/var/lib/twinbeat"
 	defaultEvents = 20
 )
 
@@ -70,41 +71,44 @@ type options struct {
 	socket    string
 	node      string
 	logLevel  string
-	json      bool
-	follow    bool
-	n         int
-	group     string
-	reason    string
-	span      string
-	force     bool
-	peerIsOff string
-	out       string
-	id        int
-	add       bool
-	activate  int
-	remove    int
-	verbose   bool
-	seeds     uint64
-	seed      uint64
-	mode      string
-	trace     bool
-	only      string
-	results   string
-	record    string
-	replay    string
-	minimise  bool
-	outlets   []string       // of fence commands
-	device    map[string]any // by the keys of [[fence.device]]; nil: the configuration's
-	insecure  bool
-	deviceOf  string // name of a device in the configuration
-	fenceNode string // whose power it is
-	fenceTime time.Duration
-	hold      time.Duration
-	dryRun    bool
-	csv       string // of forecast
-	column    int
-	limitHigh *float64 // nil: none
-	limitLow  *float64
+
+	supervised  bool
+	supportFile string
+	json        bool
+	follow      bool
+	n           int
+	group       string
+	reason      string
+	span        string
+	force       bool
+	peerIsOff   string
+	out         string
+	id          int
+	add         bool
+	activate    int
+	remove      int
+	verbose     bool
+	seeds       uint64
+	seed        uint64
+	mode        string
+	trace       bool
+	only        string
+	results     string
+	record      string
+	replay      string
+	minimise    bool
+	outlets     []string       // of fence commands
+	device      map[string]any // by the keys of [[fence.device]]; nil: the configuration's
+	insecure    bool
+	deviceOf    string // name of a device in the configuration
+	fenceNode   string // whose power it is
+	fenceTime   time.Duration
+	hold        time.Duration
+	dryRun      bool
+	csv         string // of forecast
+	column      int
+	limitHigh   *float64 // nil: none
+	limitLow    *float64
 }
 
 // flagTable binds every flag of the program. A flag means the same in all
@@ -121,6 +125,9 @@ var flagTable = map[string]func(*flag.FlagSet, *options){
 	},
 	"log-level": func(fs *flag.FlagSet, o *options) {
 		fs.StringVar(&o.logLevel, "log-level", "info", "least `LEVEL` that is logged: debug, info, warn or error")
+	},
+	"supervised": func(fs *flag.FlagSet, o *options) {
+		fs.BoolVar(&o.supervised, "supervised", false, "an init starts it again at once: end only 5s after a failure")
 	},
 	"json": func(fs *flag.FlagSet, o *options) { fs.BoolVar(&o.json, "json", false, "answer in JSON") },
 	"follow": func(fs *flag.FlagSet, o *options) {
@@ -216,6 +223,9 @@ var flagTable = map[string]func(*flag.FlagSet, *options){
 	"dry-run": func(fs *flag.FlagSet, o *options) {
 		fs.BoolVar(&o.dryRun, "dry-run", false, "ask the devices, say what would be sent, and send nothing")
 	},
+	"o": func(fs *flag.FlagSet, o *options) {
+		fs.StringVar(&o.supportFile, "o", "", "write to this `FILE`, which must not exist (default: by host name and time, here)")
+	},
 	"v": func(fs *flag.FlagSet, o *options) {
 		fs.BoolVar(&o.verbose, "v", false, "tell what it was built from, too")
 	},
@@ -305,11 +315,7 @@ func (c *command) help() string {
 	if len(c.flags) > 0 {
 		b.WriteString("\nflags:\n")
 	}
-	c.flagSet(&options{}).VisitAll(func(f *flag.Flag) {
-		placeholder, usage := flag.UnquoteUsage(f)
-		if f.DefValue != "" && f.DefValue != "0" && f.DefValue != "false" {
-			usage += fmt.Sprintf(" (default %s)", f.DefValue)
-		}
+	c.eachFlag(func(f *flag.Flag, placeholder, usage string) {
 		b.WriteString(report.Paragraph("  "+strings.TrimSpace(dashed(f.Name)+" "+placeholder), 24, usage))
 	})
 	if len(c.examples) > 0 {
@@ -319,6 +325,18 @@ func (c *command) help() string {
 		b.WriteString("  " + e + "\n")
 	}
 	return b.String()
+}
+
+// eachFlag calls do for every flag of a command, in order, with its default in
+// the usage.
+func (c *command) eachFlag(do func(f *flag.Flag, placeholder, usage string)) {
+	c.flagSet(&options{}).VisitAll(func(f *flag.Flag) {
+		placeholder, usage := flag.UnquoteUsage(f)
+		if f.DefValue != "" && f.DefValue != "0" && f.DefValue != "false" {
+			usage += fmt.Sprintf(" (default %s)", f.DefValue)
+		}
+		do(f, placeholder, usage)
+	})
 }
 
 // overview is the page that lists the commands.

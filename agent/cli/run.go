@@ -6,30 +6,45 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/twinbeat/twinbeat/agent"
 )
 
 var runCommand = command{
-	name: "run", args: "[--config FILE] [--node NAME]", summary: "run the agent",
+	name: "run", args: "[--config FILE] [--node NAME] [--supervised]", summary: "run the agent",
 	text: `Run the agent in the foreground until SIGTERM or SIGINT: then it gives up its
 groups in order, and ends; a second signal ends it at once, and the kernel's
-leases run out by themselves. SIGQUIT ends it with a dump of every goroutine.
+leases run out by themselves. SIGUSR1 is for a restart: it ends at once and
+gives up nothing; an agent that starts within the lease finds its groups in the
+kernel and keeps them, and if none comes the peer takes over.
+SIGQUIT ends it with a dump of every goroutine.
 SIGHUP and SIGPIPE do nothing: neither a lost terminal nor a dead logger may
 cost the service. Log lines go to stderr; those that it does not take are
-dropped and counted.`,
+dropped and counted. If $NOTIFY_SOCKET is set the agent tells systemd that it
+is ready, how it is and that it lives.`,
 	examples: []string{"twinbeat run", "twinbeat run --config /tmp/try.toml --node fw1 --log-level debug"},
-	flags:    []string{"config", "node", "log-level"},
+	flags:    []string{"config", "node", "log-level", "supervised"},
 	run:      (*shell).runAgent,
 }
 
-// run is the agent; tests replace it.
-var run = agent.Run
+// logLevels are the words that --log-level takes.
+var logLevels = []string{"debug", "info", "warn", "error"}
+
+// failPause keeps an init that starts the agent again at once from doing nothing
+// else where it cannot start.
+var failPause = 5 * time.Second
+
+// run is the agent, leave the end of the process; tests replace them.
+var (
+	run   = agent.Run
+	leave = os.Exit
+)
 
 func (sh *shell) runAgent(o *options, _ []string) error {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(o.logLevel)); err != nil {
-		return unknown("log level", o.logLevel, []string{"debug", "info", "warn", "error"})
+		return unknown("log level", o.logLevel, logLevels)
 	}
 	sink := newSink(sh.stderr)
 	defer sink.Close()
@@ -44,5 +59,22 @@ func (sh *shell) runAgent(o *options, _ []string) error {
 	defer release()
 	// From the first signal on the next has its default effect, the end.
 	context.AfterFunc(ctx, release)
-	return run(ctx, agent.Options{ConfigPath: o.config, Node: o.node, Log: log, Version: programVersion()})
+	keep := make(chan os.Signal, 1)
+	signal.Notify(keep, syscall.SIGUSR1)
+	defer signal.Stop(keep)
+	go func() {
+		<-keep
+		log.Info("SIGUSR1: ends at once and gives up nothing, for an agent that starts within the lease")
+		sink.closeWithin(keepFlush)
+		leave(exitWell)
+	}()
+	err := run(ctx, agent.Options{ConfigPath: o.config, Node: o.node, Log: log, Version: programVersion()})
+	if err != nil && o.supervised {
+		log.Error("ends after a pause, since it is supervised", "err", err, "pause", failPause)
+		select {
+		case <-ctx.Done():
+		case <-time.After(failPause):
+		}
+	}
+	return err
 }

@@ -18,9 +18,6 @@ import (
 	"github.com/twinbeat/twinbeat/agent/sim"
 )
 
-// extra are the commands that a small build leaves out.
-func extra() []*command { return []*command{&forecastCommand, &simulateCommand} }
-
 var simulateCommand = command{
 	name: "simulate", args: "[--seeds N] [--seed S] [--mode M] [--only cuts] [--trace] [--json] [--results FILE [--record FILE]] [--replay FILE [--minimise]]", summary: "play random faults against two simulated boxes",
 	text: `Run the decisions of two boxes in a simulated world for ten minutes a seed, with

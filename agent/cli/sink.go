@@ -10,8 +10,9 @@ import (
 
 // Limits of a sink.
 const (
-	sinkLines = 512             // lines that may wait; what comes beyond is dropped and counted
-	sinkFlush = 1 * time.Second // how long Close waits for a reader of the log
+	sinkLines = 512                  // lines that may wait; what comes beyond is dropped and counted
+	sinkFlush = 1 * time.Second      // how long Close waits for a reader of the log
+	keepFlush = 5 * time.Millisecond // the same while a lease runs that the next agent wants to find
 )
 
 // A sink keeps a log that nobody reads from stopping the agent: writers never
@@ -43,12 +44,16 @@ func (s *sink) Write(line []byte) (int, error) {
 
 // Close writes what waits, but not for longer than sinkFlush.
 func (s *sink) Close() error {
+	s.closeWithin(sinkFlush)
+	return nil
+}
+
+func (s *sink) closeWithin(d time.Duration) {
 	s.once.Do(func() { close(s.quit) })
 	select {
 	case <-s.done:
-	case <-time.After(sinkFlush):
+	case <-time.After(d):
 	}
-	return nil
 }
 
 func (s *sink) copy() {

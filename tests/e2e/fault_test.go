@@ -114,6 +114,29 @@ func TestAgentRestartedWithinTheLeaseKeepsItsAddress(t *testing.T) {
 	}
 }
 
+// An upgrade: the new agent keeps what the old one held, on the owner and on
+// the standby, and the client notices nothing.
+func TestAgentEndedForARestartMovesNothing(t *testing.T) {
+	for _, profile := range []string{"default", "slow"} {
+		t.Run(profile, func(t *testing.T) {
+			r := boot(t, lab.Options{Profile: profile})
+			for i := range r.Nodes {
+				seen := r.during(func() {
+					r.Nodes[i].Keep()
+					r.start(i)
+				}, func() {
+					r.await("both are as they were, in a new session", 2*soon, func() bool {
+						s, err := r.Nodes[i].Status()
+						return err == nil && s.Peer.TwoWay && r.states(0, "ACTIVE", "ARMED")
+					})
+				})
+				r.outage(seen, 10*time.Millisecond)
+			}
+			r.took(0, "adopted")
+		})
+	}
+}
+
 func TestAgentRestartedAfterTheLeaseDoesNotKeepItsAddress(t *testing.T) {
 	r := boot(t, lab.Options{})
 	r.Nodes[0].Kill()

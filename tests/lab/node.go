@@ -244,6 +244,12 @@ func (n *Node) Kill() {
 	n.wait()
 }
 
+// Keep ends the agent for a restart, as an upgrade does: it gives up nothing.
+func (n *Node) Keep() {
+	n.signal(syscall.SIGUSR1)
+	n.wait()
+}
+
 // Freeze stops the agent in its tracks, Thaw lets it go on.
 func (n *Node) Freeze() { n.signal(syscall.SIGSTOP) }
 
