@@ -21,14 +21,15 @@ import (
 
 var forecastCommand = command{
 	name: "forecast", args: "--csv FILE [--column N] [--limit-high X] [--limit-low Y] [--json]", summary: "replay a series of measurements, and print the alerts",
-	text: `Read a file of lines "timestamp,value" and print one line for each alert that
-the box would have raised, at the time it would have: timestamp,score,reason. The
-score is the health behind it, 100 well and 0 as bad as can be.
+	text: `Read a file of lines "timestamp,value" and print one line for each alert
+that the box would have raised, at the time it would have:
+timestamp,score,reason. The score is the health behind it, 100 well and 0 as
+bad as can be.
 
-Timestamps are "2006-01-02 15:04:05" (UTC), RFC 3339 or seconds since 1970. Fields
-are separated by comma, semicolon or tab; a first line without a timestamp is a
-heading. A value that is empty or no number counts as a reading that failed. "-"
-reads from standard input.
+Timestamps are "2006-01-02 15:04:05" (UTC), RFC 3339 or seconds since 1970.
+Fields are separated by comma, semicolon or tab; a first line without a
+timestamp is a heading. A value that is empty or no number counts as a reading
+that failed. "-" reads from standard input.
 
 Without limits only what is unlike the series' own past can be told, and not
 within its first day.`,
