@@ -31,7 +31,7 @@ func (j *Journal) Feed(k report.Kick) error {
 	}
 	k.At, k.BootID = plain(k.At), j.last.BootID
 	k.Stale = k.Stale[:min(len(k.Stale), maxStale)]
-	for _, text := range []*string{&k.State, &k.Dumps, &k.Reset} {
+	for _, text := range []*string{&k.State, &k.Dump, &k.Reset} {
 		*text = clip(*text, maxStateText/4)
 	}
 	b, err := json.Marshal(k)

@@ -36,7 +36,7 @@ func TestFeedIsRemembered(t *testing.T) {
 	if k, _, err := j.LastFeed(); k != nil || err != nil || !j.First() || j.SameBoot() {
 		t.Errorf("a first start has a feed: %v %v, first %v, same boot %v", k, err, j.First(), j.SameBoot())
 	}
-	want := report.Kick{At: time.Unix(1_790_000_000, 0).UTC(), BootID: "one", State: "starved", Stale: []string{strings.Repeat("long ", 20)}, Timeout: 5000, Dumps: "d"}
+	want := report.Kick{At: time.Unix(1_790_000_000, 0).UTC(), BootID: "one", State: "starved", Stale: []string{strings.Repeat("long ", 20)}, Timeout: 5000, Dump: "d"}
 	for _, k := range []report.Kick{want, {State: "fed"}, want} { // a shorter one leaves nothing of the longer
 		if err := j.Feed(k); err != nil {
 			t.Fatal(err)

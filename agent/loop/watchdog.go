@@ -32,10 +32,10 @@ type Watch struct {
 	NetlinkEvery, JournalEvery       time.Duration
 	Patience                         time.Duration // of the lanes
 
-	Ask    func() error             // asks the kernel over netlink and reads the answer
-	Record func(report.Kick) error  // writes and syncs the newest feed; may wait for the disk
-	Dump   func(why string)         // keeps every goroutine's stack; does not wait
-	Kick   report.Kick              // what the record says beside the feed
+	Ask    func() error            // asks the kernel over netlink and reads the answer
+	Record func(report.Kick) error // writes and syncs the newest feed; may wait for the disk
+	Dump   func(why string)        // keeps every goroutine's stack; does not wait
+	Kick   report.Kick             // what the record says beside the feed
 }
 
 // guarding is what the loop knows of its watchdog.

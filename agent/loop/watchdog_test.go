@@ -35,7 +35,7 @@ type fakeDog struct {
 	diskErr   error
 	kicks     []report.Kick
 	dumps     []string
-	idle      map[int]bool // sources whose worker does nothing any more
+	idle      map[int]bool  // sources whose worker does nothing any more
 	ask, disk chan struct{} // not nil: closed when the call may come back
 	over      chan struct{}
 }

@@ -51,7 +51,7 @@ type Kick struct {
 	BootID  string    `json:"boot_id"`
 	State   string    `json:"state"` // as [Watchdog.State]
 	Stale   []string  `json:"stale,omitempty"`
-	Dumps   string    `json:"dumps"`           // newest kernel dump that was there already
+	Dump    string    `json:"dump,omitempty"`  // newest kernel dump that was there already
 	Timeout int64     `json:"timeout_ms"`      // in force then
 	Reset   string    `json:"reset,omitempty"` // why this boot began, as its first agent found
 }
@@ -86,8 +86,8 @@ type Traces struct {
 	Kick     *Kick     // nil: none is on record
 	Boot     []string  // boot status of the watchdog
 	PowerOn  string    // what the board says of its last start; empty: nothing
-	Dumps    string    // newest kernel dump; empty: there is none
-	Now      time.Time // wall clock, for the text only
+	Dump     string    // newest kernel dump; empty: there is none
+	DumpAt   time.Time // by the wall clock, as the record of the feed
 }
 
 // JudgeReset says why the run before ended. Traces that say nothing make the
@@ -107,8 +107,11 @@ func JudgeReset(t Traces) Reset {
 	return r
 }
 
-// newDump says whether a kernel dump came since the run before.
-func (t Traces) newDump() bool { return t.Dumps != "" && t.Kick != nil && t.Dumps != t.Kick.Dumps }
+// newDump says whether a kernel dump came since the run before. Who tidies up
+// old ones gives them new names, so that the time must be later, too.
+func (t Traces) newDump() bool {
+	return t.Dump != "" && t.Kick != nil && t.Dump != t.Kick.Dump && t.DumpAt.After(t.Kick.At)
+}
 
 // starved says whether the run before let the watchdog run out.
 func (t Traces) starved() bool { return t.Kick != nil && t.Kick.State == "starved" }
@@ -158,15 +161,17 @@ func (t Traces) evidence() []string {
 		out = append(out, "board: "+t.PowerOn)
 	}
 	if t.newDump() {
-		out = append(out, "kernel dump "+t.Dumps)
-	} else if t.Dumps != "" && t.Kick == nil {
-		out = append(out, "kernel dump "+t.Dumps+" of an unknown time")
+		out = append(out, "kernel dump "+t.Dump)
+	} else if t.Dump != "" && t.Kick == nil {
+		out = append(out, "kernel dump "+t.Dump+" of an unknown time")
 	}
 	if t.FencedBy != "" {
 		out = append(out, "fence notice of "+t.FencedBy)
 	}
 	if k := t.Kick; k != nil {
-		out = append(out, fmt.Sprintf("watchdog %s at %s", k.State, k.At.Format(TimeLayout)))
+		if k.State != "none" {
+			out = append(out, fmt.Sprintf("watchdog %s at %s", k.State, k.At.Format(TimeLayout)))
+		}
 		if t.SameBoot && k.Reset != "" {
 			out = append(out, "this boot: "+k.Reset)
 		}

@@ -8,7 +8,7 @@ import (
 
 func TestJudgeReset(t *testing.T) {
 	at := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
-	fed := &Kick{At: at, State: "fed", Dumps: "dump-1"}
+	fed := &Kick{At: at, State: "fed", Dump: "dump-1"}
 	starved := &Kick{At: at, State: "starved", Stale: []string{"journal has not come back for 11s"}}
 	for _, c := range []struct {
 		name   string
@@ -17,7 +17,7 @@ func TestJudgeReset(t *testing.T) {
 		text   string // part of what is shown
 	}{
 		{"first", Traces{First: true}, CauseFirst, ""},
-		{"first, with an old dump and a bit", Traces{First: true, Dumps: "dump-0", Boot: []string{"CARDRESET"}}, CauseFirst, "of an unknown time"},
+		{"first, with an old dump and a bit", Traces{First: true, Dump: "dump-0", Boot: []string{"CARDRESET"}}, CauseFirst, "of an unknown time"},
 		{"agent restarted in order", Traces{SameBoot: true, Clean: true}, CauseRestart, ""},
 		{"agent killed", Traces{SameBoot: true, Kick: fed}, CauseCrash, ""},
 		{"a bit of the boot before is not the agent's end", Traces{SameBoot: true, Boot: []string{"CARDRESET"}, Kick: fed}, CauseCrash, "CARDRESET"},
@@ -27,10 +27,11 @@ func TestJudgeReset(t *testing.T) {
 		{"watchdog, though a fence was announced", Traces{Boot: []string{"CARDRESET"}, FencedBy: "fw2"}, CauseWatchdog, "fence notice of fw2"},
 		{"watchdog without a boot status, starved", Traces{Kick: starved}, CauseWatchdog, "the agent had let"},
 		{"watchdog by the board's word", Traces{PowerOn: "watchdog timeout"}, CauseWatchdog, "board"},
-		{"panic", Traces{Dumps: "dump-2", Kick: fed}, CausePanic, "dump-2"},
-		{"panic, then the watchdog", Traces{Dumps: "dump-2", Kick: fed, Boot: []string{"CARDRESET"}}, CausePanic, "CARDRESET"},
-		{"an old dump proves nothing", Traces{Dumps: "dump-1", Kick: fed}, CauseUnknown, ""},
-		{"a dump of an unknown time proves nothing", Traces{Dumps: "dump-1"}, CauseUnknown, "of an unknown time"},
+		{"panic", Traces{Dump: "dump-2", DumpAt: at.Add(time.Minute), Kick: fed}, CausePanic, "dump-2"},
+		{"panic, then the watchdog", Traces{Dump: "dump-2", DumpAt: at.Add(time.Minute), Kick: fed, Boot: []string{"CARDRESET"}}, CausePanic, "CARDRESET"},
+		{"an old dump proves nothing", Traces{Dump: "dump-1", Kick: fed}, CauseUnknown, ""},
+		{"an old dump that was moved proves nothing", Traces{Dump: "dump-1b", DumpAt: at.Add(-time.Minute), Kick: fed}, CauseUnknown, ""},
+		{"a dump of an unknown time proves nothing", Traces{Dump: "dump-1"}, CauseUnknown, "of an unknown time"},
 		{"fenced", Traces{FencedBy: "fw2", Kick: fed}, CauseFenced, "fw2 had said"},
 		{"fenced before it could end in order", Traces{FencedBy: "fw2", Clean: true}, CauseReboot, ""},
 		{"starved, then stopped in order", Traces{Clean: true, Kick: starved}, CauseReboot, ""},
