@@ -40,6 +40,7 @@ func commands() []*command {
 		&runCommand, &checkCommand, &keygenCommand,
 		&statusCommand, &eventsCommand,
 		&handoverCommand, &takeCommand, &maintenanceCommand, &resumeCommand, &confirmDeadCommand,
+		&watchdogCommand,
 	}
 	return append(append(append(all, fenceCommands()...), &versionCommand), extra()...)
 }
@@ -91,6 +92,7 @@ type options struct {
 	record    string
 	replay    string
 	minimise  bool
+	disarm    bool
 	outlets   []string       // of fence commands
 	device    map[string]any // by the keys of [[fence.device]]; nil: the configuration's
 	insecure  bool
@@ -175,6 +177,9 @@ var flagTable = map[string]func(*flag.FlagSet, *options){
 	},
 	"minimise": func(fs *flag.FlagSet, o *options) {
 		fs.BoolVar(&o.minimise, "minimise", false, "cut a schedule that fails down to the faults that matter")
+	},
+	"disarm": func(fs *flag.FlagSet, o *options) {
+		fs.BoolVar(&o.disarm, "disarm", false, "end the watch over this box until the agent is started again")
 	},
 	"outlet": func(fs *flag.FlagSet, o *options) {
 		fs.Func("outlet", "outlets of the node, `N|NAME[,M...]`; may be repeated", func(text string) error {

@@ -209,6 +209,24 @@ func renderWatchdog(p *page, s Snapshot) {
 	}
 }
 
+// WatchdogText writes what an agent knows of its watchdog, with the age of every
+// piece of vital work; nil parts are left out.
+func WatchdogText(w *Watchdog, r *Reset) string {
+	p := &page{width: Columns}
+	renderWatchdog(p, Snapshot{Watchdog: w, LastReset: r})
+	if w == nil {
+		return p.String()
+	}
+	for _, t := range w.Tokens {
+		age := "not yet"
+		if t.AgeMS != nil {
+			age = Span(*t.AgeMS) + " ago"
+		}
+		p.line("  %s %s of %s", pad(t.Name, 28), age, Span(t.LimitMS))
+	}
+	return p.String()
+}
+
 func watchdogText(w Watchdog) string {
 	switch w.State {
 	case "none":

@@ -93,3 +93,18 @@ func TestRenderWatchdog(t *testing.T) {
 		})
 	}
 }
+
+func TestWatchdogText(t *testing.T) {
+	age := 40.0
+	got := WatchdogText(&Watchdog{State: "fed", FedMS: &age, Tokens: []TokenView{
+		{Name: "lease", AgeMS: &age, LimitMS: 10_050}, {Name: "journal", LimitMS: 70_000},
+	}}, nil)
+	for _, want := range []string{"  lease                        40 ms ago of 10.1 s\n", "  journal                      not yet of 70.0 s\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("lacks %q:\n%s", want, got)
+		}
+	}
+	if got := WatchdogText(nil, nil); got != "" {
+		t.Errorf("nothing is known, but: %s", got)
+	}
+}
