@@ -423,3 +423,23 @@ func TestACleanEndDoesNotDisarm(t *testing.T) {
 		t.Error("disarmed without an order")
 	}
 }
+
+// greedy is a machine that asks for its gate whatever happened.
+type greedy struct{}
+
+func (greedy) apply(l *Loop, _ pair.Instant) { l.groups[0].wantOpen = 99 }
+func (greedy) opens()                        {}
+
+func TestWhoGaveUpOpensNothing(t *testing.T) {
+	kennel(t, setup{}, func(r *rig, a, b *node, dogs [2]*fakeDog) {
+		b.kill()
+		dogs[0].set(func() { dogs[0].idle[int(vital.Health)] = true })
+		r.await("the node gives up", dogPatience+2*time.Second, func() bool { return a.alarmed("watchdog-starved") })
+		time.Sleep(testLease)
+		a.loop.Tell(greedy{})
+		time.Sleep(testBeat)
+		if a.owns(0) {
+			t.Error("a gate opened")
+		}
+	})
+}
