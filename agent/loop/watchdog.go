@@ -141,6 +141,11 @@ func (l *Loop) prove(now pair.Instant) {
 	if w == nil {
 		return
 	}
+	for _, p := range l.paths { // a reader may wait for a line that is cut: a look of our own proves it, too
+		if p.Lazy {
+			p.Path.Drain()
+		}
+	}
 	if now >= g.ask && !g.asking {
 		g.ask, g.asking = now.Add(w.NetlinkEvery), true
 		l.lane("netlink", w.Patience, func(context.Context) Fact {

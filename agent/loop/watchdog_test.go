@@ -443,3 +443,20 @@ func TestWhoGaveUpOpensNothing(t *testing.T) {
 		}
 	})
 }
+
+func TestASilentLineIsLookedAtAllTheSame(t *testing.T) {
+	lazy := func(_ int, o *Options) {
+		for i := range o.Links {
+			o.Links[i].Lazy = true // so that every reader waits for its own line
+		}
+	}
+	kennel(t, setup{change: lazy}, func(r *rig, a, b *node, dogs [2]*fakeDog) {
+		b.paths[1].setCut(true)
+		time.Sleep(time.Second)
+		before := a.paths[1].drains.Load()
+		time.Sleep(10 * time.Second)
+		if n := a.paths[1].drains.Load() - before; n < 9 {
+			t.Errorf("%d looks in 10 s", n)
+		}
+	})
+}

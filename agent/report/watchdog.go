@@ -249,7 +249,7 @@ func (d WatchdogDev) text() string {
 		parts = append(parts, "pretimeout "+Span(float64(d.Pretimeout))+" "+d.Governor)
 	}
 	if d.Running {
-		parts = append(parts, "ran before it was opened")
+		parts = append(parts, "was armed before it was opened")
 	}
 	return strings.Join(append(parts, d.Warnings...), "; ")
 }

@@ -73,7 +73,7 @@ func TestRenderWatchdog(t *testing.T) {
 			&Reset{Cause: CauseUnknown, Text: "who knows", Evidence: []string{"a", "b"}},
 			[]string{
 				"fed 40 ms ago, 7 times", "/dev/watchdog (Software Watchdog), timeout 5.0 s, nowayout no; pretimeout 2.0 s",
-				"ran before it was opened; dies", "not judged journal: never worked", "STARTED      unknown: who knows (a; b)",
+				"was armed before it was opened; dies", "not judged journal: never worked", "STARTED      unknown: who knows (a; b)",
 			},
 		},
 		{"starved", &Watchdog{State: "starved", Stale: []string{"lease has done nothing for 10s"}}, nil, []string{"STARVED", "stale    lease has done nothing for 10s"}},

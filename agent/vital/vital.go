@@ -76,7 +76,13 @@ type Guard struct {
 type mark struct {
 	done atomic.Int64 // instant of the newest work; 0: none yet
 	busy atomic.Int64 // instant when the piece under way began; 0: none is
+
+	pauses atomic.Int32 // that were allowed for since
 }
+
+// maxPauses bounds the pauses that a source is allowed between two pieces of
+// work: where every turn stands still, nobody would ever be late.
+const maxPauses = 8
 
 // New returns a guard. A source that has not worked once within start is left
 // out until it does: what never worked in this run, a reset does not cure, and
@@ -87,12 +93,16 @@ func New(now, start time.Duration, sources []Source) *Guard {
 }
 
 // Begin says that a piece of work has begun.
-func (g *Guard) Begin(source int, now time.Duration) { g.marks[source].busy.Store(int64(now)) }
+func (g *Guard) Begin(source int, now time.Duration) {
+	g.marks[source].busy.Store(int64(now))
+	g.marks[source].pauses.Store(0)
+}
 
 // Done says that work came back with success.
 func (g *Guard) Done(source int, now time.Duration) {
 	g.marks[source].done.Store(int64(now))
 	g.marks[source].busy.Store(0)
+	g.marks[source].pauses.Store(0)
 }
 
 // End says that work came back without success.
@@ -102,6 +112,9 @@ func (g *Guard) End(source int) { g.marks[source].busy.Store(0) }
 // could work, so nobody is late for it.
 func (g *Guard) Paused(now, gap time.Duration) {
 	for i := range g.marks {
+		if g.marks[i].pauses.Add(1) > maxPauses {
+			continue
+		}
 		for _, at := range []*atomic.Int64{&g.marks[i].done, &g.marks[i].busy} {
 			if old := at.Load(); old != 0 {
 				at.CompareAndSwap(old, min(old+int64(gap), int64(now)))

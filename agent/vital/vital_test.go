@@ -1,6 +1,7 @@
 package vital
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -100,6 +101,11 @@ func TestJudge(t *testing.T) {
 			{at: 10 * s, what: "paused", gap: 20 * s},
 			{at: 14 * s, what: "judge", want: Failed},
 		}, []string{"machine has done nothing for 4s"}, nil},
+		{"pauses without end are no excuse", []Source{beat}, slices.Concat(
+			[]deed{{at: 1 * s, what: "done"}},
+			slices.Repeat([]deed{{at: 2 * s, what: "paused", gap: 100 * ms}}, 50),
+			[]deed{{at: 5 * s, what: "judge", want: Failed}},
+		), []string{"machine has done nothing for 3.2s"}, nil},
 		{"all that is stale is named", []Source{beat, disk, check}, []deed{
 			{at: 1 * s, what: "done"},
 			{at: 1 * s, what: "done", id: 1},

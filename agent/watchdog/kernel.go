@@ -166,17 +166,9 @@ func (s sysfs) noWayOut() string {
 	return unknown
 }
 
-// Bits of the class's file status (include/linux/watchdog.h).
-const (
-	statusActive    = 1 << 0 // user space has it open
-	statusHWRunning = 1 << 3 // the hardware runs; the kernel feeds it until it is opened
-)
-
-// running says whether the hardware runs already.
-func (s sysfs) running() bool {
-	v, err := strconv.ParseUint(strings.TrimPrefix(s.read("status"), "0x"), 16, 32)
-	return err == nil && v&(statusActive|statusHWRunning) != 0
-}
+// running says whether the device is armed already, as an agent leaves it that
+// ended. What a bootloader armed is fed by the kernel, which does not tell.
+func (s sysfs) running() bool { return s.read("state") == "active" }
 
 func (s sysfs) setGovernor(name string) error {
 	if s.dir == "" {

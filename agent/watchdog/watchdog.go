@@ -45,7 +45,7 @@ type Info struct {
 	NoWayOut   string   // yes, no, or unknown
 	Boot       []string // what the device says of the last reset, by the kernel's names
 	BootKnown  bool     // it can say
-	Running    bool     // it ran before it was opened: bootloader, or an agent before
+	Running    bool     // it was armed before it was opened, by an agent before
 	Software   bool     // it dies with the kernel
 	Warnings   []string
 }

@@ -130,7 +130,7 @@ func TestOpen(t *testing.T) {
 		{
 			name:   "i6300esb after its reset",
 			driver: fakeDriver{identity: "i6300ESB timer", options: core, boot: 32, timeout: 30},
-			files:  map[string]string{class + "identity": "i6300ESB timer\n", class + "nowayout": "0\n", class + "status": "0x8000\n"},
+			files:  map[string]string{class + "identity": "i6300ESB timer\n", class + "nowayout": "0\n", class + "state": "inactive\n"},
 			want: Info{
 				Identity: "i6300ESB timer", Options: []string{"SETTIMEOUT", "MAGICCLOSE", "KEEPALIVEPING"},
 				Timeout: 5 * time.Second, Worst: 5 * time.Second, Handover: 60 * time.Second,
@@ -138,9 +138,9 @@ func TestOpen(t *testing.T) {
 			},
 		},
 		{
-			name:   "armed by the bootloader, and nowayout",
+			name:   "armed by the agent before, and nowayout",
 			driver: fakeDriver{identity: "imx2+ watchdog", options: core, timeout: 60, most: 128},
-			files:  map[string]string{class + "identity": "imx2+ watchdog\n", class + "nowayout": "1\n", class + "status": "0x8\n"},
+			files:  map[string]string{class + "identity": "imx2+ watchdog\n", class + "nowayout": "1\n", class + "state": "active\n"},
 			want: Info{
 				Identity: "imx2+ watchdog", Options: []string{"SETTIMEOUT", "MAGICCLOSE", "KEEPALIVEPING"},
 				Timeout: 5 * time.Second, Worst: 5 * time.Second, Handover: 60 * time.Second,
@@ -177,7 +177,7 @@ func TestOpen(t *testing.T) {
 		{
 			name:   "older than the class: ib700",
 			driver: fakeDriver{identity: "IB700 WDT", options: core, most: 30, timeout: 30},
-			files:  map[string]string{class + "identity": "another driver's\n", class + "nowayout": "1\n", class + "status": "0x8\n"},
+			files:  map[string]string{class + "identity": "another driver's\n", class + "nowayout": "1\n", class + "state": "active\n"},
 			want: Info{
 				Identity: "IB700 WDT", Options: []string{"SETTIMEOUT", "MAGICCLOSE", "KEEPALIVEPING"}, Timeout: 5 * time.Second,
 				Worst: 7 * time.Second, Handover: 30 * time.Second, NoWayOut: unknown, BootKnown: true,

@@ -92,6 +92,16 @@ var watchdogMutants = []mutant{
 		edits: edits{vitalGo("case s.Every != 0 && done != 0 && now-done", "case s.Every != 0 && now-done")},
 	},
 	{
+		name: "pauses-without-end-excuse-all", rings: "vital",
+		rule:  "A source is allowed a bounded number of pauses between two pieces of work.",
+		edits: edits{vitalGo("const maxPauses = 8", "const maxPauses = 1 << 30")},
+	},
+	{
+		name: "line-that-is-cut-resets-the-box", rings: "loop",
+		rule:  "A line whose reader waits for it is looked at all the same.",
+		edits: edits{lwdGo("\t\tif p.Lazy {\n\t\t\tp.Path.Drain()\n", "\t\tif p.Lazy && false {\n\t\t\tp.Path.Drain()\n")},
+	},
+	{
 		name: "timeout-is-believed", rings: "watchdog",
 		rule:  "The timeout in force is what the driver says, not what was asked for.",
 		edits: edits{wdGo("\t\treturn time.Duration(got) * time.Second, refused\n", "\t\treturn want, nil\n")},
