@@ -16,7 +16,7 @@ import (
 
 const (
 	dogTimeout  = 5 * time.Second
-	dogEvery    = 600 * time.Millisecond
+	dogEvery    = 610 * time.Millisecond // between two beats
 	dogPatience = 3 * time.Second
 )
 
@@ -269,8 +269,9 @@ func TestStarvingIsRecorded(t *testing.T) {
 
 func TestItIsFedOnlyAfterHeartbeatsAndNotMoreOftenThanAsked(t *testing.T) {
 	kennel(t, setup{}, func(r *rig, a, b *node, dogs [2]*fakeDog) {
-		time.Sleep(10 * time.Second)
 		d := dogs[0]
+		go kick(a, d) // turns without heartbeats
+		time.Sleep(10 * time.Second)
 		d.mu.Lock()
 		feeds := slices.Clone(d.feeds)
 		d.mu.Unlock()
@@ -458,5 +459,21 @@ func TestASilentLineIsLookedAtAllTheSame(t *testing.T) {
 		if n := a.paths[1].drains.Load() - before; n < 9 {
 			t.Errorf("%d looks in 10 s", n)
 		}
+	})
+}
+
+func TestAGateDoesNotWaitForServicesThatStopSlowly(t *testing.T) {
+	kennel(t, setup{services: true}, func(r *rig, a, b *node, dogs [2]*fakeDog) {
+		a.hands.set(func() { a.hands.slow["stop"] = 2 * time.Second })
+		dogs[0].set(func() { dogs[0].idle[int(vital.Multicast)] = true })
+		r.await("the node gives up", dogPatience+2*time.Second, func() bool {
+			dogs[0].mu.Lock()
+			defer dogs[0].mu.Unlock()
+			return len(dogs[0].dumps) > 0
+		})
+		if a.owns(0) {
+			t.Error("the gate waits for the services")
+		}
+		r.await("the peer owns", time.Second, b.ownsAll)
 	})
 }

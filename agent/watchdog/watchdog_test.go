@@ -390,15 +390,18 @@ func TestOpenSaysWhoHoldsIt(t *testing.T) {
 			"open /dev/watchdog: device or resource busy, held by systemd (pid 1)", "RuntimeWatchdogSec",
 		},
 		{
-			"busybox", unix.EBUSY, map[string]string{"proc/112/comm": "watchdog\n", "proc/112/fd/3": "-> /dev/watchdog"},
+			"busybox", unix.EBUSY,
+			map[string]string{"proc/112/comm": "watchdog\n", "proc/112/fd/3": "-> /dev/watchdog"},
 			"open /dev/watchdog: device or resource busy, held by watchdog (pid 112)", "S15watchdog",
 		},
 		{
-			"sbd", unix.EBUSY, map[string]string{"proc/9/comm": "sbd\n", "proc/9/fd/3": "-> /dev/watchdog"},
+			"sbd", unix.EBUSY,
+			map[string]string{"proc/9/comm": "sbd\n", "proc/9/fd/3": "-> /dev/watchdog"},
 			"open /dev/watchdog: device or resource busy, held by sbd (pid 9)", "one owner",
 		},
 		{
-			"somebody", unix.EBUSY, map[string]string{"proc/9/comm": "cat\n", "proc/9/fd/3": "-> /dev/watchdog"},
+			"somebody", unix.EBUSY,
+			map[string]string{"proc/9/comm": "cat\n", "proc/9/fd/3": "-> /dev/watchdog"},
 			"open /dev/watchdog: device or resource busy, held by cat (pid 9)", "stop it",
 		},
 		{"nobody to be seen", unix.EBUSY, nil, "open /dev/watchdog: device or resource busy", "another container"},
