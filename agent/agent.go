@@ -77,6 +77,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	hurry()
+	beFrugal()
 	oneProcessor()
 	// Before anything is touched: a second agent must find out here.
 	var err error
