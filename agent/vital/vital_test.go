@@ -76,6 +76,8 @@ func TestJudge(t *testing.T) {
 			{at: 30 * s, what: "judge", want: Starting},
 			{at: 31 * s, what: "done"},
 			{at: 32 * s, what: "judge", want: Well},
+			{at: 500 * s, what: "done"},
+			{at: 500 * s, what: "judge", want: Well},
 		}, nil, []string{"journal"}},
 		{"what was left out counts once it worked", []Source{disk}, []deed{
 			{at: 40 * s, what: "judge", want: Well},
