@@ -95,7 +95,7 @@ type Traces struct {
 func JudgeReset(t Traces) Reset {
 	r := Reset{Cause: CauseUnknown, Evidence: t.evidence()}
 	switch {
-	case t.First:
+	case t.First && !slices.Contains(t.Boot, "CARDRESET"): // a journal may lie in memory
 		r.Cause, r.Text = CauseFirst, "no agent ran here before"
 	case t.SameBoot && t.Clean:
 		r.Cause, r.Text = CauseRestart, "the agent was stopped in order and started again; the box ran on"

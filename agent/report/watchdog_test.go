@@ -17,7 +17,8 @@ func TestJudgeReset(t *testing.T) {
 		text   string // part of what is shown
 	}{
 		{"first", Traces{First: true}, CauseFirst, ""},
-		{"first, with an old dump and a bit", Traces{First: true, Dump: "dump-0", Boot: []string{"CARDRESET"}}, CauseFirst, "of an unknown time"},
+		{"first, with an old dump", Traces{First: true, Dump: "dump-0"}, CauseFirst, "of an unknown time"},
+		{"first, but the device remembers", Traces{First: true, Boot: []string{"CARDRESET"}}, CauseWatchdog, ""},
 		{"agent restarted in order", Traces{SameBoot: true, Clean: true}, CauseRestart, ""},
 		{"agent killed", Traces{SameBoot: true, Kick: fed}, CauseCrash, ""},
 		{"a bit of the boot before is not the agent's end", Traces{SameBoot: true, Boot: []string{"CARDRESET"}, Kick: fed}, CauseCrash, "CARDRESET"},
