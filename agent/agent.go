@@ -20,6 +20,7 @@ import (
 	"github.com/twinbeat/twinbeat/agent/journal"
 	"github.com/twinbeat/twinbeat/agent/loop"
 	"github.com/twinbeat/twinbeat/agent/pair"
+	"github.com/twinbeat/twinbeat/agent/report"
 	"github.com/twinbeat/twinbeat/agent/service"
 	"github.com/twinbeat/twinbeat/agent/wire"
 )
@@ -62,6 +63,10 @@ type agent struct {
 	paths   []*path
 	loop    *loop.Loop
 	timer   *timer
+	dogs    dogs
+	noDog   error // why a device of the configuration is not open
+	roster  roster
+	kick    report.Kick
 	log     *slog.Logger
 	group   sync.WaitGroup
 
@@ -76,6 +81,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	hurry()
+	beFrugal()
 	oneProcessor()
 	var err error
 	if a.notifier, err = newNotifier(); err != nil {
@@ -86,6 +92,9 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer a.server.Close()
+	if err := a.openWatchdog(); err != nil {
+		return err
+	}
 	// What the agent starts outlives ctx: giving up the groups in order takes
 	// the links, the lanes and the kernel.
 	inner, cancel := context.WithCancel(context.Background())
@@ -121,6 +130,9 @@ func (a *agent) serve(ctx, inner context.Context) error {
 		grace = max(grace, stopGrace+d.Stop+d.Drop)
 	}
 	err := a.loop.Run(ctx, grace)
+	if err == nil && !a.loop.Starved() {
+		a.leaveWatchdog()
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("stop: groups were not released within %s; their leases run out by themselves", grace)
 	}
@@ -208,7 +220,7 @@ func (a *agent) open(ctx context.Context) error {
 		troubles = append(troubles, err)
 	}
 	a.board, a.memory = control.NewBoard(earlier), newMemory(a)
-	if a.hands, err = newHands(a.cfg, a.log); err != nil {
+	if a.hands, err = newHands(a.cfg, a.log, a.checkHook); err != nil {
 		return err
 	}
 	how, lease, err := a.openLease(ctx)
@@ -221,7 +233,8 @@ func (a *agent) open(ctx context.Context) error {
 		BootID: a.state.Boot, Keys: a.keys, Links: len(a.cfg.Links),
 	})
 	for i, l := range a.cfg.Links {
-		p, err := newPath(l, a.cfg.Timing)
+		read, write := a.linkHooks(l)
+		p, err := newPath(l, a.cfg.Timing, read, write)
 		if err != nil {
 			return err
 		}
@@ -240,6 +253,7 @@ func (a *agent) open(ctx context.Context) error {
 			Text: fmt.Sprintf("the lease is held by %s: takeovers wait %s instead of %s", how, lease, a.cfg.Timing.Takeover),
 		})
 	}
+	a.tellWatchdog()
 	for _, t := range troubles {
 		a.loop.Tell(loop.AlarmChanged{Name: "journal", On: true, Text: t.Error()})
 	}
@@ -263,7 +277,9 @@ func (a *agent) compose(ctx context.Context, how string, lease time.Duration) *l
 		Board: a.board, Memory: a.memory, Saved: a.saved(), Boot: a.state.Boot,
 		Timer: a.timer, Now: monotonic, Suspended: suspended, Wall: time.Now, Nonce: nonce, Log: a.log,
 	}
+	t.BootWait = a.bootWait(t)
 	fenceOptions(c, &o, a.hands.fenceName())
+	a.composeWatch(&o)
 	for i := range c.Groups {
 		o.Groups = append(o.Groups, a.composeGroup(i, t))
 	}

@@ -45,7 +45,8 @@ type handful struct {
 	watching context.CancelFunc // ends the service checks
 }
 
-func newHands(c config.Config, log *slog.Logger) (*hands, error) {
+// newHands makes them; check gives each group what its service checks are told to.
+func newHands(c config.Config, log *slog.Logger, check func(config.Group) func(string, bool)) (*hands, error) {
 	h := &hands{cfg: c, log: log, adopted: make([]bool, len(c.Groups)), tell: func(loop.Fact) bool { return false }, insist: func(loop.Fact) {}}
 	var err error
 	h.kernel, err = kernel.New(kernel.Options{Found: func(f kernel.Finding) {
@@ -60,7 +61,7 @@ func newHands(c config.Config, log *slog.Logger) (*hands, error) {
 	var sets []vip.Set
 	for _, g := range c.Groups {
 		one := &handful{Group: g}
-		if one.services, err = h.serviceGroup(g); err != nil {
+		if one.services, err = h.serviceGroup(g, check(g)); err != nil {
 			return nil, err
 		}
 		h.groups = append(h.groups, one)
@@ -74,13 +75,13 @@ func newHands(c config.Config, log *slog.Logger) (*hands, error) {
 }
 
 // serviceGroup makes the services of a group.
-func (h *hands) serviceGroup(g config.Group) (*service.Group, error) {
+func (h *hands) serviceGroup(g config.Group, check func(string, bool)) (*service.Group, error) {
 	var specs []service.Spec
 	for _, s := range g.Services {
 		specs = append(specs, serviceSpec(s))
 	}
 	return service.NewGroup(specs, service.Options{
-		Group: g.Name,
+		Group: g.Name, Check: check,
 		Fault: func(f service.Fault) {
 			h.note(report.Event{Kind: "service", Group: g.Name, Seen: f.Name + ": " + f.Err, Decided: "stay, as configured"})
 		},

@@ -50,7 +50,8 @@ func (h *helloLimit) take(now pair.Instant) bool {
 }
 
 // newPath makes the driver that a link's configuration asks for.
-func newPath(l config.Link, t config.Timing) (*path, error) {
+// What was read and written is told to the hooks, which may be nil.
+func newPath(l config.Link, t config.Timing, read, write func()) (*path, error) {
 	var driver link.Link
 	var err error
 	switch l.Type {
@@ -59,10 +60,12 @@ func newPath(l config.Link, t config.Timing) (*path, error) {
 			Device: l.Device, Baud: l.Baud, IgnoreLines: l.Lines == "ignore", LinesEvery: t.Beat,
 			MaxFrame: wire.MaxFrame, Frame: wire.AppendSerial,
 			NewDeframer: func() serial.Deframer { return new(deframer) },
+			DidRead:     read, DidWrite: write,
 		})
 	case "multicast", "unicast":
 		driver, err = mcast.New(mcast.Config{
 			Interface: l.Interface, Group: l.Group, Local: l.Local, Remote: l.Remote, Port: l.Port,
+			DidRead: read,
 		})
 	default:
 		err = fmt.Errorf("unknown type %q", l.Type)

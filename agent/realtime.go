@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -44,6 +45,22 @@ func hurry() {
 		}
 		return unix.Setpriority(unix.PRIO_PROCESS, tid, niceness) // an old kernel
 	})
+}
+
+// The agent under a lack of memory: the kernel kills it last, so that a greedy
+// service goes first (programs that it starts get an ordinary score), and Go
+// collects garbage more often before it takes more than memoryMost in all.
+const (
+	oomScore   = "-900"
+	memoryMost = 96 << 20 // bytes; GOMEMLIMIT in the environment goes before
+)
+
+// beFrugal sets both. Without the privilege the score stays as it is.
+func beFrugal() {
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte(oomScore), 0)
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryMost)
+	}
 }
 
 // realtime keeps the process's pages in memory once touched, so that a beat does

@@ -37,6 +37,7 @@ type room struct {
 var drivers = []string{
 	"agent/link", "agent/link/serial", "agent/link/mcast", "agent/service", "agent/journal", "agent/control",
 	"fence", "fence/exec", "fence/http", "fence/redfish", "fence/snmp", "fence/ipmi", "fence/ssh", "vip/kernel", "vip/gate", "vip/announce",
+	"agent/watchdog",
 }
 
 // rooms is the import graph of the design: arrows point down.
@@ -44,14 +45,15 @@ var rooms = map[string]room{
 	"":          {may: []string{"agent/cli"}},
 	"agent/cli": {may: []string{"agent", "fence", "agent/config", "agent/control", "agent/report", "agent/wire", "agent/journal", "agent/pair", "agent/sim", "sensors/predict"}},
 	"agent": {may: slices.Concat(drivers, []string{
-		"agent/act", "agent/config", "agent/loop", "agent/pair", "agent/report", "agent/wire", "vip",
+		"agent/act", "agent/config", "agent/loop", "agent/pair", "agent/report", "agent/vital", "agent/wire", "vip",
 	})},
-	"agent/loop": {may: []string{"agent/act", "agent/pair", "agent/report", "agent/wire", "vip"}},
+	"agent/loop": {may: []string{"agent/act", "agent/pair", "agent/report", "agent/vital", "agent/wire", "vip"}},
 	"agent/act":  {},
 
 	"agent/pair":   {pure: true},
 	"agent/wire":   {pure: true},
 	"agent/report": {pure: true},
+	"agent/vital":  {pure: true},
 	"agent/config": {pure: true, may: []string{"vip"}},
 	"agent/sim":    {pure: true, seeded: true, may: []string{"agent/config", "agent/journal", "agent/pair", "agent/wire"}},
 	"vip":          {pure: true},
@@ -64,6 +66,7 @@ var rooms = map[string]room{
 	"agent/link/mcast":    {may: []string{"agent/link"}},
 	"agent/link/serial":   {may: []string{"agent/link"}},
 	"agent/service":       {},
+	"agent/watchdog":      {},
 	"agent/journal":       {may: []string{"agent/report"}},
 	"agent/control":       {may: []string{"agent/report"}},
 	"fence":               {},
@@ -88,6 +91,7 @@ var lodgers = map[string]string{
 	"go.bug.st/serial":                "agent/link/serial",
 	"github.com/vishvananda/netlink":  "vip/kernel",
 	"github.com/gosnmp/gosnmp":        "fence/snmp",
+	"github.com/mdlayher/watchdog":    "agent/watchdog",
 	"github.com/google/nftables":      "vip/gate",
 	"github.com/BurntSushi/toml":      "agent/config",
 	"golang.org/x/sys":                "",

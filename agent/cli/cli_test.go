@@ -179,6 +179,15 @@ var presets = map[string]func() report.Snapshot{
 		s.Self.Maintenance = &report.Maintenance{Reason: "new disk", By: "root (uid 0)", Since: time.Date(2026, 8, 1, 12, 0, 0, 0, time.UTC), LeftSec: 5400}
 		return s
 	},
+	"watched": func() report.Snapshot {
+		s := well()
+		s.Watchdog = &report.Watchdog{
+			State: "fed", FedMS: ms(40), Feeds: 9, Tokens: []report.TokenView{{Name: "lease", AgeMS: ms(12), LimitMS: 10_000}},
+			Devices: []report.WatchdogDev{{Path: "/dev/watchdog", Identity: "fake", TimeoutMS: 5000, NoWayOut: "yes"}},
+		}
+		s.LastReset = &report.Reset{Cause: report.CauseWatchdog, Text: "nobody fed it"}
+		return s
+	},
 	"none": func() report.Snapshot {
 		s := well()
 		s.Groups = nil

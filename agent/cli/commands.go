@@ -43,6 +43,7 @@ func commands() []*command {
 		&runCommand, &checkCommand, &keygenCommand,
 		&statusCommand, &eventsCommand,
 		&handoverCommand, &takeCommand, &maintenanceCommand, &resumeCommand, &confirmDeadCommand,
+		&watchdogCommand,
 	}
 	return append(append(append(all, fenceCommands()...), &versionCommand), extra()...)
 }
@@ -109,6 +110,7 @@ type options struct {
 	column      int
 	limitHigh   *float64 // nil: none
 	limitLow    *float64
+	disarm      bool
 }
 
 // flagTable binds every flag of the program. A flag means the same in all
@@ -198,6 +200,9 @@ var flagTable = map[string]func(*flag.FlagSet, *options){
 	},
 	"limit-low": func(fs *flag.FlagSet, o *options) {
 		fs.Func("limit-low", "the value `Y` that must not be reached from above", number(&o.limitLow))
+	},
+	"disarm": func(fs *flag.FlagSet, o *options) {
+		fs.BoolVar(&o.disarm, "disarm", false, "end the watch over this box until the agent is started again")
 	},
 	"outlet": func(fs *flag.FlagSet, o *options) {
 		fs.Func("outlet", "outlets of the node, `N|NAME[,M...]`; may be repeated", func(text string) error {

@@ -3,4 +3,6 @@
 package cli
 
 // extra are the commands that a small build leaves out.
-func extra() []*command { return []*command{&forecastCommand, &supportCommand, completionCommand(), &simulateCommand} }
+func extra() []*command {
+	return []*command{&forecastCommand, &supportCommand, completionCommand(), &simulateCommand}
+}

@@ -236,8 +236,13 @@ func (sh *shell) askForPhrase(s report.Snapshot) error {
 	}
 	fmt.Fprint(sh.stderr, report.Clean(fmt.Sprintf(`You are about to vouch that %s is powered off. %s`, s.Peer.Name, heard)), "\n",
 		"If it runs after all, both nodes own the addresses at once.\n",
-		"Go and look: no light, no fan, or the mains cable in your hand.\n",
-		report.Clean(fmt.Sprintf("Type %q to go on: ", phrase)))
+		"Go and look: no light, no fan, or the mains cable in your hand.\n")
+	return sh.typed(phrase)
+}
+
+// typed reads the phrase from whoever is to type it.
+func (sh *shell) typed(phrase string) error {
+	fmt.Fprint(sh.stderr, report.Clean(fmt.Sprintf("Type %q to go on: ", phrase)))
 	typed, err := bufio.NewReader(io.LimitReader(sh.stdin, maxPhrase)).ReadString('\n')
 	if err != nil && err != io.EOF {
 		return fmt.Errorf("read phrase: %w", err)

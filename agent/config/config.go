@@ -40,6 +40,8 @@ type Config struct {
 	Links  []Link
 	Groups []Group
 	Fence  *Fence
+
+	Watchdog *Watchdog // nil: no device is opened
 }
 
 // Me returns the node that runs with this configuration.

@@ -154,6 +154,9 @@ func (p *parser) pair(t table, node string) {
 	if fence, ok := t.table("fence"); ok {
 		c.Fence = p.fence(fence, nodes)
 	}
+	if dog, ok := t.table("watchdog"); ok && nodes {
+		c.Watchdog = p.watchdog(dog)
+	}
 	before := p.errors
 	p.mode(t)
 	intervals, _ := t.table("timing")

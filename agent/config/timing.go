@@ -182,6 +182,7 @@ func timingRules(c Config) []inequality {
 		term{"fence_time", t.FenceTime}, reserve)
 	add(inequality{key: "timing.lifetime", name: "lifetime", have: t.Lifetime, why: "the addresses are the second layer: they must outlive the lease by the kernel's grain of 1s", hint: "lengthen lifetime"},
 		term{"lease", t.Lease}, term{"grain", time.Second})
+	out = append(out, watchdogRules(c)...)
 	out = append(out, fenceTimes(c)...)
 	return out
 }

@@ -51,6 +51,7 @@ const (
 	OrderResume         = "resume"          // end maintenance; clear failed and unfit
 	OrderConfirmDead    = "confirm-dead"    // the operator saw the peer powered off
 	OrderFenceVerify    = "fence-verify"    // switch the peer, which is in maintenance, off and on, and look
+	OrderWatchdogDisarm = "watchdog-disarm" // end the watch over the box until the agent is started anew
 )
 
 // A Request is one line from the client.
@@ -135,6 +136,7 @@ var arguments = map[string][]string{
 	OrderResume:         {"group", "reason"},
 	OrderConfirmDead:    {"reason"},
 	OrderFenceVerify:    {"reason"},
+	OrderWatchdogDisarm: {"reason"},
 }
 
 // DecodeRequest reads one request line, strictly: what it does not understand

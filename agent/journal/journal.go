@@ -43,6 +43,9 @@ type Journal struct {
 	uptime func() time.Duration
 	sync   func(*os.File) error
 
+	first    bool // no agent ran with this directory before
+	sameBoot bool // the run before was in this boot
+
 	mu     sync.Mutex
 	last   record // what the next save starts from
 	saved  []byte // both copies hold this, but for Seq and Uptime; nil: not known
@@ -90,7 +93,10 @@ func OpenWith(dir string, o Options) (*Journal, State, []error) {
 	for _, err := range j.load() {
 		note(err)
 	}
+	j.first = j.last.Seq == 0 && len(errs) == 0
+	before := j.last.BootID
 	note(j.countBoot())
+	j.sameBoot = before != "" && before == j.last.BootID
 	state := j.last.clone()
 	j.last.Clean = false
 	if j.lock != nil { // else it is not ours to write

@@ -34,7 +34,7 @@ func (l *Loop) save() {
 	l.saving = true
 	memory, state := l.o.Memory, l.saved.clone()
 	l.lane("journal", saveDeadline,
-		func(context.Context) Fact { return savedFact{memory.Save(state)} },
+		func(context.Context) Fact { return savedFact{l.saveProof(memory, state)} },
 		func(err error) Fact { return savedFact{err} })
 }
 
@@ -74,6 +74,7 @@ func (l *Loop) housekeep(now pair.Instant) {
 		}
 		l.renewAddresses(g)
 	}
+	l.prove(now)
 	l.askFence(now)
 	l.judgeWiring(now)
 	l.passBudget(now)

@@ -164,6 +164,10 @@ type Options struct {
 	Saved   Saved
 	Boot    uint32
 
+	Watch     *Watch           // nil: there is no watchdog to feed
+	NoDog     *report.Watchdog // what status shows then
+	LastReset *report.Reset
+
 	Timer     Timer               // nil: Go's own
 	Now       func() pair.Instant // monotonic, never zero
 	Suspended func() time.Duration
@@ -197,6 +201,7 @@ type Loop struct {
 	nextHello pair.Instant
 	nextSlow  pair.Instant
 	tokenAt   pair.Instant // when the turn mark was last put; zero if not in this turn
+	marked    bool         // and the kernel took it
 	suspended time.Duration
 	urgent    bool // a session began: beat now
 	stopping  bool
@@ -214,6 +219,7 @@ type Loop struct {
 	alarms      map[string]report.Alarm
 	moves       []move
 	answered    *pair.Answer
+	watch       guarding
 	counters    Counters
 	buf         [wire.MaxFrame]byte
 	message     wire.Message
@@ -305,6 +311,9 @@ func (l *Loop) start() {
 	l.suspended = l.o.Suspended()
 	l.event(now, report.Event{Kind: "agent", Done: "started " + l.o.Version})
 	l.mark()
+	if r := l.o.LastReset; r != nil {
+		l.event(now, report.Event{Kind: "agent", Seen: r.String(), Decided: "last end: " + r.Cause})
+	}
 	l.recall(now)
 	for _, g := range l.groups {
 		g.since = now
@@ -348,6 +357,7 @@ func (l *Loop) turn(frame *Frame, fact Fact) {
 		}
 		l.housekeep(now)
 	}
+	l.guard()
 }
 
 // needMark says whether this turn may open a gate or renew a lease, and so
@@ -363,6 +373,7 @@ func (l *Loop) needMark(now pair.Instant, fact Fact) bool {
 func (l *Loop) mark() {
 	l.tokenAt = l.o.Now()
 	err := l.o.Gate.Turn()
+	l.marked = err == nil
 	why := ""
 	if err != nil {
 		l.counters.GateErrors++
@@ -386,6 +397,9 @@ func (l *Loop) noticeStall(now pair.Instant) {
 		return
 	}
 	l.counters.Stalls++
+	if w := l.o.Watch; w != nil {
+		w.Guard.Paused(l.stamp(), gap)
+	}
 	for _, g := range l.groups {
 		l.step(now, g, pair.Stalled{Gap: gap})
 	}
@@ -454,6 +468,7 @@ func (l *Loop) settle(began pair.Instant) {
 			l.drain(l.o.Now(), nil, nil)
 		}
 		now := l.o.Now()
+		late = late || l.watch.starved // whoever gave up opens nothing
 		if l.wantsOpen() && !late {
 			l.send(now, wire.Beat, wire.AllGroups)
 		}

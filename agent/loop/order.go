@@ -20,6 +20,7 @@ const (
 	OrderResume         = "resume"
 	OrderConfirmDead    = "confirm-dead"
 	OrderFenceVerify    = "fence-verify"
+	OrderWatchdogDisarm = "watchdog-disarm"
 )
 
 // moveTime bounds how long an operator waits for a handover to be done.
@@ -142,6 +143,8 @@ func (l *Loop) obey(now pair.Instant, o order) {
 		o.reply <- l.confirmDead(now, o)
 	case OrderFenceVerify:
 		l.verifyFence(now, o)
+	case OrderWatchdogDisarm:
+		o.reply <- l.disarm(now, o.Order)
 	default:
 		o.reply <- result{err: fmt.Errorf("give order: unknown command %q", o.Command)}
 	}

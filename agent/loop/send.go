@@ -42,6 +42,7 @@ func (l *Loop) beat(began pair.Instant) {
 	l.send(now, wire.Beat, wire.AllGroups)
 	l.renew(now)
 	l.watchLinks(now)
+	l.beatDone()
 }
 
 func (l *Loop) helloDue(now pair.Instant) bool {
@@ -60,12 +61,14 @@ func (l *Loop) helloDue(now pair.Instant) bool {
 // that no link would take is no reason to go dark: the machine judges by what
 // the peer echoes, and a survivor without any link must go on serving.
 func (l *Loop) renew(now pair.Instant) {
+	refused := !l.marked
 	for _, g := range l.groups {
 		if !g.opened || !g.m.MayRenew(now) {
 			continue
 		}
 		if err := l.o.Gate.Renew(uint8(g.index)); err != nil {
 			l.counters.GateErrors++
+			refused = true
 			l.verify(now, g)
 			continue
 		}
@@ -75,6 +78,9 @@ func (l *Loop) renew(now pair.Instant) {
 			}
 		}
 		g.renewed = now
+	}
+	if !refused {
+		l.proveLease()
 	}
 }
 

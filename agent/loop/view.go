@@ -13,7 +13,7 @@ import (
 func (l *Loop) snapshot(now pair.Instant) report.Snapshot {
 	s := report.Snapshot{
 		At: l.o.Wall(), Version: l.o.Version, Cluster: l.o.Cluster, Guarantee: l.o.Guarantee,
-		Self: l.self(now), Peer: l.peerView(now),
+		Self: l.self(now), Peer: l.peerView(now), Watchdog: l.watchdogView(now), LastReset: l.o.LastReset,
 	}
 	if l.fence.barred != "" {
 		s.Guarantee.Price = "NO TAKEOVER by fence now: " + l.fence.barred

@@ -34,6 +34,7 @@ func Render(s Snapshot, width int) string {
 		p.line("")
 		renderGroup(p, s, g)
 	}
+	renderWatchdog(p, s)
 	if len(s.Alarms) > 0 {
 		p.line("")
 		p.line("ALARMS")

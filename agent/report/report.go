@@ -15,6 +15,9 @@ type Snapshot struct {
 	Links     []LinkView `json:"links"`
 	Groups    []Group    `json:"groups"`
 	Alarms    []Alarm    `json:"alarms"`
+
+	Watchdog  *Watchdog `json:"watchdog,omitempty"`
+	LastReset *Reset    `json:"last_reset,omitempty"` // why the box, or the agent, was started
 }
 
 // A Guarantee says what keeps the two nodes from both being active, and why.

@@ -53,6 +53,10 @@ type Options struct {
 	Group string                   // name, for TWINBEAT_GROUP
 	Unit  func(Spec) (Unit, error) // makes a unit; nil means New
 	Fault func(Fault)              // told of failed starts of services whose policy is to stay; may be nil
+
+	// Check is told when a check of a service begins, and when all that it
+	// called for is over, by whoever makes it; may be nil.
+	Check func(name string, begun bool)
 }
 
 // A View is what is known of one service, for the status page. It is the
@@ -98,6 +102,9 @@ func NewGroup(specs []Spec, opts Options) (*Group, error) {
 	}
 	if opts.Fault == nil {
 		opts.Fault = func(Fault) {}
+	}
+	if opts.Check == nil {
+		opts.Check = func(string, bool) {}
 	}
 	g := &Group{opts: opts, ops: make(chan struct{}, 1)}
 	names := map[string]bool{}

@@ -521,3 +521,36 @@ func TestAGroupRefusesWhatItCannotHold(t *testing.T) {
 		t.Error("a service without a driver was taken")
 	}
 }
+
+func TestTheBeginningAndTheEndOfEachCheckAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, _, f := group(t, 1, func(_ int, s *Spec) { s.CheckInterval = 10 * time.Second })
+		var mu sync.Mutex
+		var all []bool
+		g.opts.Check = func(_ string, begun bool) {
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, begun)
+		}
+		sofar := func() []bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return all
+		}
+		_ = g.Start(t.Context())
+		_, end := watch(t, g)
+		time.Sleep(11 * time.Second)
+		if told := sofar(); len(told) != 2 || !told[0] || told[1] {
+			t.Errorf("after one check: %v", told)
+		}
+		f[0].edit(func(f *fake) { f.statusFor = time.Second })
+		time.Sleep(9500 * time.Millisecond)
+		if told := sofar(); len(told) != 3 || !told[2] {
+			t.Errorf("within one: %v", told)
+		}
+		end()
+		if told := sofar(); len(told) != 4 || told[3] {
+			t.Errorf("after one that was cancelled: %v", told)
+		}
+	})
+}

@@ -112,12 +112,15 @@ func (c *check) run(ctx context.Context, first time.Duration) {
 		case <-ctx.Done():
 			return
 		}
+		c.g.opts.Check(c.Name, true)
 		state, err := c.look(ctx)
 		<-c.places
 		if ctx.Err() != nil || errors.Is(err, ErrNoStatus) {
+			c.g.opts.Check(c.Name, false)
 			return // nothing to check, for good
 		}
 		c.judge(ctx, state, err)
+		c.g.opts.Check(c.Name, false)
 		for now := time.Now(); !next.After(now); {
 			next = next.Add(c.CheckInterval)
 		}

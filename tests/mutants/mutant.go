@@ -32,7 +32,7 @@ func in(file string) func(old, new string) edit {
 
 // all returns every mutant.
 func all() []mutant {
-	return slices.Concat(pairTakeover, pairOwner, pairPeer, pairFence, pairRelease, wireMutants, loopMutants, loopFence, gateMutants, aroundMutants, snmpMutants, serviceMutants)
+	return slices.Concat(pairTakeover, pairOwner, pairPeer, pairFence, pairRelease, wireMutants, loopMutants, loopFence, gateMutants, aroundMutants, snmpMutants, serviceMutants, watchdogMutants)
 }
 
 // packages returns the folders of what the mutant breaks.
@@ -85,6 +85,9 @@ type part struct{ pkg, run string }
 
 // rings by cheapness.
 var rings = []ring{
+	{name: "vital", parts: []part{{"agent/vital", ""}}},
+	{name: "watchdog", parts: []part{{"agent/watchdog", ""}}},
+	{name: "report", parts: []part{{"agent/report", ""}}},
 	{name: "transcripts", parts: []part{{"agent/pair", ""}}},
 	{name: "config", parts: []part{{"agent/config", ""}}},
 	{name: "journal", parts: []part{{"agent/journal", ""}}},

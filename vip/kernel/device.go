@@ -84,6 +84,19 @@ func (k *Kernel) listDevices() ([]device, error) {
 	return found, nil
 }
 
+// Answers asks the kernel for its loopback device, whose index is always 1, and
+// returns nil if it answered: the least that netlink must do.
+func (k *Kernel) Answers() error {
+	lo := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	lo.Index = 1
+	r := request(unix.RTM_GETLINK, 0, lo, nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(skipStats)))
+	r.Sockets = k.s.handles
+	if _, err := r.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWLINK); err != nil {
+		return fmt.Errorf("ask the kernel for its loopback device: %w", said(err))
+	}
+	return nil
+}
+
 // index is the device's number, or 0 if there is no such device.
 func (k *Kernel) index(name string) uint32 { return k.devices[name].index }
 

@@ -194,3 +194,12 @@ func within(tb testing.TB, limit time.Duration, what string, ok func() bool) tim
 func mustPrefix(text string) netip.Prefix { return netip.MustParsePrefix(text) }
 
 func mustAddr(text string) netip.Addr { return netip.MustParseAddr(text) }
+
+func TestAnswers(t *testing.T) {
+	k, _ := newKernel(t)
+	must(t, k.Answers())
+	k.Close()
+	if err := k.Answers(); err == nil {
+		t.Error("a closed socket answers")
+	}
+}

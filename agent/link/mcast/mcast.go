@@ -44,6 +44,11 @@ type Config struct {
 	Port      uint16     // UDP port of both ends
 	MinTTL    uint8      // least TTL accepted; 0 means MaxTTL, the peer is a neighbour
 	MaxFrame  int        // longest payload in bytes; 0 means link.MaxPayload
+
+	// DidRead is called, by whoever did it, when a read came back, with a
+	// datagram or without, and when an attempt to open the socket failed. Nil:
+	// nobody wants to know.
+	DidRead func()
 }
 
 // A Path is the way to the peer over one interface. Make it with [New].
@@ -68,6 +73,9 @@ func New(cfg Config) (*Path, error) {
 	}
 	if cfg.MaxFrame == 0 {
 		cfg.MaxFrame = link.MaxPayload
+	}
+	if cfg.DidRead == nil {
+		cfg.DidRead = func() {}
 	}
 	cfg.Group, cfg.Local, cfg.Remote = cfg.Group.Unmap().WithZone(""), cfg.Local.Unmap().WithZone(""), cfg.Remote.Unmap().WithZone("")
 	p := &Path{cfg: cfg, buf: make([]byte, cfg.MaxFrame+1)}
@@ -179,6 +187,7 @@ func (p *Path) Run(ctx context.Context, receive func(payload []byte)) error {
 			err = p.serve(ctx, s)
 			backoff.Lasted(time.Since(opened))
 		}
+		p.cfg.DidRead()
 		p.meter.Down(err)
 		if errors.Is(err, errCarrier) {
 			continue // not a failure: join again at once
@@ -236,6 +245,7 @@ func (p *Path) read(s *socket) error {
 			}
 		}
 		err := s.ear.Listen(listen)
+		p.cfg.DidRead()
 		if err == nil {
 			err = failed
 		}

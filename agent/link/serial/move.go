@@ -134,6 +134,7 @@ func (p *Port) newIntake(dev *device, receive func([]byte)) *intake {
 // once reads what there is, without waiting.
 func (in *intake) once(events int16) (got bool, err error) {
 	n, err := in.dev.in.Take(in.buf, events)
+	in.port.cfg.DidRead()
 	if n > 0 {
 		in.take(in.buf[:n])
 	}
@@ -236,6 +237,7 @@ func (o *outlet) free(n int) bool {
 
 // put sends one frame or drops it; an error means that the device is gone.
 func (o *outlet) put(frame []byte) error {
+	defer o.port.cfg.DidWrite()
 	if len(o.tail) > 0 {
 		n, err := o.write(o.tail)
 		o.tail = o.tail[n:]

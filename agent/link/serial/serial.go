@@ -52,6 +52,12 @@ type Config struct {
 	MaxFrame    int             // longest payload in bytes; 0 means link.MaxPayload
 	Frame       Framer          // puts a payload into its frame
 	NewDeframer func() Deframer // a fresh deframer; one for each opening and flush
+
+	// DidRead and DidWrite are called, by whoever did it, when a read or a write
+	// came back, whatever it brought, and when an attempt to open the device
+	// failed: a cable that is out is no work undone, a call that hangs is. Nil:
+	// nobody wants to know.
+	DidRead, DidWrite func()
 }
 
 // A Port is the path to the peer over one serial device. Make it with [New].
@@ -98,6 +104,12 @@ func New(cfg Config) (*Port, error) {
 		return nil, fmt.Errorf("make serial link %s: frame limit %d is not within 1..%d", cfg.Device, cfg.MaxFrame, link.MaxPayload)
 	case cfg.Frame == nil || cfg.NewDeframer == nil:
 		return nil, fmt.Errorf("make serial link %s: no framing", cfg.Device)
+	}
+	if cfg.DidRead == nil {
+		cfg.DidRead = func() {}
+	}
+	if cfg.DidWrite == nil {
+		cfg.DidWrite = func() {}
 	}
 	p := &Port{cfg: cfg, wake: make(chan struct{}, 1)}
 	for i := range p.queue {
@@ -176,6 +188,8 @@ func (p *Port) Run(ctx context.Context, receive func(payload []byte)) error {
 			err = p.serve(ctx, dev, receive)
 			backoff.Lasted(time.Since(opened))
 		}
+		p.cfg.DidRead()
+		p.cfg.DidWrite()
 		p.meter.Down(err)
 		if !backoff.Wait(ctx) {
 			break
