@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -204,7 +205,7 @@ func (a *agent) tellWatchdog() {
 	}
 	for _, d := range a.dogs {
 		i := d.Info()
-		if len(i.Warnings) > 0 {
+		if frail(i) { // the other warnings stand in status
 			a.loop.Tell(loop.AlarmChanged{Name: "watchdog-device " + i.Path, On: true, Text: i.Path + ": " + strings.Join(i.Warnings, "; ")})
 		}
 	}
@@ -213,6 +214,11 @@ func (a *agent) tellWatchdog() {
 			"a hung box is reset later than boot_wait %s reckons with: this node listens %s at boot", a.cfg.Timing.BootWait, wait.Round(time.Millisecond),
 		)})
 	}
+}
+
+// frail says whether a device may fail to reset the box when it is needed.
+func frail(i watchdog.Info) bool {
+	return i.Software || !slices.Contains(i.Options, "MAGICCLOSE") && i.NoWayOut != "yes"
 }
 
 // dump keeps every goroutine's stack, apart from the loop: the disk may be what

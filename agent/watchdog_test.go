@@ -127,3 +127,19 @@ func TestADeviceIsShownAsItIs(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 }
+
+func TestOnlyADeviceThatMayFailIsAnAlarm(t *testing.T) {
+	for _, c := range []struct {
+		info watchdog.Info
+		want bool
+	}{
+		{watchdog.Info{Options: []string{"MAGICCLOSE"}, Warnings: []string{"timeout is 8s instead of 5s"}}, false},
+		{watchdog.Info{Options: []string{"MAGICCLOSE"}, Software: true}, true},
+		{watchdog.Info{}, true},
+		{watchdog.Info{NoWayOut: "yes"}, false},
+	} {
+		if got := frail(c.info); got != c.want {
+			t.Errorf("%+v: %v", c.info, got)
+		}
+	}
+}
