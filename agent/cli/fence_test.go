@@ -14,16 +14,21 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/twinbeat/twinbeat/agent"
+	"github.com/twinbeat/twinbeat/agent/service"
 	"github.com/twinbeat/twinbeat/fence/snmp/snmptest"
 )
 
-// hasDriver is the condition [driver:NAME]: whether this build has a fence driver.
+// hasDriver is the conditions [driver:NAME] and [service:NAME]: whether this
+// build has a driver of fences or of services.
 func hasDriver(condition string) (bool, error) {
-	name, ok := strings.CutPrefix(condition, "driver:")
-	if !ok {
-		return false, fmt.Errorf("unknown condition %q", condition)
+	if name, ok := strings.CutPrefix(condition, "driver:"); ok {
+		return agent.HasFenceDriver(name) == nil, nil
 	}
-	return agent.HasFenceDriver(name) == nil, nil
+	if name, ok := strings.CutPrefix(condition, "service:"); ok {
+		_, err := service.New(service.Spec{Name: "s", Driver: name, Unit: "/opt/x"})
+		return err == nil, nil
+	}
+	return false, fmt.Errorf("unknown condition %q", condition)
 }
 
 // startStrip serves a power strip by SNMP in this process: strip NAME SHAPE
