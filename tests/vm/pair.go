@@ -16,11 +16,12 @@ import (
 
 // Options say which pair of machines is built.
 type Options struct {
-	Mode     string // silence if empty
-	Baud     int    // 115200 if 0
-	Watchdog string // i6300esb if empty; see watchdogs
-	PDU      bool   // with mode fence
-	Boot     string // of what boots: both if empty, fw1, or none
+	Mode     string  // silence if empty
+	Baud     int     // 115200 if 0
+	Watchdog string  // i6300esb if empty; see watchdogs
+	PDU      bool    // with mode fence
+	Boot     string  // whose agent starts at boot: both if empty, or a name
+	Slow     float64 // all intervals so many times longer; 1 if 0
 
 	Append   [2]string // further words of the kernel's command line
 	Early    [2]string // lines of shell before the agent starts
@@ -55,6 +56,9 @@ func New(o Options, t Timing) (p *Pair, err error) {
 	}
 	if o.Watchdog == "" {
 		o.Watchdog = "i6300esb"
+	}
+	if o.Slow > 0 {
+		t.Scale = min(t.Scale*o.Slow, scaleMost)
 	}
 	p = &Pair{Options: o, Timing: t}
 	defer func() {

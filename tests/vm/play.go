@@ -32,7 +32,6 @@ type play struct {
 	*Pair
 	say    func(format string, args ...any)
 	struck time.Duration // by the prober's clock
-	spent  int           // bytes of each agent's log before; see crashed
 }
 
 // state is a node's state of the group, and whether its gate is as the state asks.
@@ -64,6 +63,13 @@ func (x *play) owns(i int) bool {
 func (x *play) well(owner int) bool {
 	standby, _ := x.state(1 - owner)
 	return standby == "ARMED" && x.owns(owner)
+}
+
+// keeps says that nothing speaks against a node's owning the group: a busy host
+// may lose some pings, and an answer of the agent may be late.
+func (x *play) keeps(i int) bool {
+	state, _ := x.state(i)
+	return (state == "" || state == "ACTIVE" || state == "SOLO") && x.serves() != 1-i
 }
 
 // await waits for what must come.
@@ -179,4 +185,17 @@ func (x *play) both() time.Duration {
 }
 
 // outage is the longest time that the client was not served since the fault.
-func (x *play) outage() lab.Report { return x.Probe.Report(x.struck-time.Second, x.Probe.Now()-answering) }
+func (x *play) outage() lab.Report {
+	return x.Probe.Report(x.struck-time.Second, x.Probe.Now()-answering)
+}
+
+// logMost bounds what is shown of a machine's logs.
+const logMost = 6000
+
+// logs shows what both machines said.
+func (x *play) logs() {
+	for _, m := range x.Machines {
+		log, console := m.Log(), m.Console()
+		x.say("%s:\n%s\nconsole: %s", m.Name, log[max(0, len(log)-logMost):], console[max(0, len(console)-logMost):])
+	}
+}

@@ -71,7 +71,7 @@ func (s scenario) outcome(x *play) error {
 			return err
 		}
 		if s.by == "" {
-			if err := x.stays(names[s.owner]+" owns the group", func() bool { return x.owns(s.owner) }); err != nil {
+			if err := x.stays(names[s.owner]+" owns the group", func() bool { return x.keeps(s.owner) }); err != nil {
 				return err
 			}
 		}

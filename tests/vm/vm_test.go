@@ -2,9 +2,12 @@ package vm
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/twinbeat/twinbeat/tests/lab"
 )
@@ -43,5 +46,49 @@ func machines(t *testing.T) {
 	t.Helper()
 	if why := os.Getenv(skipEnv); why != "" {
 		t.Skip("no test machines here:", why)
+	}
+}
+
+var full = flag.Bool("full", false, "play every scenario, not only the quick ones")
+
+// timing is measured once: a machine that boots slowly is slow in all else.
+var timing = sync.OnceValues(func() (Timing, error) {
+	p, err := New(Options{Boot: "none"}, Timing{1})
+	if err != nil {
+		return Timing{}, err
+	}
+	began := time.Now()
+	err = p.PowerOn()
+	took := time.Since(began)
+	return Timing{min(max(1, took.Seconds()/usualBoot.Seconds()), scaleMost)}, errors.Join(err, p.Close())
+})
+
+func TestScenarios(t *testing.T) {
+	machines(t)
+	scale, err := timing()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("intervals are %.1f times those of a good host", scale.Scale)
+	for _, s := range scenarios {
+		t.Run(s.name, func(t *testing.T) {
+			if !s.quick && !*full {
+				t.Skip("only with -full, as make test-vm")
+			}
+			began := time.Now()
+			p, err := New(s.pair, scale)
+			if err != nil {
+				t.Fatal(err)
+			}
+			x := &play{Pair: p, say: t.Logf}
+			if err := s.run(x); err != nil {
+				t.Errorf("%v", err)
+				x.logs()
+			}
+			if err := p.Close(); err != nil {
+				t.Errorf("close: %v", err)
+			}
+			t.Logf("took %.0f s", time.Since(began).Seconds())
+		})
 	}
 }
