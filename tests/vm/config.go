@@ -23,6 +23,9 @@ const (
 	reserve  = 200 * time.Millisecond
 	bootWait = 4 * time.Second
 
+	fenceTime = 6 * time.Second // a slow strip included
+	race      = fenceTime + reserve
+
 	bootTime  = 60 * time.Second // to be up, at the longest
 	usualBoot = 6 * time.Second  // and as it is on a good host
 	scaleMost = 3.0              // beyond it the configuration's bounds are met
@@ -46,7 +49,7 @@ func (t Timing) section() string {
 		fmt.Fprintf(&b, "%s = %q\n", k.name, t.scaled(k.d))
 	}
 	lifetime := (t.scaled(lease+time.Second) + time.Second).Truncate(time.Second)
-	fmt.Fprintf(&b, "lifetime = %q\nfence_time = \"12s\"\nrace = \"13s\"\n", lifetime)
+	fmt.Fprintf(&b, "lifetime = %q\nfence_time = %q\nrace = %q\n", lifetime, t.scaled(fenceTime), t.scaled(race))
 	return b.String()
 }
 
