@@ -19,9 +19,10 @@ const (
 	lease    = 2 * time.Second
 	window   = 400 * time.Millisecond
 	takeover = 3200 * time.Millisecond // lease, window, three probes, reserve
+	tookOver = 5 * time.Second         // in mode lease: an owner that nobody acknowledges has stepped down
 	probe    = 100 * time.Millisecond
 	reserve  = 200 * time.Millisecond
-	bootWait = 4 * time.Second
+	bootWait = 5 * time.Second
 
 	fenceTime = 6 * time.Second // a slow strip included
 	race      = fenceTime + reserve
@@ -35,8 +36,12 @@ func (t Timing) scaled(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * t.Scale).Round(time.Millisecond)
 }
 
-// section is [timing] of the configuration.
-func (t Timing) section() string {
+// section is [timing] of the configuration in a mode.
+func (t Timing) section(mode string) string {
+	takeover := takeover
+	if mode == "lease" {
+		takeover = tookOver
+	}
 	var b strings.Builder
 	b.WriteString("\n[timing]\n")
 	for _, k := range []struct {
@@ -57,7 +62,7 @@ func (t Timing) section() string {
 func (p *Pair) config() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "cluster = \"lab\"\nmode = %q\nkey_file = \"/etc/twinbeat/keys\"\n", p.Mode)
-	b.WriteString(p.Timing.section())
+	b.WriteString(p.Timing.section(p.Mode))
 	b.WriteString("\n[[node]]\nname = \"fw1\"\n[[node]]\nname = \"fw2\"\n")
 	fmt.Fprintf(&b, "\n[[link]]\ntype = \"serial\"\ndevice = \"/dev/ttyS1\"\nbaud = %d\n", p.Baud)
 	b.WriteString("\n[[link]]\ntype = \"multicast\"\ninterface = \"ha0\"\ngroup = \"239.255.77.1\"\nport = 6940\n")

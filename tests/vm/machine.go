@@ -83,7 +83,7 @@ func (m *Machine) arguments() ([]string, error) {
 	}
 	args := []string{
 		"-nodefaults", "-display", "none", "-no-user-config", "-S",
-		"-machine", board, "-accel", "tcg", "-cpu", "qemu64", "-smp", "1", "-m", fmt.Sprint(memory),
+		"-machine", board, "-accel", "tcg", "-cpu", "qemu64,+rdrand", "-smp", "1", "-m", fmt.Sprint(memory),
 		"-kernel", m.box.kernel.vmlinux(), "-initrd", m.path("initrd"), "-append", fastBoot + " " + m.box.append,
 		"-qmp", "unix:" + m.path("qmp") + ",server=on,wait=off",
 		"-action", "watchdog=reset",

@@ -99,6 +99,11 @@ var scenarios = []scenario{
 		heal:  func(x *play) error { x.HealEthernet(); return x.restoreSerial() },
 	},
 	{
+		name: "both-cut-lease", pair: Options{Mode: "lease"}, owner: 1, by: "lease",
+		fault: func(x *play) error { return x.cutAll() },
+		heal:  func(x *play) error { x.HealEthernet(); return x.restoreSerial() },
+	},
+	{
 		name: "pdu-slow", pair: fenced, owner: 1, by: "fence",
 		fault: func(x *play) error {
 			x.PDU.Behave(snmptest.Lies{Lag: 3 * time.Second, Delay: 200 * time.Millisecond})

@@ -92,3 +92,83 @@ func TestScenarios(t *testing.T) {
 		})
 	}
 }
+
+// Of make campaign-vm.
+var (
+	iterations = flag.Int("n", 0, "iterations of a campaign")
+	seed       = flag.Uint64("seed", 1, "what everything that is left to chance follows from")
+	only       = flag.Int("iter", -1, "play this iteration alone")
+	results    = flag.String("results", "", "file of what came of each iteration; those that it holds are not played again")
+)
+
+func TestCampaign(t *testing.T) {
+	if *iterations == 0 && *only < 0 {
+		t.Skip("make campaign-vm plays random faults")
+	}
+	machines(t)
+	scale, err := timing()
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, err := played(*results, *seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, to := 0, *iterations
+	if *only >= 0 {
+		from, to = *only, *only+1
+	}
+	for ; from < to; from += blockSize - from%blockSize {
+		block(t, from, min(to, from+blockSize-from%blockSize), done, scale)
+	}
+}
+
+// block plays iterations on one pair; after a violation the next gets a new one.
+func block(t *testing.T, from, to int, done map[int]bool, scale Timing) {
+	var x *play
+	end := func() {
+		if x == nil {
+			return
+		}
+		if err := x.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+		x = nil
+	}
+	defer end()
+	for n := from; n < to; n++ {
+		if done[n] {
+			continue
+		}
+		p := newPlan(*seed, n)
+		if x == nil {
+			x = begin(t, p.Mode, scale)
+		}
+		r := x.iterate(p, *seed)
+		t.Logf("%s: outage %d ms, both active %d ms, well after %d ms", p, r.OutageMS, r.BothMS, r.HealMS)
+		if err := appendResult(*results, r); err != nil {
+			t.Fatal(err)
+		}
+		if r.Violation != "" {
+			t.Errorf("VIOLATION in seed %d, iteration %d: %s", *seed, n, r.Violation)
+			x.logs()
+			end()
+		}
+	}
+}
+
+// begin boots a pair of a mode and waits until it is well.
+func begin(t *testing.T, mode string, scale Timing) *play {
+	t.Helper()
+	p, err := New(Options{Mode: mode, PDU: mode == "fence"}, scale)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &play{Pair: p, say: t.Logf}
+	err = must(x.PowerOn, func() error { return x.await("fw1 owns the group", func() bool { return x.well(0) }) })
+	if err != nil {
+		x.logs()
+		t.Fatal(errors.Join(err, p.Close()))
+	}
+	return x
+}
