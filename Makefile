@@ -85,7 +85,7 @@ campaign:
 # Two emulated machines, every scenario; make world plays the quick ones. RUN
 # narrows by name.
 test-vm:
-	$(GO) test -count=1 -v -timeout 2h -run 'TestScenarios/$(RUN)' ./tests/vm -full
+	$(GO) test -count=1 -v -timeout 2h -parallel 2 -run 'TestScenarios/$(RUN)' ./tests/vm -full
 
 # Random faults against emulated machines: N=300 SEED=1; what was played already
 # is not played again. ITER=I plays one iteration again.

@@ -47,7 +47,7 @@ func (s scenario) run(x *play) error {
 		}
 	}
 	both := x.both()
-	x.say("outage %.1f s, both active %d ms", outage.Outage.Seconds(), both.Milliseconds())
+	x.say("%s: outage %.1f s, both active %d ms", s.name, outage.Outage.Seconds(), both.Milliseconds())
 	if both > s.both {
 		return fmt.Errorf("both nodes were active for %s, at most %s may be", both, s.both)
 	}

@@ -75,6 +75,9 @@ func TestScenarios(t *testing.T) {
 			if !s.quick && !*full {
 				t.Skip("only with -full, as make test-vm")
 			}
+			if *full {
+				t.Parallel() // they mostly wait; -parallel says how many pairs at once
+			}
 			began := time.Now()
 			p, err := New(s.pair, scale)
 			if err != nil {
