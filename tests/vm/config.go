@@ -48,8 +48,14 @@ func (t Timing) section(mode string) string {
 		name string
 		d    time.Duration
 	}{
-		{"beat", beat}, {"dead", dead}, {"lease", lease}, {"window", window}, {"takeover", takeover},
-		{"probe", probe}, {"reserve", reserve}, {"boot_wait", bootWait},
+		{"beat", beat},
+		{"dead", dead},
+		{"lease", lease},
+		{"window", window},
+		{"takeover", takeover},
+		{"probe", probe},
+		{"reserve", reserve},
+		{"boot_wait", bootWait},
 	} {
 		fmt.Fprintf(&b, "%s = %q\n", k.name, t.scaled(k.d))
 	}

@@ -99,7 +99,7 @@ var scenarios = []scenario{
 		heal:  func(x *play) error { x.HealEthernet(); return x.restoreSerial() },
 	},
 	{
-		name: "both-cut-lease", pair: Options{Mode: "lease"}, owner: 1, by: "lease",
+		name: "both-cut-lease", quick: true, pair: Options{Mode: "lease"}, owner: 1, by: "lease",
 		fault: func(x *play) error { return x.cutAll() },
 		heal:  func(x *play) error { x.HealEthernet(); return x.restoreSerial() },
 	},
@@ -112,7 +112,7 @@ var scenarios = []scenario{
 		heal: func(x *play) error { x.PDU.Behave(snmptest.Lies{}); return must(x.wasFenced(0), x.powersOf(1, 0)) },
 	},
 	{
-		name: "pdu-dead", quick: true, pair: fenced, owner: nobody, tells: "fence-device",
+		name: "pdu-dead", pair: fenced, owner: nobody, tells: "fence-device",
 		fault: func(x *play) error { x.PDU.Behave(snmptest.Lies{Deaf: true}); return x.Machines[0].Freeze() },
 		heal: func(x *play) error {
 			x.PDU.Behave(snmptest.Lies{})
