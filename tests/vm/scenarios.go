@@ -168,7 +168,7 @@ var scenarios = []scenario{
 		name: "full-disk", owner: 1, by: "silence", tells: "journal",
 		fault: func(x *play) error { return must(x.fill(0), x.fill(1), x.Machines[0].PowerOff) },
 		heal: func(x *play) error {
-			_, err := x.Machines[1].Shell("rm /var/lib/twinbeat/fill")
+			_, err := x.Machines[1].Shell("rm /var/lib/twinbeat/fill.*")
 			return must(func() error { return err }, func() error { return x.powerOn(0) })
 		},
 	},
@@ -264,7 +264,8 @@ func (x *play) countsDrops(i int) func() error {
 // fill leaves no room on a machine's disk.
 func (x *play) fill(i int) func() error {
 	return func() error {
-		_, err := x.Machines[i].Shell("dd if=/dev/zero of=/var/lib/twinbeat/fill bs=4k; sync; true")
+		// What a sync gives back is filled, too.
+		_, err := x.Machines[i].Shell("for n in 1 2 3; do dd if=/dev/zero of=/var/lib/twinbeat/fill.$n bs=1k; sync; done; true")
 		return err
 	}
 }

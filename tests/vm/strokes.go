@@ -179,7 +179,7 @@ func (x *play) mend() error {
 
 // tidy starts an agent that ended, and ends what holds one up.
 func (x *play) tidy(i int) error {
-	_, err := x.Machines[i].Shell("rm -f /var/lib/twinbeat/fill; pidof twinbeat > /dev/null && killall -CONT twinbeat || echo none")
+	_, err := x.Machines[i].Shell("rm -f /var/lib/twinbeat/fill.*; pidof twinbeat > /dev/null && killall -CONT twinbeat || echo none")
 	if err != nil {
 		return err
 	}
