@@ -186,6 +186,15 @@ var scenarios = []scenario{
 		heal: func(x *play) error { x.HealEthernet(); return x.powerOn(0) },
 	},
 	{
+		// The device alone: something opened it, and does not feed it. It starts at 30 s.
+		name: "watchdog-device", owner: 1, by: "silence",
+		fault: func(x *play) error {
+			_, err := x.Machines[0].Shell("echo > /dev/watchdog")
+			return err
+		},
+		heal: func(x *play) error { return x.wasReset(0) },
+	},
+	{
 		name: "handover-and-back", quick: true, owner: 1, by: "released",
 		fault: func(x *play) error { return x.order(0, "handover") },
 		heal:  func(x *play) error { return x.order(1, "handover") },
@@ -259,6 +268,22 @@ func (x *play) countsDrops(i int) func() error {
 			return false
 		})
 	}
+}
+
+// cardReset is WDIOF_CARDRESET of linux/watchdog.h, as sysfs has it.
+const cardReset = "32"
+
+// wasReset holds that a machine's watchdog reset it, once, and says so.
+func (x *play) wasReset(i int) error {
+	m := x.Machines[i]
+	if err := m.Booted(2, x.Timing.scaled(bootTime)); err != nil {
+		return err
+	}
+	got, err := m.Shell("cat /sys/class/watchdog/watchdog0/bootstatus")
+	if n := m.Happened("WATCHDOG"); err != nil || got != cardReset || n != 1 {
+		return fmt.Errorf("%s: boot status %q, want %s; %d resets, want 1: %w", m.Name, got, cardReset, n, err)
+	}
+	return nil
 }
 
 // fill leaves no room on a machine's disk.
