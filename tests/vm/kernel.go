@@ -37,19 +37,19 @@ var watchdogModules = map[string][]string{
 // fetchTime bounds what apt does.
 const fetchTime = 5 * time.Minute
 
-// errNoKernel says that the machine cannot fetch a kernel.
-var errNoKernel = errors.New("no kernel")
+// errUnable says that there can be no test machines here.
+var errUnable = errors.New("no test machines")
 
 // fetchKernel returns the kernel that Debian's linux-image-amd64 stands for. It
 // is fetched once for each version, into the user's cache.
 func fetchKernel(meta string) (kernel, error) {
 	out, err := exec.Command("apt-cache", "depends", meta).Output()
 	if err != nil {
-		return kernel{}, fmt.Errorf("%w: apt-cache: %w", errNoKernel, err)
+		return kernel{}, fmt.Errorf("%w: apt-cache: %w", errUnable, err)
 	}
 	_, rest, ok := strings.Cut(string(out), "Depends: ")
 	if !ok {
-		return kernel{}, fmt.Errorf("%w: apt knows no %s; apt-get update", errNoKernel, meta)
+		return kernel{}, fmt.Errorf("%w: apt knows no %s; apt-get update", errUnable, meta)
 	}
 	name, _, _ := strings.Cut(rest, "\n")
 	cache, err := os.UserCacheDir()
@@ -86,11 +86,11 @@ func (k kernel) fetch(name string) error {
 	}
 	defer os.RemoveAll(tmp)
 	if err := commandIn(tmp, fetchTime, "apt-get", "download", "-qq", name); err != nil {
-		return fmt.Errorf("%w: %w", errNoKernel, err)
+		return fmt.Errorf("%w: %w", errUnable, err)
 	}
 	debs, _ := filepath.Glob(tmp + "/*.deb")
 	if len(debs) != 1 {
-		return fmt.Errorf("%w: apt-get download left %d packages", errNoKernel, len(debs))
+		return fmt.Errorf("%w: apt-get download left %d packages", errUnable, len(debs))
 	}
 	if err := commandIn(tmp, fetchTime, "dpkg-deb", "-x", debs[0], "all"); err != nil {
 		return err

@@ -24,9 +24,14 @@ var needed = []string{qemu, "busybox", "apt-get", "dpkg-deb", "xz", "mke2fs"}
 func Prepare(dir string) error {
 	for _, name := range needed {
 		if _, err := exec.LookPath(name); err != nil {
-			return fmt.Errorf("%w: %w", errNoKernel, err)
+			return fmt.Errorf("%w: %w", errUnable, err)
 		}
 	}
+	tun, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUnable, err)
+	}
+	tun.Close()
 	k, err := fetchKernel("linux-image-amd64")
 	if err != nil {
 		return err

@@ -30,7 +30,7 @@ func run(m *testing.M) int {
 		return m.Run()
 	}
 	code, err := lab.Launch("vm", Prepare)
-	if errors.Is(err, errNoKernel) || err != nil && os.Geteuid() != 0 {
+	if errors.Is(err, errUnable) || err != nil && os.Geteuid() != 0 {
 		os.Setenv(skipEnv, err.Error())
 		return m.Run()
 	}
@@ -45,7 +45,7 @@ func run(m *testing.M) int {
 func machines(t *testing.T) {
 	t.Helper()
 	if why := os.Getenv(skipEnv); why != "" {
-		t.Skip("no test machines here:", why)
+		t.Skip(why)
 	}
 }
 
