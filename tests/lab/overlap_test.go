@@ -42,7 +42,7 @@ func TestOverlapIsWhatIsSure(t *testing.T) {
 		"old questions answered after a pause":  {[][4]int{{0, 0, 10, 5}, {0, 11, 40, 1000}, {1, 20, 99, 5}}, 0},
 		"both for long":                         {[][4]int{{0, 0, 60, 5}, {1, 50, 99, 5}}, 195 * time.Millisecond},
 		"both, with answers lost":               {[][4]int{{0, 0, 52, 5}, {0, 55, 60, 5}, {1, 50, 99, 5}}, 195 * time.Millisecond},
-		"by turns": {[][4]int{{0, 0, 20, 5}, {1, 24, 40, 5}, {0, 44, 60, 5}}, 0},
+		"by turns":                              {[][4]int{{0, 0, 20, 5}, {1, 24, 40, 5}, {0, 44, 60, 5}}, 0},
 	} {
 		o := heard(100, c.answers...)
 		if got := o.Overlap(boxA, boxB, 0, time.Hour); got != c.want {
