@@ -221,7 +221,7 @@ func (w *World) mayFence(p *process, g int, a pair.FencePeer) {
 	v := p.m[g].View()
 	silent := now.Since(t.heardAt) > dead
 	deaf := t.ackAt == 0 || now.Since(t.ackAt) > dead
-	if !silent && !deaf && !p.asked {
+	if !silent && !deaf && !p.asked[g] {
 		w.violate(rule7, fmt.Sprintf("node %d in %v fences a peer that it is in contact with: %s", p.n.id, v.State, a.Why))
 	}
 }

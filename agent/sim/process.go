@@ -59,7 +59,7 @@ type process struct {
 	contact           bool
 	stopping          bool // a machine was told to stop
 	noticedAt         pair.Instant
-	asked             bool // the peer asks to be fenced
+	asked             [maxGroups]bool // the peer asks to be fenced, as the machine heard it last
 	topTerm           [maxGroups]uint32
 }
 

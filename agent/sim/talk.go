@@ -322,10 +322,6 @@ func (p *process) hear(ref int32) {
 	t.known = true
 	in := &p.inlets[f.link]
 	in.heardAt = max(in.heardAt, f.at)
-	p.asked = false
-	for g := range p.m {
-		p.asked = p.asked || f.g[g].flags&wire.FenceMe != 0
-	}
 	if w.cfg.Mutant != NoFrameOrder && !replay && !t.first(f.counter) {
 		return // the other link was faster
 	}
@@ -345,6 +341,7 @@ func (p *process) hear(ref int32) {
 		}
 	}
 	for g := range p.m {
+		p.asked[g] = f.g[g].flags&wire.FenceMe != 0
 		p.step(g, p.translate(&f, g, sent))
 	}
 }

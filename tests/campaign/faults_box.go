@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -153,19 +154,25 @@ func (x *strike) diskWhileDown(change func(name string, b []byte) []byte) error 
 	return nil
 }
 
+// readTree reads every file under dir.
+func readTree(dir string) (map[string][]byte, error) {
+	files := map[string][]byte{}
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.Type().IsRegular() {
+			files[path], err = os.ReadFile(path)
+		}
+		return err
+	})
+	return files, err
+}
+
 // diskOlder brings the disk back to what it was before the group moved twice.
 func diskOlder(x *strike) error {
 	i := x.any()
 	n := x.node(i)
-	old := map[string][]byte{}
-	files, err := filepath.Glob(n.StateDir() + "/*")
+	old, err := readTree(n.StateDir())
 	if err != nil {
 		return err
-	}
-	for _, f := range files {
-		if old[f], err = os.ReadFile(f); err != nil {
-			return err
-		}
 	}
 	if err := x.halt(x.owner); err != nil {
 		return err
