@@ -24,8 +24,11 @@ const (
 	strip     = 10                     // newest pings that count as the present
 )
 
-// nobody is the owner where there is none.
-const nobody = -1
+// Owners that are no node's number.
+const (
+	nobody = -1
+	either = 2 // one of the two, as it comes
+)
 
 // A play is a scenario on a pair, with what is known of it so far.
 type play struct {

@@ -13,7 +13,7 @@ type scenario struct {
 	pair  Options
 
 	fault func(x *play) error
-	owner int    // who owns the group after the fault: 0, 1 or nobody
+	owner int    // who owns the group after the fault: 0, 1, nobody or either
 	by    string // the evidence that fw2 took it by; empty where fw1 stays
 	tells string // a word in an alarm or event of the node that owns, or of fw2
 	heal  func(x *play) error
@@ -66,6 +66,8 @@ func (s scenario) outcome(x *play) error {
 		if err := x.stays("nobody serves", func() bool { return x.serves() == nobody }); err != nil {
 			return err
 		}
+	case either:
+		return x.await("one node owns the group", func() bool { return x.owns(0) || x.owns(1) })
 	default:
 		if err := x.await(names[s.owner]+" owns the group", func() bool { return x.owns(s.owner) }); err != nil {
 			return err

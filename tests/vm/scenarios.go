@@ -142,7 +142,8 @@ var scenarios = []scenario{
 		heal:  func(x *play) error { x.HealEthernet(); return nil },
 	},
 	{
-		name: "reboot-faster-than-dead", owner: 1,
+		// The node that comes back in time is preferred and takes the group anew.
+		name: "reboot-faster-than-dead", owner: either,
 		pair:  Options{Slow: 3},
 		fault: func(x *play) error { return x.Machines[0].Reset() },
 		heal:  func(x *play) error { return x.Machines[0].Booted(2, x.Timing.scaled(bootTime)) },
