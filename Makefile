@@ -91,7 +91,7 @@ test-vm:
 # is not played again. ITER=I plays one iteration again.
 campaign-vm:
 	mkdir -p dist
-	$(GO) test -count=1 -v -timeout 24h -run TestCampaign ./tests/vm -n $(N) -seed $(SEED) \
+	$(GO) test -count=1 -v -timeout 24h -run TestCampaign ./tests/vm -args -n $(N) -seed $(SEED) \
 		$(if $(ITER),-iter $(ITER),-results $(CURDIR)/dist/campaign-vm-$(SEED).jsonl)
 
 # Random faults in a simulated world, in slices that a later call does not play
