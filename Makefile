@@ -18,7 +18,7 @@ ALLTAGS  = nethttpomithttp2$(if $(TAGS),$(COMMA)$(TAGS))
 GOFUMPT     = $(GO) run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build test deps lint unit race fuzz mutants model world cross size demo bench campaign simulate docs install deb clean
+.PHONY: build test deps lint unit race fuzz mutants model world cross size demo bench campaign test-vm campaign-vm simulate docs install deb clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -tags "$(ALLTAGS)" -gcflags "$(GCFLAGS)" -ldflags "$(LDFLAGS)" -o $(OUT) .
@@ -81,6 +81,18 @@ SEED ?= 1
 campaign:
 	$(GO) run ./tests/campaign -n $(N) -seed $(SEED) $(if $(ITER),-iter $(ITER)) $(if $(LABS),-labs $(LABS)) \
 		$(if $(RECORD),-results dist/campaign-$(SEED).jsonl -record tests/campaign/RECORD.md)
+
+# Two emulated machines, every scenario; make world plays the quick ones. RUN
+# narrows by name.
+test-vm:
+	$(GO) test -count=1 -v -timeout 2h -parallel 2 -run 'TestScenarios/$(RUN)' ./tests/vm -full
+
+# Random faults against emulated machines: N=300 SEED=1; what was played already
+# is not played again. ITER=I plays one iteration again.
+campaign-vm:
+	mkdir -p dist
+	$(GO) test -count=1 -v -timeout 24h -run TestCampaign ./tests/vm -args -n $(N) -seed $(SEED) \
+		$(if $(ITER),-iter $(ITER),-results $(CURDIR)/dist/campaign-vm-$(SEED).jsonl)
 
 # Random faults in a simulated world, in slices that a later call does not play
 # again: N=1000000. MODE=fence plays one mode; RECORD=1 writes agent/sim/RECORD.md.

@@ -7,10 +7,12 @@ import (
 	"time"
 )
 
+// ClientIP is the client's address on the LAN.
+const ClientIP = "10.77.0.100"
+
 // Addresses of the lab's LAN. They exist only inside its namespaces.
 const (
 	lanPrefix   = 16
-	clientIP    = "10.77.0.100"
 	askerIP     = "10.77.0.101" // nobody's: the observer asks in its name
 	firstVIP    = "10.77.1.1"
 	firstVIP6   = "fd77::1:1"

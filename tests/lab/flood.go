@@ -40,7 +40,7 @@ func (l *Lab) Stranger() (*Space, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := l.plug(s, strangerDevice, l.HA, "stranger"); err != nil {
+	if err := plug(s, strangerDevice, l.HA, "stranger"); err != nil {
 		s.Close()
 		return nil, err
 	}

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/twinbeat/twinbeat/agent/link/linktest"
@@ -42,19 +41,10 @@ func New(o Options) (l *Lab, err error) {
 		return l, err
 	}
 	l.Serial.SetBaud(l.Baud)
-	if l.LAN, err = newSwitch("lan"); err != nil {
+	if l.LAN, l.Client, err = NewLAN(); err != nil {
 		return l, err
 	}
 	if l.HA, err = newSwitch("ha"); err != nil {
-		return l, err
-	}
-	if l.Client, err = newSpace("client"); err != nil {
-		return l, err
-	}
-	if err = l.plug(l.Client, "eth0", l.LAN, "client"); err != nil {
-		return l, err
-	}
-	if err = l.Client.address("eth0", fmt.Sprintf("%s/%d", clientIP, lanPrefix)); err != nil {
 		return l, err
 	}
 	if out, err := exec.Command(l.Binary, "keygen", "--out", l.Dir+"/keys").CombinedOutput(); err != nil {
@@ -67,39 +57,6 @@ func New(o Options) (l *Lab, err error) {
 		}
 	}
 	return l, nil
-}
-
-// newSwitch makes a namespace with a bridge that learns and forwards at once.
-func newSwitch(name string) (*Space, error) {
-	s, err := newSpace(name)
-	if err != nil {
-		return nil, err
-	}
-	br := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}}
-	if err := s.nl.LinkAdd(br); err != nil {
-		return s, fmt.Errorf("make bridge %s: %w", name, err)
-	}
-	// Heartbeats are multicast; a bridge that snoops would wait for a querier.
-	_ = s.Do(func() error {
-		return os.WriteFile("/sys/class/net/br0/bridge/multicast_snooping", []byte("0"), 0)
-	})
-	return s, s.up("br0")
-}
-
-// plug joins a host's device to a port of a switch.
-func (l *Lab) plug(host *Space, device string, sw *Space, port string) error {
-	if err := cable(host, device, sw, port); err != nil {
-		return err
-	}
-	link, err := sw.nl.LinkByName(port)
-	if err != nil {
-		return err
-	}
-	br, err := sw.nl.LinkByName("br0")
-	if err != nil {
-		return err
-	}
-	return sw.nl.LinkSetMaster(link, br)
 }
 
 // Boot writes the configuration and starts both agents.

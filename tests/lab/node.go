@@ -68,10 +68,10 @@ func (n *Node) PowerOn() error {
 		return err
 	}
 	n.Space = s
-	if err := n.lab.plug(s, "eth0", n.lab.LAN, n.Name); err != nil {
+	if err := plug(s, "eth0", n.lab.LAN, n.Name); err != nil {
 		return err
 	}
-	if err := n.lab.plug(s, "ha0", n.lab.HA, n.Name); err != nil {
+	if err := plug(s, "ha0", n.lab.HA, n.Name); err != nil {
 		return err
 	}
 	if err := s.address("eth0", fmt.Sprintf("10.77.0.%d/%d", 11+n.Index, lanPrefix)); err != nil {

@@ -29,17 +29,23 @@ type Observer struct {
 	mu      sync.Mutex
 	asked   []time.Duration
 	answers [][2]net.HardwareAddr // by question: the first two that answered
+	came    [][2]time.Duration    // when
 }
 
 // Observe starts to ask who has addr.
 func (l *Lab) Observe(addr netip.Addr, every time.Duration) (*Observer, error) {
+	return ObserveFrom(l.Client, addr, every)
+}
+
+// ObserveFrom is Observe on a LAN of one's own; see NewLAN.
+func ObserveFrom(client *Space, addr netip.Addr, every time.Duration) (*Observer, error) {
 	o := &Observer{ip: addr.As4(), began: time.Now(), every: every, stop: make(chan struct{})}
-	link, err := l.Client.nl.LinkByName("eth0")
+	link, err := client.nl.LinkByName("eth0")
 	if err != nil {
 		return nil, err
 	}
 	o.index, o.mac = link.Attrs().Index, link.Attrs().HardwareAddr
-	err = l.Client.Do(func() (err error) {
+	err = client.Do(func() (err error) {
 		o.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, int(htons(unix.ETH_P_ARP)))
 		return err
 	})
@@ -110,6 +116,7 @@ func (o *Observer) ask() {
 		o.mu.Lock()
 		o.asked = append(o.asked, time.Since(o.began))
 		o.answers = append(o.answers, [2]net.HardwareAddr{})
+		o.came = append(o.came, [2]time.Duration{})
 		o.mu.Unlock()
 		_ = unix.Sendto(o.fd, frame, unix.MSG_DONTWAIT, to)
 	}
@@ -140,9 +147,9 @@ func (o *Observer) note(question int, who net.HardwareAddr) {
 	a := &o.answers[question]
 	switch {
 	case a[0] == nil:
-		a[0] = who
-	case a[0].String() != who.String():
-		a[1] = who
+		a[0], o.came[question][0] = who, time.Since(o.began)
+	case a[0].String() != who.String() && a[1] == nil:
+		a[1], o.came[question][1] = who, time.Since(o.began)
 	}
 }
 

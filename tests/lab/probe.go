@@ -33,9 +33,14 @@ type Prober struct {
 
 // Probe starts to ping addr from the client every interval.
 func (l *Lab) Probe(addr netip.Addr, every time.Duration) (*Prober, error) {
+	return ProbeFrom(l.Client, addr, every)
+}
+
+// ProbeFrom is Probe on a LAN of one's own; see NewLAN.
+func ProbeFrom(client *Space, addr netip.Addr, every time.Duration) (*Prober, error) {
 	p := &Prober{every: every, id: uint16(time.Now().UnixNano()>>10) | 1, began: time.Now(), stop: make(chan struct{})}
 	p.to.Addr = addr.As4()
-	err := l.Client.Do(func() (err error) {
+	err := client.Do(func() (err error) {
 		p.fd, err = unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_ICMP)
 		return err
 	})

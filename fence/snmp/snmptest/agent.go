@@ -35,8 +35,12 @@ type Agent struct {
 
 // Serve starts an agent for a PDU, on a port of its own, for versions 1 and 2c
 // and the community "private".
-func Serve(pdu *PDU) (*Agent, error) {
-	a := &Agent{pdu: pdu, community: "private", v1: true, v2c: true, addr: &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}}
+func Serve(pdu *PDU) (*Agent, error) { return ServeAt(pdu, "127.0.0.1") }
+
+// ServeAt is Serve on an address of this host, in the calling thread's network
+// namespace.
+func ServeAt(pdu *PDU, ip string) (*Agent, error) {
+	a := &Agent{pdu: pdu, community: "private", v1: true, v2c: true, addr: &net.UDPAddr{IP: net.ParseIP(ip)}}
 	return a, a.Start()
 }
 
