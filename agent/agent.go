@@ -92,6 +92,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer a.server.Close()
+	awaitRandom(a.log)
 	if err := a.openWatchdog(); err != nil {
 		return err
 	}

@@ -3,6 +3,8 @@ package agent
 import (
 	"context"
 	"crypto/rand"
+	"errors"
+	"log/slog"
 	"os"
 	"runtime"
 	"sync/atomic"
@@ -92,6 +94,17 @@ func (t *timer) run(ctx context.Context) {
 		case t.c <- time.Time{}:
 		default:
 		}
+	}
+}
+
+// awaitRandom waits until the kernel has random numbers, without which no session
+// is safe, and says so where it takes time: early in the boot of a box that has
+// neither a generator in hardware nor a seed.
+func awaitRandom(log *slog.Logger) {
+	var b [1]byte
+	if _, err := unix.Getrandom(b[:], unix.GRND_NONBLOCK); errors.Is(err, unix.EAGAIN) {
+		log.Warn("waiting for the kernel's random numbers", "hint", "a seed kept over reboots, or a hardware generator, ends this wait")
+		rand.Read(b[:])
 	}
 }
 
