@@ -24,6 +24,10 @@ const (
 	reserve  = 200 * time.Millisecond
 	bootWait = 5 * time.Second
 
+	watchdog  = 8 * time.Second
+	patience  = 4 * time.Second
+	proveDisk = 2 * time.Second
+
 	fenceTime = 6 * time.Second // a slow strip included
 	race      = fenceTime + reserve
 
@@ -36,11 +40,14 @@ func (t Timing) scaled(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * t.Scale).Round(time.Millisecond)
 }
 
-// section is [timing] of the configuration in a mode.
-func (t Timing) section(mode string) string {
-	takeover := takeover
+// section is [timing] of the configuration in a mode; guarded: by a watchdog.
+func (t Timing) section(mode string, guarded bool) string {
+	takeover, bootWait := takeover, bootWait
 	if mode == "lease" {
 		takeover = tookOver
+	}
+	if guarded {
+		bootWait = watchdog + 2*takeover // outlasts a hung peer that is yet to be reset
 	}
 	var b strings.Builder
 	b.WriteString("\n[timing]\n")
@@ -64,11 +71,19 @@ func (t Timing) section(mode string) string {
 	return b.String()
 }
 
+// guard is [watchdog] of the configuration. It bites after a takeover, so that a
+// scenario sees both.
+func (t Timing) guard() string {
+	const whole = time.Second // devices count in seconds
+	return fmt.Sprintf("\n[watchdog]\ntimeout = %q\nrequired = true\npatience = %q\njournal_every = %q\njournal_timeout = %q\n",
+		t.scaled(watchdog).Truncate(whole)+whole, t.scaled(patience), t.scaled(proveDisk), t.scaled(patience))
+}
+
 // config is the file that both machines read.
 func (p *Pair) config() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "cluster = \"lab\"\nmode = %q\nkey_file = \"/etc/twinbeat/keys\"\n", p.Mode)
-	b.WriteString(p.Timing.section(p.Mode))
+	b.WriteString(p.Timing.section(p.Mode, p.Guarded))
 	b.WriteString("\n[[node]]\nname = \"fw1\"\n[[node]]\nname = \"fw2\"\n")
 	fmt.Fprintf(&b, "\n[[link]]\ntype = \"serial\"\ndevice = \"/dev/ttyS1\"\nbaud = %d\n", p.Baud)
 	b.WriteString("\n[[link]]\ntype = \"multicast\"\ninterface = \"ha0\"\ngroup = \"239.255.77.1\"\nport = 6940\n")
@@ -76,7 +91,9 @@ func (p *Pair) config() string {
 	if p.PDU != nil {
 		b.WriteString(p.PDU.section())
 	}
-	b.WriteString(p.Extra)
+	if p.Guarded {
+		b.WriteString(p.Timing.guard())
+	}
 	return b.String()
 }
 

@@ -226,6 +226,17 @@ func (m *Machine) Thaw() error { return m.monitor("cont", nil) }
 // Reset presses the button.
 func (m *Machine) Reset() error { return m.monitor("system_reset", nil) }
 
+// HangDisk lets what is written to the disk wait, but for a byte a second.
+func (m *Machine) HangDisk(on bool) error {
+	rate := 0 // none: as fast as it can
+	if on {
+		rate = 1
+	}
+	return m.monitor("block_set_io_throttle", map[string]any{
+		"device": "disk", "bps": 0, "bps_rd": 0, "bps_wr": rate, "iops": 0, "iops_rd": 0, "iops_wr": 0,
+	})
+}
+
 // Happened counts QEMU's events with a name since the machine has power.
 func (m *Machine) Happened(event string) int {
 	m.mu.Lock()

@@ -26,7 +26,7 @@ type Options struct {
 	Append   [2]string // further words of the kernel's command line
 	Early    [2]string // lines of shell before the agent starts
 	ReadOnly [2]bool   // the disk
-	Extra    string    // further sections of the configuration
+	Guarded  bool      // the agents feed the watchdog
 }
 
 // A Pair is two machines and what joins them.

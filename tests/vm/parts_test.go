@@ -103,7 +103,7 @@ func TestTheConfigurationTakesEveryScale(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	for _, scale := range []float64{1, 1.37, scaleMost} {
-		for _, o := range []Options{{Mode: "silence", Baud: 115200}, {Mode: "silence", Baud: 9600}, {Mode: "lease", Baud: 115200}} {
+		for _, o := range []Options{{Mode: "silence", Baud: 115200}, {Mode: "silence", Baud: 9600}, {Mode: "lease", Baud: 115200}, {Mode: "silence", Baud: 115200, Guarded: true}} {
 			p := &Pair{Options: o, Timing: Timing{scale}}
 			text := strings.ReplaceAll(p.config(), "/etc/twinbeat", dir)
 			if err := os.WriteFile(dir+"/twinbeat.toml", []byte(text), 0o600); err != nil {

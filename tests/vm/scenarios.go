@@ -7,12 +7,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/twinbeat/twinbeat/agent/link/linktest"
+	"github.com/twinbeat/twinbeat/agent/report"
 	"github.com/twinbeat/twinbeat/fence/snmp/snmptest"
 	"github.com/twinbeat/twinbeat/tests/vm/talk"
 )
 
 // fenced is a pair in mode fence with the power strip.
 var fenced = Options{Mode: "fence", PDU: true}
+
+// guarded is a pair whose agents feed their watchdogs.
+var guarded = Options{Guarded: true}
 
 // scenarios are all that can befall the pair here, one after the other.
 var scenarios = []scenario{
@@ -196,6 +200,34 @@ var scenarios = []scenario{
 		heal: func(x *play) error { return x.wasReset(0) },
 	},
 	{
+		// A process that stands still feeds nothing; the kernel's lease ends first,
+		// then the peer takes over, then the device bites.
+		name: "watchdog-agent-stopped", quick: true, owner: 1, by: "silence", pair: guarded,
+		fault: func(x *play) error { return x.signal(0, int(unix.SIGSTOP)) },
+		heal:  func(x *play) error { return must(x.notYetReset(0), x.cameByWatchdog(0)) },
+	},
+	{
+		name: "watchdog-agent-killed", owner: 1, by: "silence", pair: guarded,
+		fault: func(x *play) error { return x.signal(0, int(unix.SIGKILL)) },
+		heal:  func(x *play) error { return must(x.notYetReset(0), x.cameByWatchdog(0)) },
+	},
+	{
+		// The loop runs, and says what it knows: it gives the group away and starves the device.
+		name: "watchdog-disk-hangs", owner: 1, by: "released", pair: guarded,
+		fault: func(x *play) error { return x.Machines[0].HangDisk(true) },
+		heal: func(x *play) error {
+			return must(func() error {
+				return x.await("the watchdog bites", func() bool { return x.Machines[0].Happened(bite) > 0 })
+			}, func() error { return x.Machines[0].HangDisk(false) }, x.cameByWatchdog(0))
+		},
+	},
+	{
+		name: "watchdog-kernel-stands-still", owner: 1, by: "silence",
+		pair:  Options{Guarded: true, Append: [2]string{"panic=0", ""}},
+		fault: func(x *play) error { return x.sysrq(0, "c") },
+		heal:  func(x *play) error { return must(x.notYetReset(0), x.cameByWatchdog(0)) },
+	},
+	{
 		name: "handover-and-back", quick: true, owner: 1, by: "released",
 		fault: func(x *play) error { return x.order(0, "handover") },
 		heal:  func(x *play) error { return x.order(1, "handover") },
@@ -281,10 +313,37 @@ func (x *play) wasReset(i int) error {
 		return err
 	}
 	got, err := m.Shell("cat /sys/class/watchdog/watchdog0/bootstatus")
-	if n := m.Happened("WATCHDOG"); err != nil || got != cardReset || n != 1 {
+	if n := m.Happened(bite); err != nil || got != cardReset || n != 1 {
 		return fmt.Errorf("%s: boot status %q, want %s; %d resets, want 1: %w", m.Name, got, cardReset, n, err)
 	}
 	return nil
+}
+
+// bite is QEMU's event when a watchdog resets its machine.
+const bite = "WATCHDOG"
+
+// notYetReset holds that the group moved before the watchdog bit.
+func (x *play) notYetReset(i int) func() error {
+	return func() error {
+		if x.Machines[i].Happened(bite) > 0 {
+			return fmt.Errorf("%s was reset before the peer took over", names[i])
+		}
+		return nil
+	}
+}
+
+// cameByWatchdog waits until a machine's watchdog has reset it, and holds that
+// its agent knows that.
+func (x *play) cameByWatchdog(i int) func() error {
+	return func() error {
+		if err := x.wasReset(i); err != nil {
+			return err
+		}
+		return x.await(names[i]+" says that its watchdog reset it", func() bool {
+			_, s := x.state(i)
+			return s.LastReset != nil && s.LastReset.Cause == report.CauseWatchdog
+		})
+	}
 }
 
 // fill leaves no room on a machine's disk.
