@@ -4,13 +4,15 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 OUT     ?= dist/twinbeat
 TAGS    ?=
 FUZZTIME ?=
-LDFLAGS  = -s -w -X github.com/twinbeat/twinbeat/agent/cli.version=$(VERSION) -X github.com/twinbeat/twinbeat/agent/cli.sources=$(SOURCES)
+LDFLAGS  = -s -w $(PAGES) -X github.com/twinbeat/twinbeat/agent/cli.version=$(VERSION) -X github.com/twinbeat/twinbeat/agent/cli.sources=$(SOURCES)
 # What a simulated run depends on: results of other sources are not mixed.
 SOURCES  = $(shell find agent/pair agent/wire agent/sim agent/journal agent/config -name '*.go' ! -name '*_test.go' | LC_ALL=C sort | xargs cat | sha256sum | cut -c 1-16)
 # TAGS (lite, or no_NAME for a family of fence drivers) and MIPS are for routers
 # with little flash: nothing is inlined, which makes a binary a twelfth smaller
 # and somewhat slower.
 GCFLAGS  = $(if $(TAGS)$(filter mips%,$(shell $(GO) env GOARCH)),all=-l)
+# MIPS kernels have pages of 4 or 16 KB; the linker pads for 64.
+PAGES    = $(if $(filter mips%,$(shell $(GO) env GOARCH)),-R 0x4000)
 # Switches and BMCs speak HTTP/1.1: the client does without HTTP/2, and is 0.4 MB smaller.
 COMMA   := ,
 ALLTAGS  = nethttpomithttp2$(if $(TAGS),$(COMMA)$(TAGS))

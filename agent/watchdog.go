@@ -266,9 +266,8 @@ func (a *agent) judgeReset(o *loop.Options) {
 // powerOn reads what the board says of its last start (power_on_reason of the
 // kernel's ABI); few can.
 func powerOn(sys string) string {
-	files, _ := filepath.Glob(filepath.Join(sys, "bus/platform/devices/*/power_on_reason"))
-	for _, f := range files {
-		b, err := os.ReadFile(f)
+	for _, d := range entries(filepath.Join(sys, "bus/platform/devices")) {
+		b, err := os.ReadFile(filepath.Join(d, "power_on_reason"))
 		if text := strings.TrimSpace(string(b)); err == nil && text != "" && text != "unknown reason" {
 			return text
 		}
@@ -276,16 +275,33 @@ func powerOn(sys string) string {
 	return ""
 }
 
+// entriesMost bounds what is looked at of a folder.
+const entriesMost = 1000
+
+// entries are the paths of what is in a folder; none if there is no such folder.
+func entries(dir string) (paths []string) {
+	all, _ := os.ReadDir(dir)
+	for _, e := range all[:min(len(all), entriesMost)] {
+		paths = append(paths, filepath.Join(dir, e.Name()))
+	}
+	return paths
+}
+
 // newestDump names the newest kernel dump in pstore, or where systemd-pstore
 // moves it to.
 func newestDump(root string) (name string, at time.Time) {
-	for _, pattern := range []string{"sys/fs/pstore/dmesg-*", "var/lib/systemd/pstore/*", "var/lib/systemd/pstore/*/*"} {
-		files, _ := filepath.Glob(filepath.Join(root, pattern))
-		for _, f := range files {
-			st, err := os.Stat(f)
-			if err == nil && st.Mode().IsRegular() && st.ModTime().After(at) {
-				name, at = filepath.Base(f)+" of "+st.ModTime().UTC().Format(time.RFC3339), st.ModTime()
-			}
+	files := slices.DeleteFunc(entries(filepath.Join(root, "sys/fs/pstore")), func(f string) bool {
+		return !strings.HasPrefix(filepath.Base(f), "dmesg-")
+	})
+	moved := entries(filepath.Join(root, "var/lib/systemd/pstore"))
+	files = append(files, moved...)
+	for _, dir := range moved {
+		files = append(files, entries(dir)...)
+	}
+	for _, f := range files {
+		st, err := os.Stat(f)
+		if err == nil && st.Mode().IsRegular() && st.ModTime().After(at) {
+			name, at = filepath.Base(f)+" of "+st.ModTime().UTC().Format(time.RFC3339), st.ModTime()
 		}
 	}
 	return name, at

@@ -1,3 +1,5 @@
+//go:build !lite
+
 package service
 
 import (
@@ -8,6 +10,21 @@ import (
 	"strings"
 	"sync"
 )
+
+func init() {
+	extras["auto"] = extra{
+		check: func(s Spec) error { return checkServiceName(s.Driver, s.Unit) },
+		unit:  func(s Spec) Unit { return &auto{spec: s} },
+		examine: func(ctx context.Context, s Spec) []Finding {
+			driver, err := Detect(s.Unit)
+			if err != nil {
+				return []Finding{{Key: "driver", Text: err.Error(), Hint: "write the driver's name", Warning: true}}
+			}
+			s.Driver = driver
+			return Examine(ctx, s)
+		},
+	}
+}
 
 // Facts are what Choose goes by: for each init system, whether it runs here
 // and knows the service.

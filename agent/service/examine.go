@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 )
 
 // A Finding is what does not fit between a Spec and this machine.
@@ -22,13 +21,6 @@ func Examine(ctx context.Context, s Spec) []Finding {
 	if _, err := New(s); err != nil {
 		return []Finding{{Key: "driver", Text: err.Error(), Hint: "twinbeat run would refuse it, too"}}
 	}
-	if s.Driver == "auto" {
-		driver, err := Detect(s.Unit)
-		if err != nil {
-			return []Finding{{Key: "driver", Text: err.Error(), Hint: "write the driver's name", Warning: true}}
-		}
-		s.Driver = driver
-	}
 	if program, ok := programs[s.Driver]; ok {
 		if _, err := exec.LookPath(program); err != nil {
 			return elsewhere("driver", fmt.Sprintf("driver %s: this machine has no %s", s.Driver, program))
@@ -37,10 +29,6 @@ func Examine(ctx context.Context, s Spec) []Finding {
 	switch s.Driver {
 	case "sysv", "procd":
 		return examineScript(inInitDir(s.Unit))
-	case "openrc":
-		return examineScript(filepath.Join(initDir, s.Unit))
-	case "runit":
-		return examineRunit(s.Unit)
 	}
 	if e, ok := extras[s.Driver]; ok {
 		return e.examine(ctx, s)
@@ -63,24 +51,6 @@ func examineScript(path string) []Finding {
 		return elsewhere("unit", fmt.Sprintf("this machine has no %s", path))
 	case !info.Mode().IsRegular() || info.Mode()&0o111 == 0:
 		return []Finding{{Key: "unit", Text: path + " is no program", Hint: "chmod +x " + path, Warning: true}}
-	}
-	return nil
-}
-
-// examineRunit warns of a service that runsv starts at boot.
-func examineRunit(unit string) []Finding {
-	dir := unit
-	if !filepath.IsAbs(unit) {
-		var ok bool
-		if dir, ok = runitFolder("/", unit); !ok {
-			return elsewhere("unit", fmt.Sprintf("no folder of services has %s", unit))
-		}
-	}
-	if _, err := os.Stat(filepath.Join(dir, "run")); err != nil {
-		return elsewhere("unit", dir+" has no program run")
-	}
-	if _, err := os.Stat(filepath.Join(dir, "down")); err != nil {
-		return []Finding{{Key: "unit", Text: "runit starts it at boot, on both nodes", Hint: "touch " + filepath.Join(dir, "down"), Warning: true}}
 	}
 	return nil
 }

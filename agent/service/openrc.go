@@ -1,12 +1,21 @@
+//go:build !lite
+
 package service
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
+	"path/filepath"
 	"strings"
 )
+
+func init() {
+	extras["openrc"] = extra{
+		check:   func(s Spec) error { return checkServiceName(s.Driver, s.Unit) },
+		unit:    func(s Spec) Unit { return &openrc{name: s.Unit, env: s.env()} },
+		examine: func(_ context.Context, s Spec) []Finding { return examineScript(filepath.Join(initDir, s.Unit)) },
+	}
+}
 
 // An openrc is a service of OpenRC, through rc-service.
 //
@@ -68,21 +77,4 @@ func (o *openrc) judge(res Result) (State, error) {
 	default:
 		return Unknown, exitError(what, res)
 	}
-}
-
-// absent adds to an error, if it is for want of the program, which init
-// system is not here.
-func absent(err error, system string) error {
-	if errors.Is(err, fs.ErrNotExist) || err != nil && strings.Contains(err.Error(), "executable file not found") {
-		return fmt.Errorf("%w (%s is not installed here: use driver auto, sysv or command)", err, system)
-	}
-	return err
-}
-
-// checkServiceName takes the plain name of a service: no path, no option.
-func checkServiceName(driver, name string) error {
-	if name == "" || name[0] == '-' || name[0] == '.' || strings.ContainsAny(name, "/\\\"\x00\n\t ") {
-		return fmt.Errorf("check unit: %q is no name of a service for driver %s", name, driver)
-	}
-	return nil
 }

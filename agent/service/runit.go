@@ -1,13 +1,24 @@
+//go:build !lite
+
 package service
 
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 )
+
+func init() {
+	extras["runit"] = extra{
+		check:   func(s Spec) error { return checkRunitName(s.Unit) },
+		unit:    func(s Spec) Unit { return &runit{unit: s.Unit, env: s.env()} },
+		examine: func(_ context.Context, s Spec) []Finding { return examineRunit(s.Unit) },
+	}
+}
 
 // A runit is a service that runsv supervises, through sv: a name in sv's own
 // folder of services, or the full path of a service's folder.
@@ -103,4 +114,22 @@ func (r *runit) judge(res Result) (State, error) {
 		return Stopped, nil
 	}
 	return Unknown, fmt.Errorf("sv status: unknown state: %s", own)
+}
+
+// examineRunit warns of a service that runsv starts at boot.
+func examineRunit(unit string) []Finding {
+	dir := unit
+	if !filepath.IsAbs(unit) {
+		var ok bool
+		if dir, ok = runitFolder("/", unit); !ok {
+			return elsewhere("unit", fmt.Sprintf("no folder of services has %s", unit))
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "run")); err != nil {
+		return elsewhere("unit", dir+" has no program run")
+	}
+	if _, err := os.Stat(filepath.Join(dir, "down")); err != nil {
+		return []Finding{{Key: "unit", Text: "runit starts it at boot, on both nodes", Hint: "touch " + filepath.Join(dir, "down"), Warning: true}}
+	}
+	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"time"
 )
@@ -136,18 +137,12 @@ func New(s Spec) (Unit, error) {
 
 func (s Spec) unit() Unit {
 	switch s.Driver {
-	case "auto":
-		return &auto{spec: s}
 	case "systemd":
 		return &systemd{unit: s.Unit, env: s.env()}
 	case "sysv":
 		return &sysv{script: inInitDir(s.Unit), env: s.env()}
-	case "openrc":
-		return &openrc{name: s.Unit, env: s.env()}
 	case "procd":
 		return &procd{script: inInitDir(s.Unit), env: s.env()}
-	case "runit":
-		return &runit{unit: s.Unit, env: s.env()}
 	case "command":
 		return &triple{start: s.Start, stop: s.Stop, status: s.Status, env: s.env()}
 	default:
@@ -210,10 +205,8 @@ func (s Spec) checkDriver() error {
 		return checkUnitName(s.Unit)
 	case "sysv":
 		return checkScriptName(s.Driver, s.Unit)
-	case "auto", "openrc", "procd":
+	case "procd":
 		return checkServiceName(s.Driver, s.Unit)
-	case "runit":
-		return checkRunitName(s.Unit)
 	case "command":
 		return s.checkCommands()
 	}
@@ -254,4 +247,21 @@ func isOneOf(word, allowed string) bool {
 		}
 	}
 	return false
+}
+
+// absent adds to an error, if it is for want of the program, which init
+// system is not here.
+func absent(err error, system string) error {
+	if errors.Is(err, fs.ErrNotExist) || err != nil && strings.Contains(err.Error(), "executable file not found") {
+		return fmt.Errorf("%w (%s is not installed here: use driver auto, sysv or command)", err, system)
+	}
+	return err
+}
+
+// checkServiceName takes the plain name of a service: no path, no option.
+func checkServiceName(driver, name string) error {
+	if name == "" || name[0] == '-' || name[0] == '.' || strings.ContainsAny(name, "/\\\"\x00\n\t ") {
+		return fmt.Errorf("check unit: %q is no name of a service for driver %s", name, driver)
+	}
+	return nil
 }

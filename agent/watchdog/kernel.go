@@ -129,7 +129,7 @@ type sysfs struct{ dir string }
 // if it is one of the class at all: the identity must tell.
 func (k machine) class(path string) sysfs {
 	name := filepath.Base(path)
-	if target, err := filepath.EvalSymlinks(filepath.Join(k.root, path)); err == nil {
+	if target, err := os.Readlink(filepath.Join(k.root, path)); err == nil {
 		name = filepath.Base(target)
 	}
 	if name == "watchdog" {

@@ -1,8 +1,8 @@
 package watchdog
 
 import (
+	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,14 +28,10 @@ const maxSeen = 16
 func Look() []Seen { return system().look() }
 
 func (k machine) look() []Seen {
-	paths, _ := filepath.Glob(filepath.Join(k.root, "dev/watchdog[0-9]*"))
-	if len(paths) == 0 {
-		paths, _ = filepath.Glob(filepath.Join(k.root, "dev/watchdog")) // of a driver older than the class
-	}
-	slices.Sort(paths)
+	names := k.devices()
 	var out []Seen
-	for _, p := range paths[:min(len(paths), maxSeen)] {
-		s := Seen{Path: "/dev/" + filepath.Base(p)}
+	for _, name := range names[:min(len(names), maxSeen)] {
+		s := Seen{Path: "/dev/" + name}
 		c := k.class(s.Path)
 		s.Identity, s.State, s.NoWayOut, s.Governor = c.identity(), c.read("state"), c.noWayOut(), c.governor()
 		s.Timeout, s.TimeLeft = c.duration("timeout"), c.duration("timeleft")
@@ -46,6 +42,26 @@ func (k machine) look() []Seen {
 		out = append(out, s)
 	}
 	return out
+}
+
+// devices are the names in /dev, in their order; watchdog alone is of a driver
+// older than the class.
+func (k machine) devices() (names []string) {
+	all, _ := os.ReadDir(filepath.Join(k.root, "dev")) // sorted by name
+	old := false
+	for _, e := range all {
+		number, ok := strings.CutPrefix(e.Name(), "watchdog")
+		switch {
+		case ok && number == "":
+			old = true
+		case ok && number[0] >= '0' && number[0] <= '9':
+			names = append(names, e.Name())
+		}
+	}
+	if len(names) == 0 && old {
+		names = []string{"watchdog"}
+	}
+	return names
 }
 
 // duration reads a number of seconds.

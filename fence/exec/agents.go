@@ -374,8 +374,8 @@ func (p plug) Read(ctx context.Context) (fence.Reading, error) {
 func agentStatus(res service.Result) (fence.Reading, error) {
 	said, lines := "", 0
 	for l := range strings.Lines(res.Stdout) {
-		if text, ok := strings.CutPrefix(strings.TrimSpace(l), "Status: "); ok {
-			said = text
+		if strings.Contains(l, "Status:") { // wherever it stands: two of them are none
+			said, _ = strings.CutPrefix(strings.TrimSpace(l), "Status: ")
 			lines++
 		}
 	}

@@ -54,6 +54,7 @@ func FuzzAgentStatus(f *testing.F) {
 	f.Add("Status: ON", 0, true)
 	f.Add("Status: OFF\nStatus: ON", 2, true)
 	f.Add(" Status: OFF\r\n", 2, true)
+	f.Add("Status: OFF\naStatus: ON", 2, true)
 	f.Add("", 2, true)
 	f.Fuzz(func(t *testing.T, out string, code int, whole bool) {
 		r, err := agentStatus(service.Result{Stdout: out, Code: code, Whole: whole})

@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -203,13 +204,17 @@ var scenarios = []scenario{
 		// A process that stands still feeds nothing; the kernel's lease ends first,
 		// then the peer takes over, then the device bites.
 		name: "watchdog-agent-stopped", quick: true, owner: 1, by: "silence", pair: guarded,
-		fault: func(x *play) error { return x.signal(0, int(unix.SIGSTOP)) },
-		heal:  func(x *play) error { return must(x.notYetReset(0), x.cameByWatchdog(0)) },
+		fault: func(x *play) error {
+			return must(func() error { return x.signal(0, int(unix.SIGSTOP)) }, x.movesBeforeReset)
+		},
+		heal: func(x *play) error { return x.cameByWatchdog(0) },
 	},
 	{
 		name: "watchdog-agent-killed", owner: 1, by: "silence", pair: guarded,
-		fault: func(x *play) error { return x.signal(0, int(unix.SIGKILL)) },
-		heal:  func(x *play) error { return must(x.notYetReset(0), x.cameByWatchdog(0)) },
+		fault: func(x *play) error {
+			return must(func() error { return x.signal(0, int(unix.SIGKILL)) }, x.movesBeforeReset)
+		},
+		heal: func(x *play) error { return x.cameByWatchdog(0) },
 	},
 	{
 		// The loop runs, and says what it knows: it gives the group away and starves the device.
@@ -218,14 +223,14 @@ var scenarios = []scenario{
 		heal: func(x *play) error {
 			return must(func() error {
 				return x.await("the watchdog bites", func() bool { return x.Machines[0].Happened(bite) > 0 })
-			}, func() error { return x.Machines[0].HangDisk(false) }, x.cameByWatchdog(0))
+			}, func() error { return x.Machines[0].HangDisk(false) }, func() error { return x.cameByWatchdog(0) })
 		},
 	},
 	{
 		name: "watchdog-kernel-stands-still", owner: 1, by: "silence",
 		pair:  Options{Guarded: true, Append: [2]string{"panic=0", ""}},
-		fault: func(x *play) error { return x.sysrq(0, "c") },
-		heal:  func(x *play) error { return must(x.notYetReset(0), x.cameByWatchdog(0)) },
+		fault: func(x *play) error { return must(func() error { return x.sysrq(0, "c") }, x.movesBeforeReset) },
+		heal:  func(x *play) error { return x.cameByWatchdog(0) },
 	},
 	{
 		name: "handover-and-back", quick: true, owner: 1, by: "released",
@@ -322,28 +327,28 @@ func (x *play) wasReset(i int) error {
 // bite is QEMU's event when a watchdog resets its machine.
 const bite = "WATCHDOG"
 
-// notYetReset holds that the group moved before the watchdog bit.
-func (x *play) notYetReset(i int) func() error {
-	return func() error {
-		if x.Machines[i].Happened(bite) > 0 {
-			return fmt.Errorf("%s was reset before the peer took over", names[i])
-		}
-		return nil
+// movesBeforeReset holds that fw2 serves before the watchdog of fw1 bites. It
+// asks the LAN and not the machines, of which one may be slow to say nothing.
+func (x *play) movesBeforeReset() error {
+	if err := x.await("fw2 serves", func() bool { return x.serves() == 1 }); err != nil {
+		return err
 	}
+	if x.Machines[0].Happened(bite) > 0 {
+		return errors.New("fw1 was reset before the peer took over")
+	}
+	return nil
 }
 
 // cameByWatchdog waits until a machine's watchdog has reset it, and holds that
 // its agent knows that.
-func (x *play) cameByWatchdog(i int) func() error {
-	return func() error {
-		if err := x.wasReset(i); err != nil {
-			return err
-		}
-		return x.await(names[i]+" says that its watchdog reset it", func() bool {
-			_, s := x.state(i)
-			return s.LastReset != nil && s.LastReset.Cause == report.CauseWatchdog
-		})
+func (x *play) cameByWatchdog(i int) error {
+	if err := x.wasReset(i); err != nil {
+		return err
 	}
+	return x.await(names[i]+" says that its watchdog reset it", func() bool {
+		_, s := x.state(i)
+		return s.LastReset != nil && s.LastReset.Cause == report.CauseWatchdog
+	})
 }
 
 // fill leaves no room on a machine's disk.
