@@ -11,17 +11,17 @@ expect 3 in_box /etc/init.d/twinbeat status
 configure
 expect 0 in_box /etc/init.d/twinbeat start
 expect 0 in_box /etc/init.d/twinbeat start # twice is no error
-wait_for 15 owns
+wait_for 60 owns
 expect 0 in_box /etc/init.d/twinbeat status
 
 first=$(pid)
 expect 0 in_box /etc/init.d/twinbeat restart
 [ "$(pid)" != "$first" ] || fail "restart left the old agent"
-wait_for 15 owns
+wait_for 60 owns
 for _ in 1 2; do # a busy machine may be too slow for the lease now and then
 	[ "$(adopted)" = 0 ] || break
 	in_box /etc/init.d/twinbeat restart
-	wait_for 15 owns
+	wait_for 60 owns
 done
 [ "$(adopted)" -ge 1 ] || fail "the restarted agent did not keep the group"
 wait_for 5 in_box sh -c '! ls /run/twinbeat.log.*' # the log's pipe has no name any more
@@ -29,7 +29,7 @@ wait_for 5 in_box sh -c '! ls /run/twinbeat.log.*' # the log's pipe has no name 
 second=$(pid)
 try_dpkg -i /run/2.0.deb
 [ "$(pid)" != "$second" ] || fail "the upgrade left the old agent"
-wait_for 15 owns
+wait_for 60 owns
 
 third=$(pid)
 cp "$box/etc/twinbeat/twinbeat.toml" "$box/run/well.toml"
@@ -42,7 +42,7 @@ cp "$box/run/well.toml" "$box/etc/twinbeat/twinbeat.toml"
 kill -9 "$third"
 expect 1 in_box /etc/init.d/twinbeat status # dead, and a pid file
 expect 0 in_box /etc/init.d/twinbeat start
-wait_for 15 owns
+wait_for 60 owns
 expect 2 in_box /etc/init.d/twinbeat bogus
 echo "OPTIONS='--log-level debug'" >>"$box/etc/default/twinbeat"
 
@@ -55,7 +55,7 @@ for f in etc/twinbeat/keys etc/twinbeat/twinbeat.toml var/lib/twinbeat/state.a e
 done
 try_dpkg -i /run/2.0.deb
 grep -q debug "$box/etc/default/twinbeat" || fail "a changed conffile was replaced"
-wait_for 15 owns # installed again with its configuration: it runs
+wait_for 60 owns # installed again with its configuration: it runs
 try_dpkg -P twinbeat
 for f in etc/twinbeat var/lib/twinbeat etc/default/twinbeat etc/init.d/twinbeat run/twinbeat.sock; do
 	[ ! -e "$box/$f" ] || fail "purge left $f"

@@ -15,16 +15,16 @@ other_than() { [ -n "$(agents)" ] && [ "$(agents)" != "$1" ]; }
 
 configure
 expect 0 in_box rc-service twinbeat start
-wait_for 15 owns
+wait_for 60 owns
 first=$(agents)
 expect 0 in_box rc-service twinbeat restart
 wait_for 5 other_than "$first"
-wait_for 15 owns
+wait_for 60 owns
 
 second=$(agents)
 kill -9 "$second" # its supervisor starts another
 wait_for 5 other_than "$second"
-wait_for 15 owns
+wait_for 60 owns
 
 third=$(agents)
 cp "$box/etc/twinbeat/twinbeat.toml" "$box/run/well.toml"
@@ -37,6 +37,6 @@ expect 0 in_box rc-service twinbeat stop
 [ -z "$(agents)" ] || fail "runs after stop"
 ip address show dev eth0 | grep -q 192.0.2.1/ && fail "the address was left"
 expect 0 in_box rc-service twinbeat restart # of one that is stopped
-wait_for 15 owns
+wait_for 60 owns
 expect 0 in_box rc-service twinbeat stop
 echo "well"
