@@ -349,6 +349,13 @@ func TestLiveAgentKeepsItsSocket(t *testing.T) {
 	serve(t, Config{Path: path}, newDesk()) // and the next agent may start
 }
 
+// A killed agent's lock is free only when the kernel is done with it.
+func TestAgentWaitsForThePredecessorsLock(t *testing.T) {
+	path, stop := serve(t, Config{}, newDesk())
+	time.AfterFunc(lockWait/5, stop)
+	serve(t, Config{Path: path}, newDesk())
+}
+
 // A second agent must not start even where somebody removed the socket file.
 func TestLiveAgentIsFoundWithoutItsSocketFile(t *testing.T) {
 	path, _ := serve(t, Config{}, newDesk())

@@ -9,6 +9,7 @@ import (
 	"os/user"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -87,13 +88,31 @@ func groupID(group string) (int, error) {
 	}
 }
 
+// An agent that was killed holds its lock until the kernel has taken its memory
+// down: whoever starts at once waits that long, in steps, and no longer.
+const (
+	lockWait = time.Second
+	lockStep = 10 * time.Millisecond
+)
+
+// tryLock takes a lock that may be about to be free.
+func tryLock(f *os.File) (err error) {
+	for range lockWait / lockStep {
+		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
+			return err
+		}
+		time.Sleep(lockStep)
+	}
+	return err
+}
+
 // takeLock takes the lock that exactly one agent holds.
 func takeLock(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open lock: %w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := tryLock(f); err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, &Error{
