@@ -121,6 +121,9 @@ func (a *agent) serve(ctx, inner context.Context) error {
 		}
 	})
 	a.notify(ctx, inner)
+	if len(a.dogs) == 0 {
+		a.group.Go(a.keepKick)
+	}
 	if a.cfg.Realtime {
 		a.realtime()
 	}

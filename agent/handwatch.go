@@ -27,10 +27,7 @@ func (h *hands) again(ctx context.Context, name string, watch func(context.Conte
 		if err != nil {
 			h.insist(loop.AlarmChanged{Name: name, On: true, Text: name + ": " + err.Error()})
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(watchPause):
-		}
+		pause(ctx, watchPause)
 	}
 }
 

@@ -91,6 +91,7 @@ func (n *notifier) run(ctx context.Context, board newsboard, ask func(context.Co
 	}
 }
 
+// pause waits for d, or for the end of ctx.
 func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():

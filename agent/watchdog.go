@@ -234,8 +234,8 @@ func (a *agent) dump(why string) {
 	}()
 }
 
-// judgeReset finds out why the box, or the agent, was started, and notes what the
-// next one needs to find out.
+// judgeReset finds out why the box, or the agent, was started, and what the next
+// one needs to find out.
 func (a *agent) judgeReset(o *loop.Options) {
 	last, _, err := a.journal.LastFeed()
 	if err != nil {
@@ -258,6 +258,12 @@ func (a *agent) judgeReset(o *loop.Options) {
 			a.kick.Reset = last.Reset
 		}
 	}
+}
+
+// keepKick writes what judgeReset found into the journal, beside the loop: a
+// restarted agent must be heard before a slow flash has synced. With a watchdog
+// the loop does, at its first look at what comes once a second.
+func (a *agent) keepKick() {
 	if err := a.journal.Feed(a.kick); err != nil {
 		a.log.Warn("watchdog", "err", err)
 	}

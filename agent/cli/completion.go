@@ -149,16 +149,23 @@ func (p place) list() []string {
 	return out
 }
 
-func bashCompletion(b *strings.Builder) {
-	all := places()
+// flagCases writes the rest of a shell's case about the word before: what the
+// shell does after a flag that takes a file, and after one that takes one of some
+// words, which stand for %s.
+func flagCases(b *strings.Builder, all []place, ofFiles, ofWords string) {
 	files, plain, chosen := perFlag(all)
-	b.WriteString("# bash completion of twinbeat, made by twinbeat completion bash\n_twinbeat() {\n" +
-		"  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} at= words= i\n  COMPREPLY=()\n  case $prev in\n")
-	fmt.Fprintf(b, "  %s) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n", strings.Join(files, "|"))
+	fmt.Fprintf(b, "  %s) %s; return ;;\n", strings.Join(files, "|"), ofFiles)
 	for _, name := range slices.Sorted(maps.Keys(chosen)) {
-		fmt.Fprintf(b, "  %s) COMPREPLY=($(compgen -W '%s' -- \"$cur\")); return ;;\n", name, strings.Join(chosen[name], " "))
+		fmt.Fprintf(b, "  %s) %s; return ;;\n", name, fmt.Sprintf(ofWords, strings.Join(chosen[name], " ")))
 	}
 	fmt.Fprintf(b, "  %s) return ;;\n  esac\n", strings.Join(plain, "|"))
+}
+
+func bashCompletion(b *strings.Builder) {
+	all := places()
+	b.WriteString("# bash completion of twinbeat, made by twinbeat completion bash\n_twinbeat() {\n" +
+		"  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} at= words= i\n  COMPREPLY=()\n  case $prev in\n")
+	flagCases(b, all, `COMPREPLY=($(compgen -f -- "$cur"))`, `COMPREPLY=($(compgen -W '%s' -- "$cur"))`)
 	b.WriteString("  for ((i = 1; i < COMP_CWORD && i < 3; i++)); do\n" +
 		"    case \"${at:+$at }${COMP_WORDS[i]}\" in\n")
 	fmt.Fprintf(b, "    %s) at=\"${at:+$at }${COMP_WORDS[i]}\" ;;\n    *) break ;;\n    esac\n  done\n  case $at in\n", strings.Join(quotedNames(all), "|"))
@@ -181,14 +188,9 @@ func single(text string) string { return strings.ReplaceAll(text, "'", `'\''`) }
 
 func zshCompletion(b *strings.Builder) {
 	all := places()
-	files, plain, chosen := perFlag(all)
 	b.WriteString("#compdef twinbeat\n# zsh completion of twinbeat, made by twinbeat completion zsh\n_twinbeat() {\n" +
 		"  local at= prev=${words[CURRENT-1]} i\n  local -a said\n  case $prev in\n")
-	fmt.Fprintf(b, "  %s) _files; return ;;\n", strings.Join(files, "|"))
-	for _, name := range slices.Sorted(maps.Keys(chosen)) {
-		fmt.Fprintf(b, "  %s) compadd -- %s; return ;;\n", name, strings.Join(chosen[name], " "))
-	}
-	fmt.Fprintf(b, "  %s) return ;;\n  esac\n", strings.Join(plain, "|"))
+	flagCases(b, all, "_files", "compadd -- %s")
 	fmt.Fprintf(b, "  for ((i = 2; i < CURRENT && i < 4; i++)); do\n    case \"${at:+$at }${words[i]}\" in\n"+
 		"    %s) at=\"${at:+$at }${words[i]}\" ;;\n    *) break ;;\n    esac\n  done\n  case $at in\n", strings.Join(quotedNames(all), "|"))
 	for _, p := range all {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -94,14 +95,7 @@ func (r *runit) judge(res Result) (State, error) {
 		return Unknown, exitError("sv status "+r.unit, res)
 	}
 	notes := strings.Split(rest, ", ")[1:]
-	has := func(note string) bool {
-		for _, n := range notes {
-			if n == note {
-				return true
-			}
-		}
-		return false
-	}
+	has := func(note string) bool { return slices.Contains(notes, note) }
 	moving := &onItsWay{"sv status: " + own}
 	switch {
 	case word == "run" && has("paused"):

@@ -97,10 +97,13 @@ func (p *plain) Set(request uint, value int) error {
 
 func (p *plain) Feed() error { return unix.IoctlWatchdogKeepalive(p.fd) }
 
-// Disarm writes the magic letter (watchdog-api.rst) and closes.
+// Disarm writes the magic letter (watchdog-api.rst) and closes. Without the letter
+// a close would leave it armed, with nobody to feed it.
 func (p *plain) Disarm() error {
-	_, err := unix.Write(p.fd, []byte("V"))
-	return errors.Join(err, unix.Close(p.fd))
+	if _, err := unix.Write(p.fd, []byte("V")); err != nil {
+		return err
+	}
+	return unix.Close(p.fd)
 }
 
 // library feeds by the library.

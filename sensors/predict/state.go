@@ -30,18 +30,10 @@ func (b *Box) Save() []byte {
 	w := writer(stateMagic)
 	w.u16(uint16(len(b.series) + len(b.counts)))
 	for _, s := range b.series {
-		w.u64(key(s.spec.Name, s.spec.Kind))
-		at := len(w)
-		w.u16(0)
-		s.save(&w)
-		binary.BigEndian.PutUint16(w[at:], uint16(len(w)-at-2))
+		w.record(key(s.spec.Name, s.spec.Kind), s.save)
 	}
 	for _, c := range b.counts {
-		w.u64(key(c.name, 0))
-		at := len(w)
-		w.u16(0)
-		c.save(&w)
-		binary.BigEndian.PutUint16(w[at:], uint16(len(w)-at-2))
+		w.record(key(c.name, 0), c.save)
 	}
 	return binary.BigEndian.AppendUint32(w, crc32.ChecksumIEEE(w))
 }
@@ -275,6 +267,15 @@ func (w *writer) f64(v float64) { w.u64(math.Float64bits(v)) }
 
 func (w *writer) f32(v float64) {
 	*w = binary.BigEndian.AppendUint32(*w, math.Float32bits(float32(v)))
+}
+
+// record appends what save writes, behind its key and its length.
+func (w *writer) record(key uint64, save func(*writer)) {
+	w.u64(key)
+	at := len(*w)
+	w.u16(0)
+	save(w)
+	binary.BigEndian.PutUint16((*w)[at:], uint16(len(*w)-at-2))
 }
 
 func (w *writer) bits(bits ...bool) {
