@@ -157,6 +157,8 @@ func (p *parser) pair(t table, node string) {
 	if dog, ok := t.table("watchdog"); ok && nodes {
 		c.Watchdog = p.watchdog(dog)
 	}
+	judged, _ := t.table("health")
+	c.Health = p.health(judged)
 	before := p.errors
 	p.mode(t)
 	intervals, _ := t.table("timing")
