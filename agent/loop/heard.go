@@ -46,6 +46,7 @@ func (l *Loop) heard(now pair.Instant, f *Frame) {
 	if m.Session != l.peer.session || !l.peer.known {
 		l.peer = peer{session: m.Session, known: true}
 		l.fed = counterWindow{}
+		l.urgent = true // it waits for the echo
 	}
 	if !l.fed.first(m.Counter) {
 		return // the other link was faster
