@@ -35,6 +35,9 @@ func (l *Loop) heard(now pair.Instant, f *Frame) {
 		l.hello(now, m)
 		return
 	}
+	if m.Kind == wire.Data {
+		return // no machine may see it, and it proves no contact
+	}
 	if m.Session != l.session {
 		l.follow(now)
 		if m.Session != l.session {
