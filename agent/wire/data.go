@@ -58,6 +58,28 @@ func (t *Items) Each(f func(kind uint8, value []byte)) {
 	}
 }
 
+// blindFrom is the sender in the tag of a blinded digest: no node has that id,
+// so that no tag of a frame is ever one.
+const blindFrom = 0
+
+// Active returns the id of the key that Seal signs with.
+func (e *Endpoint) Active() uint8 { return e.state.Load().ring.active }
+
+// Blind returns what may stand for a secret in a DATA frame: both nodes come to
+// the same number for the same digest, and nobody without the session's key can
+// try out guesses. It is false without a session, or if the key is not listed.
+func (e *Endpoint) Blind(keyID uint8, digest *[32]byte) (uint32, bool) {
+	cur := e.state.Load().cur
+	if cur == nil {
+		return 0, false
+	}
+	k := find(cur.keys, keyID)
+	if k == nil {
+		return 0, false
+	}
+	return binary.BigEndian.Uint32(e.scratch.tag(k.send, blindFrom, blindFrom, 0, digest[:])), true
+}
+
 // checkData refuses a DATA frame that says nothing.
 func (m *Message) checkData() error {
 	if m.Items.n == 0 {

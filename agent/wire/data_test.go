@@ -259,3 +259,37 @@ func TestNothingIsAllocatedForData(t *testing.T) {
 		t.Errorf("adding, sealing, opening and reading: %v allocations, %d bytes seen", n, seen)
 	}
 }
+
+func TestABlindedDigestIsTheSameOnBothNodesAndInNoOtherSession(t *testing.T) {
+	a, b := pairUp(t, 1)
+	one, other := [32]byte{1}, [32]byte{2}
+	blind := func(n *node, d *[32]byte) uint32 {
+		v, ok := n.Blind(n.Active(), d)
+		if !ok {
+			t.Fatal("no number")
+		}
+		return v
+	}
+	first := blind(a, &one)
+	if first != blind(b, &one) || first == blind(a, &other) {
+		t.Errorf("%08x, %08x and %08x", first, blind(b, &one), blind(a, &other))
+	}
+	if _, ok := a.Blind(9, &one); ok {
+		t.Error("blinded with a key that is not listed")
+	}
+	if _, ok := newNode(t, 1, 1, nonce{1}, ring(t, 1, 1)).Blind(1, &one); ok {
+		t.Error("blinded without a session")
+	}
+	a.Restart(nonce{77})
+	meet(t, a, b)
+	if first == blind(a, &one) || blind(a, &one) != blind(b, &one) {
+		t.Error("another session gives the same number, or two")
+	}
+	a.SetKeys(ring(t, 2, 1, 2)) // the nodes turn their keys one after the other
+	b.SetKeys(ring(t, 1, 1, 2))
+	v, _ := a.Blind(a.Active(), &one)
+	w, ok := b.Blind(2, &one)
+	if !ok || v != w || a.Active() != 2 || b.Active() != 1 {
+		t.Errorf("while keys turn: %08x and %08x, active %d and %d", v, w, a.Active(), b.Active())
+	}
+}
