@@ -13,6 +13,10 @@ const (
 	MaxValue = MaxItems - 2 // bytes of one value, if it is the only one
 )
 
+// SerialData is what a DATA frame takes on a serial line beside its items:
+// header, counter and tag, then COBS, CRC and delimiter; in bytes.
+const SerialData = headerSize + dataHead + tagSize + 4
+
 const (
 	dataHead = 4 // counter
 	itemHead = 2 // type and length

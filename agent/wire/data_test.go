@@ -101,6 +101,19 @@ func TestDataLooksLikeTheDocumentation(t *testing.T) {
 	}
 }
 
+func TestWhatDataTakesOnASerialLine(t *testing.T) {
+	a, _ := pairUp(t, 1)
+	for n := range MaxValue + 1 {
+		m := Message{Kind: Data}
+		if err := m.Items.Add(1, make([]byte, n)); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := len(AppendSerial(nil, a.seal(t, 0, m))), SerialData+m.Items.Len(); got != want {
+			t.Fatalf("%d bytes of items take %d bytes, want %d", m.Items.Len(), got, want)
+		}
+	}
+}
+
 func TestADataBodyIsRefusedFor(t *testing.T) {
 	head := []byte{version<<4 | byte(Data), 1, 0x10, 0, 0, 0, 0, 1}
 	for name, body := range map[string]string{
