@@ -78,6 +78,9 @@ func (l *Loop) do(now pair.Instant, g *group, a pair.Action) {
 	case pair.Record:
 		l.record(now, g, a)
 	case pair.Alarm:
+		if a.Name == mismatch {
+			a.Text += l.namedKeys()
+		}
 		l.alarm(g.Name+"/"+a.Name, a.On, a.Text)
 	case pair.Answer:
 		l.answer(now, g, a)

@@ -1,24 +1,20 @@
 package loop
 
 import (
+	"strings"
 	"time"
 
 	"github.com/twinbeat/twinbeat/agent/accord"
 	"github.com/twinbeat/twinbeat/agent/pair"
+	"github.com/twinbeat/twinbeat/agent/report"
 )
 
-const (
-	// differAfter is how long the configurations may differ before it is an
-	// alarm: a change reaches the two nodes one after the other.
-	differAfter = 2 * time.Second
-	// keysAgain is the pause between two tellings of the same: frames are lost.
-	keysAgain = 5 * time.Second
-)
+// keysAgain is the pause between two tellings of the same: frames are lost.
+const keysAgain = 5 * time.Second
 
 // differing is what this node knows of the difference of the configurations.
 type differing struct {
 	*accord.Differ
-	since pair.Instant // zero: they agree, or there is no contact
 	rest  pair.Instant // until then all was told
 	found accord.Difference
 }
@@ -58,27 +54,44 @@ func (l *Loop) heardKeys(now pair.Instant, value []byte) {
 	if before != l.differ.Told() {
 		l.differ.rest = now // there is more to tell now
 	}
-	l.differ.found = l.differ.Result(l.o.Self.Name, l.o.Peer.Name, l.blind)
+	l.nameKeys(now, l.differ.Result(l.o.Self.Name, l.o.Peer.Name, l.blind))
 }
 
-// judgeKeys raises the alarm of configurations that differ, or clears it.
+// judgeKeys forgets what it knows when there is nothing to compare any more.
 func (l *Loop) judgeKeys(now pair.Instant) {
-	d := &l.differ
 	if l.agrees() || !l.alive(now) {
-		d.since, d.rest, d.found = 0, 0, accord.Difference{}
-	} else if d.since == 0 {
-		d.since = now
+		l.differ.rest, l.differ.found = 0, accord.Difference{}
 	}
-	l.alarm("config", d.since != 0 && now.Since(d.since) >= differAfter, l.differText())
 }
 
-func (l *Loop) differText() string {
-	text := l.o.Peer.Name + " runs a different configuration"
+// mismatch is the machines' alarm about a peer that must not be followed.
+const mismatch = "config-mismatch"
+
+// namedKeys adds to that alarm what is known of the reason.
+func (l *Loop) namedKeys() string {
 	switch d := l.differ.found; {
+	case l.agrees():
+		return ""
 	case len(d.Names) > 0:
-		return text + ": " + d.String()
+		return "; keys that differ: " + d.String()
 	case d.Known:
-		return text + ", though no key has another value: compare empty sections and types"
+		return "; keys have the same values: compare empty sections"
 	}
-	return text + "; which keys differ is not known yet"
+	return ""
+}
+
+// nameKeys puts what was found into the alarms that stand, and into the journal.
+func (l *Loop) nameKeys(now pair.Instant, found accord.Difference) {
+	was := l.differ.found.String()
+	l.differ.found = found
+	if found.String() == was || !found.Known {
+		return
+	}
+	l.event(now, report.Event{Kind: "alarm", Seen: l.o.Peer.Name + " runs a different configuration" + l.namedKeys()})
+	for _, g := range l.groups {
+		if a, on := l.alarms[g.Name+"/"+mismatch]; on {
+			text, _, _ := strings.Cut(a.Text, "; keys")
+			l.alarm(a.Name, true, text+l.namedKeys())
+		}
+	}
 }

@@ -83,7 +83,9 @@ func (l *Loop) peerView(now pair.Instant) report.NodeView {
 		v.Health = l.peerHealth()
 		v.Session = fmt.Sprintf("%08x", l.peer.session)
 		v.DigestOK, v.Digest = l.agrees(), fmt.Sprintf("%08x", l.peer.m.Digest)
-		v.Differs = l.differ.found.Names
+		if !v.DigestOK {
+			v.Differs = l.differ.found.Names
+		}
 		v.LeaseMS = l.peer.m.Lease.Milliseconds()
 		v.Version = fmt.Sprintf("%d.%d", l.peer.m.Version>>8, l.peer.m.Version&0xff)
 	}
