@@ -3,14 +3,15 @@ package accord
 import (
 	"encoding/binary"
 	"fmt"
-	"net"
 )
 
 // A MAC is an Ethernet hardware address.
 type MAC [6]byte
 
 // String writes the address as in 02:00:5e:10:00:00.
-func (m MAC) String() string { return net.HardwareAddr(m[:]).String() }
+func (m MAC) String() string {
+	return fmt.Sprintf("%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5])
+}
 
 // A Holder is the owner's word on which hardware address must answer for an
 // address of a group.
