@@ -16,6 +16,10 @@ const (
 	// beatShare is the part of a serial line's time, in percent, that
 	// heartbeats may fill; see agent/config. DATA may have the rest.
 	beatShare = 60
+	// quietBeats is for how many beats nothing but heartbeats was sent, before
+	// DATA takes a serial line: orders and extra heartbeats may have filled it,
+	// and it makes up for them only by what heartbeats leave.
+	quietBeats = 8
 	// pathFresh is for how many beats a path may have been silent.
 	pathFresh = 2
 )
@@ -23,7 +27,8 @@ const (
 // data is what this node does to tell the peer, and what it has heard.
 type data struct {
 	beats   int    // since the newest DATA frame
-	sends   uint64 // frames sent up to the last heartbeat that was due
+	sends   uint64 // messages sent up to the last heartbeat that was due
+	quiet   int    // beats in a row in which nothing but that heartbeat was sent
 	session uint32 // of heard
 	heard   uint32 // newest counter
 	items   wire.Items
@@ -33,10 +38,13 @@ type data struct {
 // tellPeer sends at most one DATA frame. It is called after a heartbeat that was
 // due, so that the line is idle from its end to the next one.
 func (l *Loop) tellPeer(now pair.Instant) {
-	quiet := l.sends-l.data.sends == 1 // nothing but that heartbeat since the one before
+	l.data.quiet++
+	if l.sends-l.data.sends > 1 {
+		l.data.quiet = 0
+	}
 	l.data.sends = l.sends
 	l.data.beats++
-	if !quiet || l.data.beats < dataEvery || l.session == 0 || !l.hasNews(now) {
+	if l.data.beats < dataEvery || l.session == 0 || !l.hasNews(now) {
 		return
 	}
 	p, room := l.dataPath(now)
@@ -80,7 +88,7 @@ func (l *Loop) dataPath(now pair.Instant) (*path, int) {
 			serial = p
 		}
 	}
-	if serial == nil || l.data.beats < dataEverySerial || !l.calm(now) {
+	if serial == nil || l.data.beats < dataEverySerial || l.data.quiet < quietBeats || !l.calm(now) {
 		return nil, 0
 	}
 	return serial, serialRoom(serial.Baud, l.o.Beat, l.nextBeat.Since(l.o.Now()))
