@@ -209,7 +209,10 @@ func (a *agent) load() error {
 	if err != nil {
 		return err
 	}
-	a.cfg, a.sums = cfg, config.Sums(data)
+	a.cfg = cfg
+	if err := a.loadTalk(data); err != nil {
+		return err
+	}
 	a.keyInfo, _ = os.Stat(cfg.KeyFile) // LoadKeys says what is wrong with it
 	a.keys, err = LoadKeys(cfg.KeyFile)
 	return err

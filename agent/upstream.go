@@ -1,3 +1,5 @@
+//go:build !lite
+
 package agent
 
 import (
@@ -5,6 +7,7 @@ import (
 	"time"
 
 	"github.com/twinbeat/twinbeat/agent/accord"
+	"github.com/twinbeat/twinbeat/agent/config"
 	"github.com/twinbeat/twinbeat/agent/loop"
 	"github.com/twinbeat/twinbeat/agent/report"
 	"github.com/twinbeat/twinbeat/vip"
@@ -71,9 +74,15 @@ func (n lan) Ask(ctx context.Context, i int, who []accord.Holder) []loop.Answers
 // composeTalk adds what the nodes tell each other beside heartbeats.
 func (a *agent) composeTalk(o *loop.Options) {
 	for _, k := range a.sums {
-		o.Keys = append(o.Keys, accord.Key(k))
+		o.Talk.Keys = append(o.Talk.Keys, accord.Key(k))
 	}
 	if up := a.cfg.Upstream; up != nil {
-		o.LAN, o.Upstream = lan{a.hands}, up.Every
+		o.Talk.LAN, o.Talk.Every = lan{a.hands}, up.Every
 	}
+}
+
+// loadTalk reads of a configuration what the nodes tell each other of it.
+func (a *agent) loadTalk(data []byte) error {
+	a.sums = config.Sums(data)
+	return nil
 }

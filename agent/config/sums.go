@@ -24,12 +24,12 @@ func Sums(data []byte) []Sum {
 	if _, err := toml.Decode(string(data), &document); err != nil {
 		return nil
 	}
-	return sums(nil, "", "", document)
+	return sums(nil, sectionPaths(), "", "", document)
 }
 
-// isSection says whether the values of a key, without array indices, are
-// sections, so that their keys are told one by one.
-var isSection = func() map[string]bool {
+// sectionPaths are the keys, without array indices, whose values are sections, so
+// that their keys are listed one by one.
+func sectionPaths() map[string]bool {
 	m := map[string]bool{}
 	for _, k := range keys {
 		if k.kind == section || k.kind == sections {
@@ -37,10 +37,10 @@ var isSection = func() map[string]bool {
 		}
 	}
 	return m
-}()
+}
 
 // sums appends the keys of a table; rule is its path without array indices.
-func sums(out []Sum, path, rule string, t map[string]any) []Sum {
+func sums(out []Sum, isSection map[string]bool, path, rule string, t map[string]any) []Sum {
 	for _, name := range slices.Sorted(maps.Keys(t)) {
 		at, rule := join(path, name), join(rule, name)
 		v := t[name]
@@ -50,10 +50,10 @@ func sums(out []Sum, path, rule string, t map[string]any) []Sum {
 		}
 		switch v := v.(type) {
 		case map[string]any:
-			out = sums(out, at, rule, v)
+			out = sums(out, isSection, at, rule, v)
 		case []map[string]any:
 			for i, e := range v {
-				out = sums(out, element(at, i), rule, e)
+				out = sums(out, isSection, element(at, i), rule, e)
 			}
 		default:
 			out = append(out, Sum{at, sumOf(v)})

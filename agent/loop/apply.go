@@ -89,6 +89,9 @@ func (l *Loop) do(now pair.Instant, g *group, a pair.Action) {
 	}
 }
 
+// mismatch is the machines' alarm about a peer that must not be followed.
+const mismatch = "config-mismatch"
+
 // close ends the kernel lease of a group at once.
 func (l *Loop) close(g *group) {
 	g.wantOpen, g.opened = 0, false

@@ -1,3 +1,5 @@
+//go:build !lite
+
 package loop
 
 import (
@@ -24,6 +26,13 @@ const (
 	pathFresh = 2
 )
 
+// A Talk is what the nodes may tell each other beside heartbeats.
+type Talk struct {
+	Keys  []accord.Key  // of the configuration, with the digests of their values
+	LAN   LAN           // nil: the network is not asked who has the addresses
+	Every time.Duration // between two looks, if it is
+}
+
 // data is what this node does to tell the peer, and what it has heard.
 type data struct {
 	beats   int    // since the newest DATA frame
@@ -32,7 +41,6 @@ type data struct {
 	session uint32 // of heard
 	heard   uint32 // newest counter
 	items   wire.Items
-	value   []byte
 }
 
 // tellPeer sends at most one DATA frame. It is called after a heartbeat that was

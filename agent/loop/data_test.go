@@ -1,3 +1,5 @@
+//go:build !lite
+
 package loop
 
 import (
@@ -83,7 +85,7 @@ func keysOf(n int, value byte) []accord.Key {
 func serialRig(baud, groups int) (setup, *[]*line) {
 	lines := &[]*line{}
 	return setup{groups: groups, change: func(i int, o *Options) {
-		o.Keys = keysOf(60, byte(i))
+		o.Talk.Keys = keysOf(60, byte(i))
 		for k := range o.Links {
 			p := o.Links[k].Path.(*fakePath)
 			l := &line{baud: baud}
@@ -189,7 +191,7 @@ func TestDataIsRareAndOnlyWhenThereIsNews(t *testing.T) {
 			t.Errorf("%d DATA frames without news", n)
 		}
 	})
-	bubble(t, setup{change: func(i int, o *Options) { o.Keys = keysOf(200, byte(i)) }}, func(r *rig, a, b *node) {
+	bubble(t, setup{change: func(i int, o *Options) { o.Talk.Keys = keysOf(200, byte(i)) }}, func(r *rig, a, b *node) {
 		before := a.count("tx beat")
 		b.differ(8)
 		time.Sleep(2 * time.Second)
@@ -203,10 +205,10 @@ func TestDataIsRareAndOnlyWhenThereIsNews(t *testing.T) {
 func TestConfigurationsThatDifferAreAnAlarmThatNamesTheKeys(t *testing.T) {
 	const alarm = "g0/" + mismatch
 	bubble(t, setup{change: func(i int, o *Options) {
-		o.Keys = keysOf(60, 1)
+		o.Talk.Keys = keysOf(60, 1)
 		if i == 1 {
-			o.Keys[17].Sum[5] = 1 // t2.k17
-			o.Keys = append(o.Keys, accord.Key{Name: "fence.retry"})
+			o.Talk.Keys[17].Sum[5] = 1 // t2.k17
+			o.Talk.Keys = append(o.Talk.Keys, accord.Key{Name: "fence.retry"})
 		}
 	}}, func(r *rig, a, b *node) {
 		b.differ(8)
@@ -242,7 +244,7 @@ func TestConfigurationsThatDifferAreAnAlarmThatNamesTheKeys(t *testing.T) {
 func TestWithoutAWordOfThePeerTheAlarmNamesNothing(t *testing.T) {
 	bubble(t, setup{change: func(i int, o *Options) {
 		if i == 0 {
-			o.Keys = keysOf(60, 1)
+			o.Talk.Keys = keysOf(60, 1)
 		}
 	}}, func(r *rig, a, b *node) {
 		b.differ(8)

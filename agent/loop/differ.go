@@ -1,3 +1,5 @@
+//go:build !lite
+
 package loop
 
 import (
@@ -18,6 +20,11 @@ type differing struct {
 	rest  pair.Instant // until then all was told
 	found accord.Difference
 }
+
+func newDiffering(t Talk) differing { return differing{Differ: accord.NewDiffer(t.Keys)} }
+
+// names are the keys that are known to differ.
+func (d *differing) names() []string { return d.found.Names }
 
 func (l *Loop) blind(keyID uint8, sum *[32]byte) (uint32, bool) { return l.o.Wire.Blind(keyID, sum) }
 
@@ -63,9 +70,6 @@ func (l *Loop) judgeKeys(now pair.Instant) {
 		l.differ.rest, l.differ.found = 0, accord.Difference{}
 	}
 }
-
-// mismatch is the machines' alarm about a peer that must not be followed.
-const mismatch = "config-mismatch"
 
 // namedKeys adds to that alarm what is known of the reason.
 func (l *Loop) namedKeys() string {

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/twinbeat/twinbeat/agent/accord"
 	"github.com/twinbeat/twinbeat/agent/act"
 	"github.com/twinbeat/twinbeat/agent/health"
 	"github.com/twinbeat/twinbeat/agent/pair"
@@ -167,10 +166,8 @@ type Options struct {
 	Saved   Saved
 	Boot    uint32
 
-	Health   health.Config // when one node is better off
-	Keys     []accord.Key  // of the configuration, with the digests of their values
-	LAN      LAN           // nil: the network is not asked who has the addresses
-	Upstream time.Duration // between two looks, if it is
+	Health health.Config // when one node is better off
+	Talk   Talk          // what is told beside heartbeats
 
 	Watch     *Watch           // nil: there is no watchdog to feed
 	NoDog     *report.Watchdog // what status shows then
@@ -270,7 +267,7 @@ func New(o Options) *Loop {
 		alarms: map[string]report.Alarm{}, pending: map[uint32]func(error) Fact{},
 	}
 	l.health.judge = health.NewJudge(o.Health)
-	l.differ.Differ = accord.NewDiffer(o.Keys)
+	l.differ = newDiffering(o.Talk)
 	for i, g := range o.Groups {
 		l.groups = append(l.groups, &group{Group: g, index: i, m: pair.New(g.Pair), last: pair.Boot})
 	}

@@ -1,3 +1,5 @@
+//go:build !lite
+
 package loop
 
 import (
@@ -67,7 +69,7 @@ type lan struct {
 
 // lookUpstream keeps both sides going, once a second.
 func (l *Loop) lookUpstream(now pair.Instant) {
-	if l.o.LAN == nil {
+	if l.o.Talk.LAN == nil {
 		return
 	}
 	for _, g := range l.groups {
@@ -84,14 +86,14 @@ func (l *Loop) lookUpstream(now pair.Instant) {
 func (l *Loop) lookOwner(now pair.Instant, g *group) {
 	u := &g.lan
 	u.told, u.copies = nil, 0
-	if u.bad > 0 && now.Since(u.heardAt) > silentAfter*l.o.Upstream {
+	if u.bad > 0 && now.Since(u.heardAt) > silentAfter*l.o.Talk.Every {
 		l.upstreamRight(g)
 	}
 	if u.busy || u.ownAt != 0 && now.Since(u.ownAt) < holdersEvery {
 		return
 	}
 	u.busy = true
-	ask, i := l.o.LAN, g.index
+	ask, i := l.o.Talk.LAN, g.index
 	l.lane(fmt.Sprintf("upstream %d", i), askDeadline, func(context.Context) Fact {
 		return holdersFact{i, ask.Holders(i)}
 	}, func(error) Fact { return holdersFact{i, nil} })
@@ -120,7 +122,7 @@ func (l *Loop) lookStandby(now pair.Instant, g *group) {
 		return
 	}
 	u.busy = true
-	ask, i, told := l.o.LAN, g.index, u.told
+	ask, i, told := l.o.Talk.LAN, g.index, u.told
 	l.lane(fmt.Sprintf("upstream %d", i), askDeadline, func(ctx context.Context) Fact {
 		return lanFact{i, told, ask.Ask(ctx, i, told)}
 	}, func(error) Fact { return lanFact{i, told, nil} })
@@ -140,7 +142,7 @@ type lanFact struct {
 func (f lanFact) apply(l *Loop, now pair.Instant) {
 	g := l.groups[f.group]
 	u := &g.lan
-	u.busy, u.askAt = false, now.Add(l.o.Upstream)
+	u.busy, u.askAt = false, now.Add(l.o.Talk.Every)
 	worst := accord.Finding{}
 	for i, a := range f.seen {
 		if one := accord.Judge(f.told[i], a.MACs); a.Asked && one.Verdict > worst.Verdict {
@@ -177,7 +179,7 @@ func (l *Loop) upstreamText(g *group, f accord.Finding, asker string) string {
 // heardHolder keeps the owner's word; a new one is looked at soon.
 func (l *Loop) heardHolder(now pair.Instant, value []byte) {
 	h, ok := accord.ParseHolder(value)
-	if !ok || l.o.LAN == nil || int(h.Group) >= len(l.groups) || l.groups[h.Group].opened {
+	if !ok || l.o.Talk.LAN == nil || int(h.Group) >= len(l.groups) || l.groups[h.Group].opened {
 		return
 	}
 	u := &l.groups[h.Group].lan
@@ -203,7 +205,7 @@ const holdersMost = 3
 // heardFinding takes the standby's word on what the network believes.
 func (l *Loop) heardFinding(now pair.Instant, value []byte) {
 	f, ok := accord.ParseFinding(value)
-	if !ok || l.o.LAN == nil || int(f.Group) >= len(l.groups) {
+	if !ok || l.o.Talk.LAN == nil || int(f.Group) >= len(l.groups) {
 		return
 	}
 	g := l.groups[f.Group]
@@ -246,14 +248,14 @@ func (l *Loop) tellUpstream(room int) {
 		u := &g.lan
 		if u.copies > 0 {
 			u.find.Group = uint8(g.index)
-			if l.add(room, accord.TypeFinding, u.find.Append(l.data.value[:0])) {
+			if l.add(room, accord.TypeFinding, u.find.Append(nil)) {
 				u.copies--
 			}
 		}
 		for u.holder && len(u.own) > 0 {
 			h := u.own[0]
 			h.Group = uint8(g.index)
-			if !l.add(room, accord.TypeHolder, h.Append(l.data.value[:0])) {
+			if !l.add(room, accord.TypeHolder, h.Append(nil)) {
 				break
 			}
 			u.own = u.own[1:]

@@ -1,3 +1,5 @@
+//go:build !lite
+
 package loop
 
 import (
@@ -67,7 +69,7 @@ func onLAN(t *testing.T, fn func(r *rig, a, b *node, lans [2]*fakeLAN)) {
 	var lans [2]*fakeLAN
 	bubble(t, setup{change: func(i int, o *Options) {
 		lans[i] = &fakeLAN{mac: []accord.MAC{mac1, mac2}[i], answer: []accord.MAC{mac1}}
-		o.LAN, o.Upstream = lans[i], testLook
+		o.Talk.LAN, o.Talk.Every = lans[i], testLook
 	}}, func(r *rig, a, b *node) { fn(r, a, b, lans) })
 }
 
@@ -199,7 +201,7 @@ func TestTheLookNeedsBothNodes(t *testing.T) {
 		l := &fakeLAN{mac: mac1}
 		bubble(t, setup{change: func(i int, o *Options) {
 			if i == only {
-				o.LAN, o.Upstream = l, testLook
+				o.Talk.LAN, o.Talk.Every = l, testLook
 			}
 		}}, func(r *rig, a, b *node) {
 			time.Sleep(3 * testLook)
