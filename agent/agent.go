@@ -51,6 +51,7 @@ const resultQueue = 128
 type agent struct {
 	opts    Options
 	cfg     config.Config
+	sums    []config.Sum // of its keys
 	keys    *wire.Keyring
 	keyInfo os.FileInfo // of the key file, before it was read
 	journal *journal.Journal
@@ -209,6 +210,9 @@ func (a *agent) load() error {
 		return err
 	}
 	a.cfg = cfg
+	if err := a.loadTalk(data); err != nil {
+		return err
+	}
 	a.keyInfo, _ = os.Stat(cfg.KeyFile) // LoadKeys says what is wrong with it
 	a.keys, err = LoadKeys(cfg.KeyFile)
 	return err
@@ -288,12 +292,13 @@ func (a *agent) compose(ctx context.Context, how string, lease time.Duration) *l
 	t.BootWait = a.bootWait(t)
 	fenceOptions(c, &o, a.hands.fenceName())
 	a.composeWatch(&o)
+	a.composeTalk(&o)
 	for i := range c.Groups {
 		o.Groups = append(o.Groups, a.composeGroup(i, t))
 	}
 	for i, l := range c.Links {
 		o.Links = append(o.Links, loop.Link{
-			Name: l.Name, Type: l.Type, Dead: l.Dead, Path: a.paths[i], Lazy: a.paths[i].attend != nil,
+			Name: l.Name, Type: l.Type, Dead: l.Dead, Path: a.paths[i], Lazy: a.paths[i].attend != nil, Baud: l.Baud,
 		})
 	}
 	return loop.New(o)

@@ -94,8 +94,8 @@ func (p *path) Attend(closely bool) {
 // copies may be lost, so their errors do not count.
 func (p *path) Send(payload []byte) error {
 	err := p.Link.Send(payload)
-	if err != nil || p.noise.baud == 0 {
-		return err
+	if err != nil || p.noise.baud == 0 || wire.Kind(payload[0]&15) == wire.Data {
+		return err // DATA has the room of one frame; what is lost is told again
 	}
 	for range p.noise.times(monotonic(), p.Stats().RxErrors, len(payload)) - 1 {
 		_ = p.Link.Send(payload)

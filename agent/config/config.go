@@ -43,6 +43,7 @@ type Config struct {
 
 	Health   Health
 	Watchdog *Watchdog // nil: no device is opened
+	Upstream *Upstream // nil: the network is not asked who has the addresses
 }
 
 // Me returns the node that runs with this configuration.

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -100,30 +99,7 @@ func syntaxHint(message string) string {
 // keys do not count, so that two nodes agree if their files mean the same.
 func digest(document map[string]any) uint32 {
 	h := sha256.New()
-	var write func(v any)
-	write = func(v any) {
-		switch v := v.(type) {
-		case map[string]any:
-			fmt.Fprintf(h, "table %d\n", len(v))
-			for _, k := range slices.Sorted(maps.Keys(v)) {
-				fmt.Fprintf(h, "%q\n", k)
-				write(v[k])
-			}
-		case []map[string]any:
-			fmt.Fprintf(h, "array %d\n", len(v))
-			for _, e := range v {
-				write(e)
-			}
-		case []any:
-			fmt.Fprintf(h, "array %d\n", len(v))
-			for _, e := range v {
-				write(e)
-			}
-		default:
-			fmt.Fprintf(h, "%T %q\n", v, fmt.Sprint(v))
-		}
-	}
-	write(document)
+	writeValue(h, document)
 	return binary.BigEndian.Uint32(h.Sum(nil))
 }
 
@@ -159,6 +135,9 @@ func (p *parser) pair(t table, node string) {
 	}
 	judged, _ := t.table("health")
 	c.Health = p.health(judged)
+	if up, ok := t.table("upstream"); ok {
+		c.Upstream = p.upstream(up)
+	}
 	before := p.errors
 	p.mode(t)
 	intervals, _ := t.table("timing")

@@ -78,6 +78,9 @@ func (l *Loop) do(now pair.Instant, g *group, a pair.Action) {
 	case pair.Record:
 		l.record(now, g, a)
 	case pair.Alarm:
+		if a.Name == mismatch {
+			a.Text += l.namedKeys()
+		}
 		l.alarm(g.Name+"/"+a.Name, a.On, a.Text)
 	case pair.Answer:
 		l.answer(now, g, a)
@@ -85,6 +88,9 @@ func (l *Loop) do(now pair.Instant, g *group, a pair.Action) {
 		panic(fmt.Sprintf("loop: unknown action %T", a))
 	}
 }
+
+// mismatch is the machines' alarm about a peer that must not be followed.
+const mismatch = "config-mismatch"
 
 // close ends the kernel lease of a group at once.
 func (l *Loop) close(g *group) {

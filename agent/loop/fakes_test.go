@@ -138,6 +138,7 @@ type fakePath struct {
 	id     uint8
 	opener *wire.Opener
 	delay  time.Duration
+	carry  func(kind wire.Kind, bytes int) time.Duration // nil: delay; told of every frame
 
 	mu     sync.Mutex // as a link's one reader
 	frame  Frame
@@ -161,6 +162,9 @@ func (p *fakePath) Send(payload []byte) error {
 	p.out.Lock()
 	cut, delay := p.cut, p.delay
 	p.out.Unlock()
+	if p.carry != nil {
+		delay = p.carry(kind, len(payload))
+	}
 	if cut {
 		return nil
 	}
@@ -316,8 +320,11 @@ func (h *fakeHands) TakeAddresses(ctx context.Context, i int) error { return h.d
 func (h *fakeHands) DropAddresses(ctx context.Context, i int) error { return h.do(ctx, "drop", i) }
 func (h *fakeHands) StartServices(ctx context.Context, i int) error { return h.do(ctx, "start", i) }
 func (h *fakeHands) StopServices(ctx context.Context, i int) error  { return h.do(ctx, "stop", i) }
-func (h *fakeHands) Announce(int, string)                           {}
-func (h *fakeHands) SetOwner(i int, owner bool)                     { h.set(func() { h.owner[i] = owner }) }
+func (h *fakeHands) Announce(i int, why string) {
+	h.set(func() { h.calls = append(h.calls, fmt.Sprintf("announce %d: %s", i, why)) })
+}
+
+func (h *fakeHands) SetOwner(i int, owner bool) { h.set(func() { h.owner[i] = owner }) }
 
 func (h *fakeHands) speaks(i int) (owner bool) {
 	h.set(func() { owner = h.owner[i] })

@@ -36,7 +36,8 @@ func (l *Loop) heard(now pair.Instant, f *Frame) {
 		return
 	}
 	if m.Kind == wire.Data {
-		return // no machine may see it, and it proves no contact
+		l.heardData(now, m)
+		return // no machine sees it, and it proves no contact
 	}
 	if m.Session != l.session {
 		l.follow(now)

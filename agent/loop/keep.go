@@ -80,6 +80,8 @@ func (l *Loop) housekeep(now pair.Instant) {
 	l.passBudget(now)
 	l.judgeLeave(now)
 	l.repower(now)
+	l.judgeKeys(now)
+	l.lookUpstream(now)
 	if l.saved.FencedBy != "" && l.twoWay(now) && now.Since(l.noticedAt) > l.o.FenceTime {
 		l.saved.FencedBy = "" // in contact, and no fence came of it any more
 		l.save()

@@ -133,6 +133,7 @@ type Link struct {
 	Dead       time.Duration
 	Path       Path
 	Lazy       bool // it can be left to Drain
+	Baud       int  // of a serial line; 0: it is none
 }
 
 // Options compose a Loop.
@@ -165,7 +166,9 @@ type Options struct {
 	Saved   Saved
 	Boot    uint32
 
-	Health    health.Config    // when one node is better off
+	Health health.Config // when one node is better off
+	Talk   Talk          // what is told beside heartbeats
+
 	Watch     *Watch           // nil: there is no watchdog to feed
 	NoDog     *report.Watchdog // what status shows then
 	LastReset *report.Reset
@@ -224,6 +227,9 @@ type Loop struct {
 	watch       guarding
 	health      comparing
 	counters    Counters
+	sends       uint64 // messages put on the paths
+	data        data
+	differ      differing
 	buf         [wire.MaxFrame]byte
 	message     wire.Message
 }
@@ -247,6 +253,7 @@ type group struct {
 	unread   int          // times in a row that the kernel could not be asked
 	mending  bool         // what is missing is being put back
 	mendMore bool         // and more went missing meanwhile
+	lan      lan
 }
 
 // New returns a loop that has not yet started.
@@ -260,6 +267,7 @@ func New(o Options) *Loop {
 		alarms: map[string]report.Alarm{}, pending: map[uint32]func(error) Fact{},
 	}
 	l.health.judge = health.NewJudge(o.Health)
+	l.differ = newDiffering(o.Talk)
 	for i, g := range o.Groups {
 		l.groups = append(l.groups, &group{Group: g, index: i, m: pair.New(g.Pair), last: pair.Boot})
 	}

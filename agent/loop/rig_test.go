@@ -294,7 +294,7 @@ func (n *node) checkOrder() {
 			if met && len(told) < len(n.paths) {
 				n.rig.t.Errorf("fw%d: step %d of turn %d: %s before a heartbeat went out on every link after the mark", n.i+1, i, turn, s.what)
 			}
-		case "tx hello", "close":
+		case "tx hello", "tx data", "close":
 		default:
 			told[s.id], met = true, true
 		}

@@ -27,7 +27,8 @@ func (l *Loop) beat(began pair.Instant) bool {
 		return false // it became urgent in this turn: the next one, at once, has a mark
 	}
 	now := l.o.Now()
-	if now >= l.nextBeat {
+	regular := now >= l.nextBeat
+	if regular {
 		l.nextBeat = l.nextBeat.Add(l.o.Beat)
 		if l.nextBeat <= now {
 			l.nextBeat = now.Add(l.o.Beat)
@@ -45,6 +46,9 @@ func (l *Loop) beat(began pair.Instant) bool {
 	l.renew(now)
 	l.watchLinks(now)
 	l.beatDone()
+	if regular {
+		l.tellPeer(now)
+	}
 	return true
 }
 
@@ -94,6 +98,7 @@ func (l *Loop) sendHello(now pair.Instant) {
 // send puts one message on every path, under one counter. It reports whether
 // at least one path took it.
 func (l *Loop) send(now pair.Instant, kind wire.Kind, groupIndex uint8) bool {
+	l.sends++
 	m := &l.message
 	*m = wire.Message{Kind: kind, GroupIndex: groupIndex}
 	if kind != wire.Hello {

@@ -83,6 +83,9 @@ func (l *Loop) peerView(now pair.Instant) report.NodeView {
 		v.Health = l.peerHealth()
 		v.Session = fmt.Sprintf("%08x", l.peer.session)
 		v.DigestOK, v.Digest = l.agrees(), fmt.Sprintf("%08x", l.peer.m.Digest)
+		if !v.DigestOK {
+			v.Differs = l.differ.names()
+		}
 		v.LeaseMS = l.peer.m.Lease.Milliseconds()
 		v.Version = fmt.Sprintf("%d.%d", l.peer.m.Version>>8, l.peer.m.Version&0xff)
 	}

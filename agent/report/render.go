@@ -106,6 +106,9 @@ func nodeFacts(p *page, n NodeView) {
 	config := or(n.Digest, "unknown")
 	if n.Digest != "" && !n.DigestOK {
 		config += " DIFFERS"
+		if len(n.Differs) > 0 {
+			config += " in " + strings.Join(n.Differs, ", ")
+		}
 	}
 	lease := ""
 	if n.LeaseMS > 0 {

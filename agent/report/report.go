@@ -41,6 +41,7 @@ type NodeView struct {
 	Version    string   `json:"version,omitempty"`
 	DigestOK   bool     `json:"config_agrees"`
 	Digest     string   `json:"config_digest"`
+	Differs    []string `json:"config_differs,omitempty"` // of the peer: keys whose values differ, or that one node lacks; never a value
 	UptimeMS   int64    `json:"uptime_ms,omitempty"`
 	LeaseMS    int64    `json:"lease_ms"`
 	Lines      string   `json:"modem_lines,omitempty"`

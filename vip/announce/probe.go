@@ -130,6 +130,7 @@ type probe struct {
 	ears   []ear
 	asked  map[netip.Addr]bool // what we ask for
 	group  map[netip.Addr]bool // what a rival may ask for: its list may be another
+	all    *answers            // nil: the first foreign one is enough
 	result ProbeResult
 	errs   []error
 }
@@ -213,6 +214,7 @@ func (p *probe) ask() {
 				continue
 			}
 			p.result.Sent = true
+			p.all.asked(ip)
 		}
 	}
 }
@@ -268,6 +270,10 @@ func (p *probe) hear(e ear) (foreign bool) {
 		}
 		if err != nil {
 			return false // nothing more; a device that went down fails at the next probe
+		}
+		if p.all != nil {
+			p.all.hear(p, frame[:n])
+			continue
 		}
 		if c, ok := p.concerns(frame[:n]); ok && p.foreign(c.mac) {
 			p.result.Foreign = true

@@ -1,0 +1,70 @@
+package accord
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestJudge(t *testing.T) {
+	mine, other, third := MAC{2, 0, 0, 0, 0, 1}, MAC{2, 0, 0, 0, 0, 2}, MAC{2, 0, 0, 0, 0, 3}
+	told := Holder{1, 5, mine}
+	for _, c := range []struct {
+		name     string
+		answered []MAC
+		want     Verdict
+		mac      MAC
+	}{
+		{"the owner", []MAC{mine}, Right, mine},
+		{"nobody", nil, Nobody, MAC{}},
+		{"another", []MAC{other}, Foreign, other},
+		{"the owner and another", []MAC{mine, other}, Foreign, other},
+		{"another and the owner", []MAC{other, mine}, Foreign, other},
+		{"two others", []MAC{other, third}, Foreign, third},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := Judge(told, c.answered)
+			if f.Verdict != c.want || f.MAC != c.mac || f.Group != 1 || f.Index != 5 {
+				t.Errorf("%+v, want verdict %d and %v", f, c.want, c.mac)
+			}
+		})
+	}
+}
+
+func TestItemsComeBackAsTheyWere(t *testing.T) {
+	h := Holder{7, 4095, MAC{1, 2, 3, 4, 5, 6}}
+	if got, ok := ParseHolder(h.Append(nil)); !ok || got != h {
+		t.Errorf("%+v, %v", got, ok)
+	}
+	for v := Right; v <= Foreign; v++ {
+		f := Finding{h, 200, v}
+		if got, ok := ParseFinding(f.Append(nil)); !ok || got != f {
+			t.Errorf("%+v, %v", got, ok)
+		}
+	}
+	good := Finding{h, 200, Right}.Append(nil)
+	for name, b := range map[string][]byte{
+		"nothing": nil, "a byte less": good[:len(good)-1], "a byte more": append(good[:len(good):len(good)], 0),
+		"verdict zero": append(good[:len(good)-1:len(good)-1], 0), "an unknown verdict": append(good[:len(good)-1:len(good)-1], 4),
+	} {
+		if _, ok := ParseFinding(b); ok {
+			t.Errorf("finding of %s", name)
+		}
+	}
+	for _, b := range [][]byte{nil, h.Append(nil)[:8], append(h.Append(nil), 0)} {
+		if _, ok := ParseHolder(b); ok {
+			t.Errorf("holder of %d bytes", len(b))
+		}
+	}
+}
+
+func TestTheTextSaysWhoAskedAndWhatCame(t *testing.T) {
+	f := Finding{Holder{MAC: MAC{2, 0, 0, 0, 0, 0xee}}, 1, Foreign}
+	for v, want := range map[Verdict]string{
+		Nobody: "fw2 asked the LAN for 192.0.2.1/24 and nobody answered", Foreign: "02:00:00:00:00:ee answered, which is not", Right: "02:00:00:00:00:ee answers for 192.0.2.1/24",
+	} {
+		f.Verdict = v
+		if got := f.Text("192.0.2.1/24", "fw2"); !strings.Contains(got, want) {
+			t.Errorf("%q", got)
+		}
+	}
+}

@@ -1,0 +1,88 @@
+//go:build !lite
+
+package agent
+
+import (
+	"context"
+	"time"
+
+	"github.com/twinbeat/twinbeat/agent/accord"
+	"github.com/twinbeat/twinbeat/agent/config"
+	"github.com/twinbeat/twinbeat/agent/loop"
+	"github.com/twinbeat/twinbeat/agent/report"
+	"github.com/twinbeat/twinbeat/vip"
+	"github.com/twinbeat/twinbeat/vip/announce"
+)
+
+// A look asks so often, and waits so long after each question: a neighbour that
+// is busy, or a switch that loses a broadcast, is not yet nobody.
+const (
+	lookAsks    = 3
+	lookSpacing = 300 * time.Millisecond
+)
+
+// lan asks the network who has the addresses of a group.
+type lan struct{ h *hands }
+
+// Holders says which hardware address of this node must answer for the samples
+// of a group's addresses. A device without one, as a tunnel, is left out.
+func (n lan) Holders(i int) []accord.Holder {
+	addresses := n.h.groups[i].VIP.Addresses
+	var out []accord.Holder
+	for _, s := range announce.Samples(addresses) {
+		mac, err := n.h.air.Hardware(s.Device)
+		if err != nil {
+			continue // the alarm of the device says it
+		}
+		for at, a := range addresses {
+			if a.Prefix == s.Prefix && a.Device == s.Device {
+				out = append(out, accord.Holder{Index: uint16(at), MAC: accord.MAC(mac)})
+				break
+			}
+		}
+	}
+	return out
+}
+
+// Ask asks for those addresses of the group that the owner spoke of.
+func (n lan) Ask(ctx context.Context, i int, who []accord.Holder) []loop.Answers {
+	g := n.h.groups[i]
+	var asked []vip.Address
+	for _, w := range who {
+		if int(w.Index) < len(g.VIP.Addresses) {
+			asked = append(asked, g.VIP.Addresses[w.Index])
+		}
+	}
+	heard, err := n.h.air.Ask(ctx, asked, lookAsks, lookSpacing)
+	if err != nil && ctx.Err() == nil {
+		n.h.note(report.Event{Kind: "address", Group: g.Name, Seen: err.Error(), Decided: "the network could not be asked who has its addresses"})
+	}
+	out := make([]loop.Answers, len(who))
+	for at, w := range who {
+		if int(w.Index) >= len(g.VIP.Addresses) {
+			continue
+		}
+		macs, ok := heard[g.VIP.Addresses[w.Index].Prefix.Addr()]
+		out[at].Asked = ok
+		for _, m := range macs {
+			out[at].MACs = append(out[at].MACs, accord.MAC(m))
+		}
+	}
+	return out
+}
+
+// composeTalk adds what the nodes tell each other beside heartbeats.
+func (a *agent) composeTalk(o *loop.Options) {
+	for _, k := range a.sums {
+		o.Talk.Keys = append(o.Talk.Keys, accord.Key(k))
+	}
+	if up := a.cfg.Upstream; up != nil {
+		o.Talk.LAN, o.Talk.Every = lan{a.hands}, up.Every
+	}
+}
+
+// loadTalk reads of a configuration what the nodes tell each other of it.
+func (a *agent) loadTalk(data []byte) error {
+	a.sums = config.Sums(data)
+	return nil
+}
