@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/twinbeat/twinbeat/agent"
@@ -85,7 +86,7 @@ func examine(o *options, data []byte) verdict {
 			}
 		}
 	}
-	slices.SortStableFunc(problems, func(a, b config.Problem) int { return a.Line - b.Line })
+	sort.SliceStable(problems, func(i, k int) bool { return problems[i].Line < problems[k].Line })
 	for _, p := range problems {
 		v.Problems = append(v.Problems, finding(p))
 	}
