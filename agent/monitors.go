@@ -47,12 +47,13 @@ func (a *agent) watchMonitors(ctx context.Context) {
 	}
 }
 
-// monitorChanged tells the loop of a new state. Both alarms write an event when
-// they come and go.
-func (a *agent) monitorChanged(c monitor.Change) {
+// monitorChanged tells the loop of a new state and says whether it took all of
+// it. Both alarms write an event when they come and go.
+func (a *agent) monitorChanged(c monitor.Change) bool {
 	name := "monitor/" + c.Config.Name
-	a.insist(loop.AlarmChanged{Name: name, On: c.State == monitor.Down, Text: c.Text()})
-	a.insist(loop.AlarmChanged{Name: name + "/unknown", On: c.State == monitor.Missing, Text: c.Text()})
+	return a.loop.Vote(c.Vote()) &&
+		a.loop.Tell(loop.AlarmChanged{Name: name, On: c.State == monitor.Down, Text: c.Why}) &&
+		a.loop.Tell(loop.AlarmChanged{Name: name + "/unknown", On: c.State == monitor.Missing, Text: c.Why})
 }
 
 // monitorViews is what status shows.

@@ -143,10 +143,11 @@ func (p *parser) monitor(t table) Monitor {
 	if !ok {
 		return m
 	}
-	known := strings.Fields(monitorCommon + " " + rule.needs + " " + rule.takes)
+	own := strings.Fields(rule.needs + " " + rule.takes)
+	known := append(strings.Fields(monitorCommon), own...)
 	for _, name := range children("monitor") {
 		if t.has(name) && !slices.Contains(known, name) {
-			t.report(name, "does not go with type "+m.Type, "this type takes "+strings.Join(known[len(strings.Fields(monitorCommon)):], ", "))
+			t.report(name, "does not go with type "+m.Type, "this type takes "+strings.Join(own, ", "))
 		}
 	}
 	for _, name := range strings.Fields(rule.needs) {
@@ -155,10 +156,11 @@ func (p *parser) monitor(t table) Monitor {
 	if t.has("process") && (m.Process == "" || strings.HasSuffix(m.Process, "/")) {
 		t.report("process", fmt.Sprintf("%q is not the name of a process", m.Process), "such as dnsmasq or /usr/sbin/dnsmasq")
 	}
-	for name, d := range map[string]*int{"rise": &m.Rise, "fall": &m.Fall} {
-		if !t.has(name) {
-			*d = map[string]int{"rise": rule.rise, "fall": rule.fall}[name]
-		}
+	if !t.has("rise") {
+		m.Rise = rule.rise
+	}
+	if !t.has("fall") {
+		m.Fall = rule.fall
 	}
 	if !t.has("timeout") {
 		m.Timeout = rule.timeout

@@ -57,7 +57,7 @@ type View struct {
 	Loss  int       // points that it takes now
 }
 
-// A Change is a new state.
+// A Change is a new state, or the same one told again.
 type Change struct {
 	Config *Config
 	From   State
@@ -108,12 +108,9 @@ func (m *Monitor) View() View {
 // Vote is the monitor's word on the health of its node.
 func (c Change) Vote() health.Vote {
 	return health.Vote{
-		Source: "monitor " + c.Config.Name, Loss: c.Loss, Reason: c.Text(), Critical: c.Config.Critical && c.Loss > 0,
+		Source: "monitor " + c.Config.Name, Loss: c.Loss, Reason: c.Why, Critical: c.Config.Critical && c.Loss > 0,
 	}
 }
-
-// Text is the state's reason, for a person.
-func (c Change) Text() string { return c.Config.Name + ": " + c.Why }
 
 // Carrier hears from the kernel that a device came up or went down, so that the
 // next look need not wait.
@@ -130,11 +127,12 @@ func (m *Monitor) Carrier(device string, up bool) {
 	}
 }
 
-// Run looks until ctx ends and tells of each new state, in the calling
-// goroutine: one look at a time, and none while a change is being told.
-func (m *Monitor) Run(ctx context.Context, tell func(Change)) {
+// Run looks until ctx ends, one look at a time, and tells of each new state. What
+// tell could not take is told again after the next look.
+func (m *Monitor) Run(ctx context.Context, tell func(Change) (taken bool)) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	owed := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -147,17 +145,18 @@ func (m *Monitor) Run(ctx context.Context, tell func(Change)) {
 		if ctx.Err() != nil {
 			return // cut short: it says nothing
 		}
-		if c, changed := m.note(look); changed {
-			tell(c)
+		if c, changed := m.note(look); changed || owed {
+			owed = !tell(c)
 		}
-		timer.Reset(max(0, time.Until(began.Add(m.pause()))))
+		timer.Reset(max(0, time.Until(began.Add(m.pause(owed)))))
 	}
 }
 
-// pause is the time from the start of a look to that of the next.
-func (m *Monitor) pause() time.Duration {
+// pause is the time from the start of a look to that of the next; hurry says that
+// it is not for the sake of the look alone.
+func (m *Monitor) pause(hurry bool) time.Duration {
 	d := m.cfg.Interval
-	if m.View().State == Starting {
+	if hurry || m.View().State == Starting {
 		d = min(d, startPause)
 	}
 	if m.port != nil && m.port.wait > 0 {
@@ -173,7 +172,7 @@ func (m *Monitor) note(l Look) (Change, bool) {
 	m.view.Why = clip(l.Why)
 	from := m.judge.State
 	if !m.judge.See(l.Verdict) {
-		return Change{}, false
+		return Change{&m.cfg, from, m.view}, false
 	}
 	m.view.State, m.view.Since, m.view.Loss = m.judge.State, time.Now(), 0
 	if m.judge.State == Down || m.judge.State == Missing && m.cfg.Strict {

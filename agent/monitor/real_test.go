@@ -48,6 +48,7 @@ func expect(t *testing.T, l Look, v Verdict, why string) {
 func TestPingOfTheKernel(t *testing.T) {
 	s := newHost(t)
 	c := Config{Kind: "ping", Timeout: patience, Targets: targets("192.0.2.2", "2001:db8::2"), All: true}
+	await(t, "IPv6 is ready", func() bool { return look(t, c, nil).Verdict == Good })
 	expect(t, look(t, c, nil), Good, "192.0.2.2 answers; 2001:db8::2 answers")
 
 	c.Targets = targets("192.0.2.2", "192.0.2.3")
@@ -117,7 +118,9 @@ func (s *host) lie(l *liar) {
 	})
 	must(s.t, err)
 	stop, done := make(chan struct{}), make(chan struct{})
-	send := func(from string, reply []byte) { _ = unix.Sendto(out, ipv4(from, reply), 0, &unix.SockaddrInet4{Addr: [4]byte{192, 0, 2, 1}}) }
+	send := func(from string, reply []byte) {
+		_ = unix.Sendto(out, ipv4(from, reply), 0, &unix.SockaddrInet4{Addr: [4]byte{192, 0, 2, 1}})
+	}
 	go func() {
 		defer close(done)
 		buf := make([]byte, 1500)
@@ -323,7 +326,7 @@ func run(t *testing.T, c Config, n Neighbours) (*Monitor, states) {
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	told, done := make(states, 100), make(chan struct{})
-	go func() { defer close(done); m.Run(ctx, func(c Change) { told <- c }) }()
+	go func() { defer close(done); m.Run(ctx, func(c Change) bool { told <- c; return true }) }()
 	t.Cleanup(func() {
 		cancel()
 		select {
@@ -401,7 +404,7 @@ func TestWhatCannotBeLookedAtTakesHealthOnlyIfStrict(t *testing.T) {
 		Rise: 1, Fall: 2, Targets: targets("192.0.2.2"), Weight: 30,
 	}
 	_, told := run(t, c, nil)
-	if c := told.next(t, Missing); c.Loss != 0 || !strings.Contains(c.Text(), "gw: ask 192.0.2.2: ") {
+	if c := told.next(t, Missing); c.Loss != 0 || !strings.Contains(c.Why, "ask 192.0.2.2: ") {
 		t.Errorf("%+v", c)
 	}
 	c.Strict = true
@@ -522,5 +525,26 @@ func TestFileThatHoldsWhoReadsIt(t *testing.T) {
 	f.cfg.Timeout = 5 * time.Second
 	if l := f.look(t.Context()); f.out != nil {
 		t.Errorf("a second one read: %+v", l)
+	}
+}
+
+func TestWhatWasNotTakenIsToldAgain(t *testing.T) {
+	path := t.TempDir() + "/state"
+	must(t, os.WriteFile(path, nil, 0o600))
+	m, err := New(Config{Kind: "file", Path: path, Timeout: 5 * time.Second, Interval: time.Hour, Rise: 1, Fall: 1}, nil)
+	must(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	told := 0
+	m.Run(ctx, func(c Change) bool {
+		if c.State != Up {
+			t.Errorf("told of %v", c.State)
+		}
+		if told++; told == 3 {
+			cancel()
+		}
+		return told == 3
+	})
+	if told != 3 {
+		t.Errorf("told %d times", told)
 	}
 }
