@@ -39,11 +39,18 @@ func monitorConfig(c config.Monitor) monitor.Config {
 	}
 }
 
+// stagger lies between the first looks of two monitors: an agent that was
+// restarted has a lease to renew meanwhile.
+const stagger = 20 * time.Millisecond
+
 // watchMonitors runs them, each in a goroutine of its own: one that hangs holds
 // no other.
 func (a *agent) watchMonitors(ctx context.Context) {
-	for _, m := range a.watched {
-		a.group.Go(func() { m.Run(ctx, a.monitorChanged) })
+	for i, m := range a.watched {
+		a.group.Go(func() {
+			pause(ctx, time.Duration(i)*stagger)
+			m.Run(ctx, a.monitorChanged)
+		})
 	}
 }
 

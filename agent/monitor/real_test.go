@@ -476,3 +476,24 @@ func TestWhatWasNotTakenIsToldAgain(t *testing.T) {
 		t.Errorf("told %d times", told)
 	}
 }
+
+// FuzzAnswer holds that nothing is an answer but what has the question's id,
+// number and secret.
+func FuzzAnswer(f *testing.F) {
+	q := &question{target: netip.MustParseAddr("192.0.2.2")}
+	q.sent[0] = echoRequest
+	copy(q.sent[4:], "id and a secret of this question")
+	q6 := &question{target: netip.MustParseAddr("2001:db8::2"), sent: q.sent}
+	f.Add(ipv4("192.0.2.2", reply(q.sent[:], nil)), false)
+	f.Add(reply(q.sent[:], func(b []byte) { b[0] = echoReply6 }), true)
+	f.Add([]byte{0x4f}, false)
+	f.Fuzz(func(t *testing.T, packet []byte, six bool) {
+		from, asked := unix.Sockaddr(&unix.SockaddrInet4{Addr: q.target.As4()}), q
+		if six {
+			from, asked = &unix.SockaddrInet6{Addr: q6.target.As16()}, q6
+		}
+		if asked.answers(packet, from) && !strings.Contains(string(packet), string(q.sent[4:])) {
+			t.Errorf("%x is an answer", packet)
+		}
+	})
+}
