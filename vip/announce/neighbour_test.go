@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -63,7 +64,8 @@ func TestWhatIsNoAnswerOfANeighbour(t *testing.T) {
 	} {
 		ip := hosts("192.0.2.7")[0]
 		ctx, cancel := context.WithCancel(ctx)
-		go client.do(func() {
+		var speaker sync.WaitGroup
+		speak := func() {
 			fd, err := sender()
 			if err != nil {
 				return
@@ -73,9 +75,11 @@ func TestWhatIsNoAnswerOfANeighbour(t *testing.T) {
 				_ = send(fd, to, frame(to.mac, ip))
 				time.Sleep(5 * time.Millisecond)
 			}
-		})
+		}
+		speaker.Go(func() { client.do(speak) })
 		macs, err := a.Neighbours(ctx, dev, []netip.Addr{ip}, 1, 200*time.Millisecond)
 		cancel()
+		speaker.Wait()
 		must(t, err)
 		if answered := macs[0] != (MAC{}); answered != (name == "") {
 			t.Errorf("%q: answered %v", name, answered)
