@@ -20,6 +20,7 @@ import (
 	"github.com/twinbeat/twinbeat/agent/health"
 	"github.com/twinbeat/twinbeat/agent/journal"
 	"github.com/twinbeat/twinbeat/agent/loop"
+	"github.com/twinbeat/twinbeat/agent/monitor"
 	"github.com/twinbeat/twinbeat/agent/pair"
 	"github.com/twinbeat/twinbeat/agent/report"
 	"github.com/twinbeat/twinbeat/agent/service"
@@ -69,6 +70,7 @@ type agent struct {
 	noDog   error // why a device of the configuration is not open
 	roster  roster
 	kick    report.Kick
+	watched []*monitor.Monitor
 	log     *slog.Logger
 	group   sync.WaitGroup
 
@@ -110,13 +112,14 @@ func Run(ctx context.Context, o Options) error {
 }
 
 // serve names every goroutine of the process: one reader a link, the watchers,
-// the lanes (in act), the control socket; the loop is this one.
+// the monitors, the lanes (in act), the control socket; the loop is this one.
 func (a *agent) serve(ctx, inner context.Context) error {
 	for i, p := range a.paths {
 		a.group.Go(func() { p.run(inner, uint8(i), a.loop.Offer) })
 	}
 	a.group.Go(func() { a.timer.run(inner) })
 	a.watch(inner)
+	a.watchMonitors(inner)
 	a.group.Go(func() {
 		if err := a.server.Serve(inner, handler{a}); err != nil {
 			a.log.Error("control socket", "err", err)
@@ -251,6 +254,9 @@ func (a *agent) open(ctx context.Context) error {
 		}
 		p.opener = a.wire.Opener(uint8(i))
 		a.paths = append(a.paths, p)
+	}
+	if err := a.newMonitors(); err != nil {
+		return err
 	}
 	if a.timer, err = newTimer(); err != nil {
 		return err

@@ -31,6 +31,7 @@ type hands struct {
 	weak    bool   // the lifetimes of the addresses are the lease, which the loop alone renews
 	tell    func(loop.Fact) bool
 	insist  func(loop.Fact) // for watchers: waits while the loop's queue is full
+	carrier func(device string, up bool)
 }
 
 // handful is what belongs to one group.
@@ -47,7 +48,7 @@ type handful struct {
 
 // newHands makes them; check gives each group what its service checks are told to.
 func newHands(c config.Config, log *slog.Logger, check func(config.Group) func(string, bool)) (*hands, error) {
-	h := &hands{cfg: c, log: log, adopted: make([]bool, len(c.Groups)), tell: func(loop.Fact) bool { return false }, insist: func(loop.Fact) {}}
+	h := &hands{cfg: c, log: log, adopted: make([]bool, len(c.Groups)), tell: func(loop.Fact) bool { return false }, insist: func(loop.Fact) {}, carrier: func(string, bool) {}}
 	var err error
 	h.kernel, err = kernel.New(kernel.Options{Found: func(f kernel.Finding) {
 		h.note(report.Event{Kind: "address", Seen: f.Text, Decided: f.Kind.String()})

@@ -59,6 +59,7 @@ func (h *hands) kernelEvent(e kernel.Event, lease leaseholder) {
 			}
 		})
 	case kernel.LinkUp, kernel.LinkDown:
+		h.carrier(e.Device, e.Kind == kernel.LinkUp)
 		h.each(func(i int, g *handful) {
 			if slices.Contains(g.VIP.Devices(), e.Device) {
 				h.insist(loop.DeviceChanged{Group: i, Device: e.Device, Up: e.Kind == kernel.LinkUp})

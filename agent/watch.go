@@ -162,6 +162,7 @@ func (h handler) Snapshot() report.Snapshot {
 	ctx, cancel := context.WithTimeout(context.Background(), statusTime)
 	defer cancel()
 	s, err := h.a.loop.Snapshot(ctx)
+	s.Monitors = h.a.monitorViews()
 	if err != nil {
 		s = h.a.board.Snapshot()
 		s.Alarms = append(s.Alarms, report.Alarm{Name: "loop", Since: time.Now(), Text: err.Error() + "; what is shown is old"})

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 )
@@ -88,7 +89,7 @@ type part interface {
 // order of locking is the same for everyone, so two never wait for each other.
 func exclusively(ctx context.Context, d part, do func(context.Context) error) error {
 	all := d.provers()
-	slices.SortFunc(all, func(a, b *Prover) int { return int(a.number) - int(b.number) })
+	sort.Slice(all, func(i, k int) bool { return all[i].number < all[k].number })
 	all = slices.Compact(all)
 	for i, p := range all {
 		select {

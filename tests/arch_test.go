@@ -37,7 +37,7 @@ type room struct {
 var drivers = []string{
 	"agent/link", "agent/link/serial", "agent/link/mcast", "agent/service", "agent/journal", "agent/control",
 	"fence", "fence/exec", "fence/http", "fence/redfish", "fence/snmp", "fence/ipmi", "fence/ssh", "vip/kernel", "vip/gate", "vip/announce",
-	"agent/watchdog",
+	"agent/watchdog", "agent/monitor",
 }
 
 // rooms is the import graph of the design: arrows point down.
@@ -69,6 +69,7 @@ var rooms = map[string]room{
 	"agent/link/serial":   {may: []string{"agent/link"}},
 	"agent/service":       {},
 	"agent/watchdog":      {},
+	"agent/monitor":       {may: []string{"agent/health", "agent/service", "vip/announce"}},
 	"agent/journal":       {may: []string{"agent/report"}},
 	"agent/control":       {may: []string{"agent/report"}},
 	"fence":               {},
@@ -123,7 +124,7 @@ var confined = map[string][]string{
 	"net/http":      {"fence/http"},
 	"text/template": {}, // these two look methods up by name, and
 	"html/template": {}, // with that the linker keeps every method of every type
-	"unsafe":        {"vip/gate", "vip/kernel", "vip/announce", "agent/link", "agent/link/serial", "agent/link/mcast", "agent/control", "agent"},
+	"unsafe":        {"vip/gate", "vip/kernel", "vip/announce", "agent/link", "agent/link/serial", "agent/link/mcast", "agent/control", "agent", "agent/monitor"},
 }
 
 // topLevel is everything that may stand beside main.go.

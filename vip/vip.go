@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"sort"
 )
 
 // A Set is what a group brings with it.
@@ -93,7 +94,7 @@ func (s Set) needsAddress(r Route) bool {
 
 func sorted[T comparable](in []T, compare func(a, b T) int) []T {
 	out := slices.Clone(in)
-	slices.SortFunc(out, compare)
+	sort.Slice(out, func(i, k int) bool { return compare(out[i], out[k]) < 0 })
 	return slices.Compact(out)
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/twinbeat/twinbeat/agent"
@@ -85,7 +86,7 @@ func examine(o *options, data []byte) verdict {
 			}
 		}
 	}
-	slices.SortStableFunc(problems, func(a, b config.Problem) int { return a.Line - b.Line })
+	sort.SliceStable(problems, func(i, k int) bool { return problems[i].Line < problems[k].Line })
 	for _, p := range problems {
 		v.Problems = append(v.Problems, finding(p))
 	}
@@ -100,7 +101,7 @@ func examine(o *options, data []byte) verdict {
 	if !refused {
 		view := views[max(0, slices.Index(seenBy, o.node))]
 		found := examineFence(o.config, view.Fence)
-		services := agent.ExamineServices(context.Background(), view)
+		services := append(agent.ExamineServices(context.Background(), view), agent.ExamineMonitors(view)...)
 		for _, p := range services {
 			p.File = o.config
 			v.Problems = append(v.Problems, finding(p))

@@ -19,6 +19,7 @@ var plainKeys = strings.Fields(`cluster mode profile key_file state_dir control_
 	type device baud lines interface group address port preferred failback failback_hold flap_max flap_window gate_transit
 	addresses ip dev label scope routes rules to via src table metric onlink from iif oif fwmark priority ipv6
 	count spacing refresh pace driver unit on_take start_timeout stop_timeout status_timeout check_interval restarts
+	interval rise fall weight critical missing up_delay down_delay min_speed max_errors targets need process path max_age
 	restart_window on_start_failure on_stop_failure keep_on_stop retry budget verified level outlets timeout holdup repower
 	object_id model serial outlet_count outlet_names snmp_version community_file user auth_protocol auth_file priv_protocol
 	priv_file password_file cipher_suite tls_fingerprint ca_file insecure identity_file legacy agent method off_text on_text

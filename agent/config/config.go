@@ -19,6 +19,8 @@ const (
 	MaxLinks     = 8    // links of one pair; the heartbeat carries a bit for each
 	MaxAddresses = 4096 // addresses of one group
 	MaxServices  = 64   // services of one group
+	MaxMonitors  = 32   // monitors of one pair
+	MaxTargets   = 16   // hosts of one monitor
 )
 
 // A Config is a checked configuration as one node sees it.
@@ -44,6 +46,7 @@ type Config struct {
 	Health   Health
 	Watchdog *Watchdog // nil: no device is opened
 	Upstream *Upstream // nil: the network is not asked who has the addresses
+	Monitors []Monitor
 }
 
 // Me returns the node that runs with this configuration.

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 )
@@ -42,7 +43,7 @@ func (f *Fence) ByLevel() []FenceDevice {
 		return nil
 	}
 	out := slices.DeleteFunc(slices.Clone(f.Devices), func(d FenceDevice) bool { return d.Idle })
-	slices.SortStableFunc(out, func(a, b FenceDevice) int { return a.Level - b.Level })
+	sort.SliceStable(out, func(i, k int) bool { return out[i].Level < out[k].Level })
 	return out
 }
 

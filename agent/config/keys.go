@@ -17,6 +17,7 @@ const (
 	addressByNode      // a table with one IP address for each node
 	namesByNode        // a table with one array of names for each node, which may be empty
 	texts              // an array of strings that are no program
+	textsByNode        // the same, or a table with one such array for each node
 	textTable          // a table whose names and text are another program's
 	section            // [name]
 	sections           // [[name]]
@@ -58,7 +59,7 @@ const byProfile = "by profile"
 
 // keys is the one list of everything that a file may say, in the order of
 // reference.toml.
-var keys = concat(pairKeys, timingKeys, linkKeys, groupKeys, serviceKeys, fenceKeys, watchdogKeys, healthKeys, upstreamKeys)
+var keys = concat(pairKeys, timingKeys, linkKeys, groupKeys, serviceKeys, fenceKeys, watchdogKeys, healthKeys, upstreamKeys, monitorKeys)
 
 func concat(parts ...[]key) []key {
 	var all []key

@@ -149,6 +149,9 @@ func (p *parser) pair(t table, node string) {
 	}
 	judge := nodes && p.errors == before && c.Profile != ""
 	p.groups(t, nodes)
+	if nodes {
+		p.monitors(t)
+	}
 	if judge {
 		p.inequalities()
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -50,23 +51,26 @@ func Refused(problems []Problem) bool {
 
 // sortProblems orders problems as a reader meets them in the file.
 func sortProblems(problems []Problem) []Problem {
-	slices.SortStableFunc(problems, byLine)
+	sortBy(problems, byLine)
 	if len(problems) <= maxProblems {
 		return problems
 	}
 	// Warnings give way first: a refusal must never be cut off by them.
-	slices.SortStableFunc(problems, func(a, b Problem) int {
-		return cmp.Compare(severity(a), severity(b))
-	})
+	sortBy(problems, func(a, b Problem) int { return cmp.Compare(severity(a), severity(b)) })
 	rest := problems[maxProblems:]
 	problems = problems[:maxProblems:maxProblems]
-	slices.SortStableFunc(problems, byLine)
+	sortBy(problems, byLine)
 	last := problems[maxProblems-1]
 	return append(problems, Problem{
 		File: last.File, Line: last.Line, Warning: !Refused(rest),
 		Text: fmt.Sprintf("%d more problems are not shown", len(rest)),
 		Hint: "repair those above first",
 	})
+}
+
+// sortBy is slices.SortStableFunc without its copy for each type.
+func sortBy(problems []Problem, compare func(a, b Problem) int) {
+	sort.SliceStable(problems, func(i, k int) bool { return compare(problems[i], problems[k]) < 0 })
 }
 
 func byLine(a, b Problem) int {

@@ -85,7 +85,7 @@ func facts(k key) string {
 	out := map[kind]string{
 		text: "text", number: "number", boolean: "true or false", duration: "duration", list: "array of text",
 		textByNode: "text, or a table by node", listByNode: "table by node", addressByNode: "table by node",
-		namesByNode: "table by node", texts: "array of text", textTable: "table of text",
+		namesByNode: "table by node", texts: "array of text", textsByNode: "array of text, or a table by node", textTable: "table of text",
 		inline: "array of tables", addresses: "array of text or tables",
 	}[k.kind]
 	switch {

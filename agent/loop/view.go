@@ -2,7 +2,7 @@ package loop
 
 import (
 	"fmt"
-	"slices"
+	"sort"
 	"time"
 
 	"github.com/twinbeat/twinbeat/agent/pair"
@@ -27,23 +27,14 @@ func (l *Loop) snapshot(now pair.Instant) report.Snapshot {
 	for _, a := range l.alarms {
 		s.Alarms = append(s.Alarms, a)
 	}
-	slices.SortFunc(s.Alarms, func(a, b report.Alarm) int {
+	sort.Slice(s.Alarms, func(i, k int) bool {
+		a, b := s.Alarms[i], s.Alarms[k]
 		if c := a.Since.Compare(b.Since); c != 0 {
-			return c
+			return c < 0
 		}
-		return compare(a.Name, b.Name)
+		return a.Name < b.Name
 	})
 	return s
-}
-
-func compare(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -34,6 +34,7 @@ func Render(s Snapshot, width int) string {
 		p.line("")
 		renderGroup(p, s, g)
 	}
+	renderMonitors(p, s)
 	renderWatchdog(p, s)
 	if len(s.Alarms) > 0 {
 		p.line("")

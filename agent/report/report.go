@@ -18,6 +18,7 @@ type Snapshot struct {
 
 	Watchdog  *Watchdog `json:"watchdog,omitempty"`
 	LastReset *Reset    `json:"last_reset,omitempty"` // why the box, or the agent, was started
+	Monitors  []Monitor `json:"monitors,omitempty"`   // of this node
 }
 
 // A Guarantee says what keeps the two nodes from both being active, and why.

@@ -68,6 +68,11 @@ func sick() Snapshot {
 		Addresses: []string{"a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8"}, Failback: "hold", MovesInFlap: 3, FlapFrozen: true,
 		Unfit: "service dnsmasq: start: exit status 1: \x1b[31mbind: address in use\x1b[0m", Services: []string{"dnsmasq"},
 	}
+	s.Monitors = []Monitor{
+		{Name: "lan", Type: "interface", State: "down", SinceMS: 12_300, Reason: "eth0 has no carrier", Weight: 40, Loss: 40, Critical: true},
+		{Name: "gateway", Type: "ping", State: "up", SinceMS: 7_260_000, Reason: "192.0.2.254 answers", Weight: 30},
+		{Name: "conntrack", Type: "command", State: "unknown", SinceMS: 900, Reason: "run /usr/local/sbin/conntrack-ok: no such file or directory", Weight: 20},
+	}
 	s.Alarms = []Alarm{{Name: "config-differs", Text: "fw1 has 9a3f00c1, this node has 9a3f00c2", Since: at.Add(-time.Minute)}}
 	return s
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sort"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -120,7 +121,7 @@ func (c Config) check(tick time.Duration) (Config, error) {
 	if len(devices) > MaxDevices {
 		return c, fmt.Errorf("check devices: %d given, at most %d", len(devices), MaxDevices)
 	}
-	slices.SortFunc(groups, func(a, b Group) int { return int(a.ID) - int(b.ID) })
+	sort.Slice(groups, func(i, k int) bool { return groups[i].ID < groups[k].ID })
 	c.Groups = groups
 	c.Own = slices.Clone(c.Own)
 	return c, nil
@@ -147,7 +148,7 @@ func (g Group) check(tick time.Duration) (Group, error) {
 		}
 		vips = append(vips, a)
 	}
-	slices.SortFunc(vips, netip.Addr.Compare)
+	sort.Slice(vips, func(i, k int) bool { return vips[i].Less(vips[k]) })
 	g.VIPs = slices.Compact(vips)
 	g.Devices = slices.Clone(g.Devices)
 	slices.Sort(g.Devices)

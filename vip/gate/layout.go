@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/google/nftables/expr"
@@ -241,7 +242,7 @@ func (c Config) leases() []time.Duration {
 	for _, g := range c.Groups {
 		all = append(all, g.Lease)
 	}
-	slices.Sort(all)
+	sort.Slice(all, func(i, k int) bool { return all[i] < all[k] })
 	return slices.Compact(all)
 }
 

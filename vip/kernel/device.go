@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sort"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -169,11 +170,11 @@ func (k *Kernel) OwnAddresses(devices []string) ([]netip.Prefix, error) {
 			own = append(own, e.prefix)
 		}
 	}
-	slices.SortFunc(own, func(a, b netip.Prefix) int {
-		if c := a.Addr().Compare(b.Addr()); c != 0 {
-			return c
+	sort.Slice(own, func(i, k int) bool {
+		if c := own[i].Addr().Compare(own[k].Addr()); c != 0 {
+			return c < 0
 		}
-		return a.Bits() - b.Bits()
+		return own[i].Bits() < own[k].Bits()
 	})
 	return slices.Compact(own), nil
 }

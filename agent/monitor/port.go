@@ -1,0 +1,202 @@
+package monitor
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A port is an interface under watch. Its methods belong to the monitor's
+// goroutine.
+type port struct {
+	cfg    *Config
+	bounce Debounce
+	rate   Rate
+	wait   time.Duration // until a state that differs has lasted; 0: none does
+	fell   atomic.Bool   // the kernel said so since the last look, which may find it up again
+	began  time.Time
+}
+
+func init() {
+	kinds["interface"] = func(m *Monitor, _ Neighbours) probe {
+		c := &m.cfg
+		m.port = &port{
+			cfg: c, bounce: Debounce{Up: c.UpFor, Down: c.DownFor},
+			rate: Rate{Over: c.Interval / 2}, began: time.Now(),
+		}
+		return m.port.look
+	}
+}
+
+// look reads carrier, speed and errors. An interface that is not there carries
+// nothing.
+func (p *port) look(context.Context) Look {
+	name, now := p.cfg.Interface, time.Since(p.began)
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return Look{Unknown, "ask for " + name + ": " + err.Error()}
+	}
+	defer unix.Close(fd)
+	up, why, err := carrier(fd, name)
+	if err != nil {
+		return Look{Unknown, err.Error()}
+	}
+	if p.fell.Swap(false) && up {
+		p.bounce.See(now, false)
+	}
+	var stable bool
+	stable, p.wait = p.bounce.See(now, up)
+	switch {
+	case !stable && up:
+		return Look{Bad, fmt.Sprintf("%s has not carried frames for %v yet", name, p.cfg.UpFor)}
+	case !stable:
+		return Look{Bad, why}
+	case !up:
+		return Look{Good, why + ", for less than " + p.cfg.DownFor.String()}
+	}
+	return p.quality(fd, now)
+}
+
+// quality judges an interface that carries frames.
+func (p *port) quality(fd int, now time.Duration) Look {
+	name := p.cfg.Interface
+	if least := p.cfg.MinSpeed; least > 0 {
+		switch mbit, err := speed(fd, name); {
+		case err != nil:
+			return Look{Unknown, fmt.Sprintf("ask for the speed of %s: %v", name, err)}
+		case mbit <= 0:
+			return Look{Unknown, name + " does not know its speed"}
+		case mbit < least:
+			return Look{Bad, fmt.Sprintf("%s runs at %d Mbit/s, less than %d", name, mbit, least)}
+		}
+	}
+	if most := p.cfg.MaxErrors; most > 0 {
+		count, err := frameErrors(name)
+		if err != nil {
+			return Look{Unknown, err.Error()}
+		}
+		if rate := p.rate.See(now, count); rate > float64(most) {
+			return Look{Bad, fmt.Sprintf("%s has %.1f errors a second, more than %d", name, rate, most)}
+		}
+	}
+	return Look{Good, name + " carries frames"}
+}
+
+// carrier says whether a device can carry frames, and if not, why
+// (netdevice(7)).
+func carrier(fd int, name string) (up bool, why string, err error) {
+	req, err := unix.NewIfreq(name)
+	if err == nil {
+		err = unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, req)
+	}
+	switch {
+	case errors.Is(err, unix.ENODEV):
+		return false, name + " is not there", nil
+	case err != nil:
+		return false, "", fmt.Errorf("ask for %s: %w", name, err)
+	case req.Uint16()&unix.IFF_UP == 0:
+		return false, name + " is switched off", nil
+	case req.Uint16()&unix.IFF_RUNNING == 0:
+		return false, name + " has no carrier", nil
+	}
+	return true, "", nil
+}
+
+// speed asks the driver for Mbit/s; less than one if it does not know. The old
+// command (ETHTOOL_GSET, linux/ethtool.h) has a fixed form, and the kernel
+// answers it from what drivers say today.
+func speed(fd int, name string) (int, error) {
+	const getSettings = 1
+	settings := struct {
+		command uint32
+		_       [2]uint32
+		low     uint16 // of the speed
+		_       [14]byte
+		high    uint16
+		_       [14]byte
+	}{command: getSettings}
+	req := struct {
+		name [unix.IFNAMSIZ]byte
+		data unsafe.Pointer
+		_    [16]byte // at least what the kernel reads of the union
+	}{data: unsafe.Pointer(&settings)}
+	copy(req.name[:unix.IFNAMSIZ-1], name)
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&req)))
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(int32(uint32(settings.high)<<16 | uint32(settings.low))), nil // SPEED_UNKNOWN is -1
+}
+
+// countersFile has the counters of the namespace that the caller is in.
+const countersFile = "/proc/thread-self/net/dev"
+
+// maxCounters bounds what is read of it: 8,000 devices.
+const maxCounters = 1 << 20
+
+// frameErrors sums what was received and sent with errors.
+func frameErrors(name string) (uint64, error) {
+	data, err := readSome(countersFile, maxCounters)
+	if err != nil {
+		return 0, err
+	}
+	n, ok := parseCounters(data, name)
+	if !ok {
+		return 0, fmt.Errorf("%s has no line for %s", countersFile, name)
+	}
+	return n, nil
+}
+
+// parseCounters finds a device: "eth0: bytes packets errs drop fifo frame
+// compressed multicast bytes packets errs ...".
+func parseCounters(data []byte, name string) (count uint64, ok bool) {
+	for line := range bytes.Lines(data) {
+		device, rest, found := strings.Cut(string(line), ":")
+		if !found || strings.TrimSpace(device) != name {
+			continue
+		}
+		f := strings.Fields(rest)
+		if len(f) < 16 {
+			return 0, false
+		}
+		in, err := strconv.ParseUint(f[2], 10, 64)
+		out, err2 := strconv.ParseUint(f[10], 10, 64)
+		return in + out, err == nil && err2 == nil
+	}
+	return 0, false
+}
+
+// readSome reads a file that may not end.
+func readSome(path string, most int) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe without a writer must not hold us
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	buf := make([]byte, 0, 4096)
+	for len(buf) < most {
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+		n, err := f.Read(buf[len(buf):min(cap(buf), most)])
+		buf = buf[:len(buf)+n]
+		switch err {
+		case nil:
+		case io.EOF:
+			return buf, nil
+		default:
+			return nil, err
+		}
+	}
+	return buf, nil
+}
