@@ -32,6 +32,9 @@ type Options struct {
 	Node       string // empty: the host name
 	Log        *slog.Logger
 	Version    string
+
+	Hangup <-chan os.Signal                // asks for a reload; nil: none comes
+	Redact func(key, value string) string // a value without its secrets; nil: nothing of it is shown
 }
 
 // stopGrace is what the orderly end may take beyond the stop timeouts of the
@@ -66,6 +69,7 @@ type agent struct {
 	timer   *timer
 	dogs    dogs
 	noDog   error // why a device of the configuration is not open
+	running running
 	roster  roster
 	kick    report.Kick
 	log     *slog.Logger
@@ -129,11 +133,7 @@ func (a *agent) serve(ctx, inner context.Context) error {
 		a.realtime()
 	}
 	a.awaitPath()
-	grace := stopGrace
-	for _, g := range a.cfg.Groups {
-		d := deadlines(g)
-		grace = max(grace, stopGrace+d.Stop+d.Drop)
-	}
+	grace := endsWithin(a.cfg)
 	err := a.loop.Run(ctx, grace)
 	if err == nil && !a.loop.Starved() {
 		a.leaveWatchdog()
@@ -147,6 +147,16 @@ func (a *agent) serve(ctx, inner context.Context) error {
 		return err
 	}
 	return errors.Join(err, a.lease.Remove())
+}
+
+// endsWithin is what the orderly end may take.
+func endsWithin(c config.Config) time.Duration {
+	grace := stopGrace
+	for _, g := range c.Groups {
+		d := deadlines(g)
+		grace = max(grace, stopGrace+d.Stop+d.Drop)
+	}
+	return grace
 }
 
 // firstPath is how long the loop waits for a path to be open, at most.
@@ -171,8 +181,8 @@ func (a *agent) awaitPath() {
 func (a *agent) left() string {
 	ctx, cancel := context.WithTimeout(context.Background(), slowMargin)
 	defer cancel()
-	for _, g := range a.cfg.Groups {
-		held, err := a.hands.kernel.Held(ctx, g.VIP)
+	for _, g := range a.hands.groups {
+		held, err := a.hands.kernel.Held(ctx, g.group().VIP)
 		if err != nil {
 			return err.Error()
 		}
@@ -189,11 +199,9 @@ func (a *agent) load() error {
 	if err != nil {
 		return fmt.Errorf("read configuration: %w", err)
 	}
-	node := a.opts.Node
-	if node == "" {
-		if node, err = os.Hostname(); err != nil {
-			return fmt.Errorf("find own name: %w", err)
-		}
+	node, err := a.nodeName()
+	if err != nil {
+		return err
 	}
 	cfg, problems := config.Parse(a.opts.ConfigPath, data, node)
 	for _, p := range problems {
@@ -207,9 +215,28 @@ func (a *agent) load() error {
 		return err
 	}
 	a.cfg = cfg
+	a.running.cfg, a.running.text = cfg, data
 	a.keyInfo, _ = os.Stat(cfg.KeyFile) // LoadKeys says what is wrong with it
 	a.keys, err = LoadKeys(cfg.KeyFile)
 	return err
+}
+
+func (a *agent) nodeName() (string, error) {
+	if a.opts.Node != "" {
+		return a.opts.Node, nil
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("find own name: %w", err)
+	}
+	return name, nil
+}
+
+// running is the configuration that the agent runs with, as of the newest reload.
+type running struct {
+	one  sync.Mutex // held by the reload under way
+	cfg  config.Config
+	text []byte // of the file
 }
 
 // open prepares the journal, the kernel lease, the links and the loop.
@@ -318,7 +345,7 @@ func (a *agent) composeGroup(i int, t config.Timing) loop.Group {
 			Probe:    config.Probes * t.Probe,
 			Failback: failback(g.Failback), FailbackHold: g.FailbackHold,
 			FlapMax: g.FlapMax, FlapWindow: g.FlapWindow, FenceRetry: retry,
-			NoServices: len(g.Services) == 0, StopFailureFence: stopFailureFences(g),
+			NoServices: len(g.Services) == 0, StopFailureFence: g.FencesOnStop(),
 		},
 		Start: pair.Start{
 			Term: a.state.Terms[g.Name], Token: a.state.Token,
@@ -327,13 +354,19 @@ func (a *agent) composeGroup(i int, t config.Timing) loop.Group {
 			FencedLast: a.state.FencedBy != "",
 		},
 	}
+	out.Addresses, out.Services = contents(g)
+	return out
+}
+
+// contents names what a group moves.
+func contents(g config.Group) (addresses, services []string) {
 	for _, v := range g.VIP.Addresses {
-		out.Addresses = append(out.Addresses, v.String())
+		addresses = append(addresses, v.String())
 	}
 	for _, s := range g.Services {
-		out.Services = append(out.Services, s.Name)
+		services = append(services, s.Name)
 	}
-	return out
+	return addresses, services
 }
 
 // slowMargin is what a lane gets beyond the sum of its steps' timeouts.
@@ -352,15 +385,4 @@ func deadlines(g config.Group) loop.Deadlines {
 		d.Stop += s.StopTimeout + 2*s.StatusTimeout
 	}
 	return d
-}
-
-// stopFailureFences says whether any service of the group must not be left
-// running where the group is not.
-func stopFailureFences(g config.Group) bool {
-	for _, s := range g.Services {
-		if s.OnStopFailure == "fence" {
-			return true
-		}
-	}
-	return false
 }
