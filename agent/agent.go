@@ -33,7 +33,7 @@ type Options struct {
 	Log        *slog.Logger
 	Version    string
 
-	Hangup <-chan os.Signal                // asks for a reload; nil: none comes
+	Hangup <-chan os.Signal               // asks for a reload; nil: none comes
 	Redact func(key, value string) string // a value without its secrets; nil: nothing of it is shown
 }
 

@@ -26,7 +26,7 @@ type hands struct {
 	log     *slog.Logger
 	kernel  *kernel.Kernel
 	air     *announce.Announcer
-	power   atomic.Pointer[fencing]
+	power   atomic.Pointer[fence.Device] // see fence
 	groups  []*handful
 	adopted []bool // the group was held when the agent started
 	weak    bool   // the lifetimes of the addresses are the lease, which the loop alone renews
@@ -34,13 +34,11 @@ type hands struct {
 	insist  func(loop.Fact) // for watchers: waits while the loop's queue is full
 }
 
-// fencing is the fence device in use; a reload may put another in its place.
-type fencing struct{ fence.Device } // nil: none
-
-// fence returns the device that switches the peer, nil if there is none.
+// fence returns the device that switches the peer, nil if there is none. A
+// reload may put another in its place.
 func (h *hands) fence() fence.Device {
-	if f := h.power.Load(); f != nil {
-		return f.Device
+	if d := h.power.Load(); d != nil {
+		return *d
 	}
 	return nil
 }
@@ -106,7 +104,7 @@ func newHands(c config.Config, log *slog.Logger, check func(config.Group) func(s
 		return nil, err
 	}
 	device, err := fencer(c)
-	h.power.Store(&fencing{device})
+	h.power.Store(&device)
 	return h, err
 }
 

@@ -121,7 +121,6 @@ type kernelGate interface {
 	loop.Gate
 	SetOwn([]netip.Prefix) error
 	Restore() error
-	Update([]gate.Group) error
 	Watch(context.Context, func(gate.Change)) error
 	Remove() error
 }

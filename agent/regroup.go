@@ -13,6 +13,7 @@ import (
 	"github.com/twinbeat/twinbeat/agent/loop"
 	"github.com/twinbeat/twinbeat/agent/service"
 	"github.com/twinbeat/twinbeat/vip"
+	"github.com/twinbeat/twinbeat/vip/gate"
 )
 
 // askAbroad asks for the addresses that this node is about to put up as an
@@ -73,12 +74,16 @@ func (a *agent) guard(ctx context.Context, c config.Config) error {
 		sets = append(sets, g.VIP)
 	}
 	if lease, ok := a.lease.(*provenLease); ok {
-		if err := lease.Update(gateGroups(c)); err != nil {
+		if err := lease.kernelGate.(regate).Update(gateGroups(c)); err != nil {
 			return err
 		}
 	}
 	return a.hands.kernel.Know(ctx, sets...)
 }
+
+// A regate is a kernelGate that can be changed. It is not part of that interface,
+// because a build without reload shall not carry it.
+type regate interface{ Update([]gate.Group) error }
 
 // chore changes one group in its lane.
 func (a *agent) chore(ctx context.Context, i int, from, to config.Group, services *service.Group) error {

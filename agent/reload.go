@@ -250,7 +250,7 @@ func (a *agent) refence(ctx context.Context, c config.Config, device *fence.Devi
 	terms := fenceTerms(c, nameOf(*device))
 	for range refenceTries {
 		err = a.await(ctx, func(done chan<- error) loop.Fact {
-			return loop.Refence{Fence: terms, Swap: func() { a.hands.power.Store(&fencing{*device}) }, Done: done}
+			return loop.Refence{Fence: terms, Swap: func() { a.hands.power.Store(device) }, Done: done}
 		})
 		if err == nil || ctx.Err() != nil {
 			return err

@@ -56,6 +56,9 @@ func (d *differ) tables(path, rule string, was, is map[string]any) {
 			a, _ := old.(map[string]any)
 			b, _ := new.(map[string]any)
 			d.tables(at, by, a, b)
+			if len(a)+len(b) == 0 { // an empty section says something, too
+				d.add(at, by, headerIf(hadOld, k), headerIf(hasNew, k))
+			}
 		case k != nil && k.kind == sections:
 			d.sections(at, by, asTables(old), asTables(new))
 		case k != nil && (k.kind == addresses || k.kind == inline):
@@ -137,6 +140,13 @@ func entriesOf(v any) (out []string) {
 		out = append(out, value(e))
 	}
 	return out
+}
+
+func headerIf(set bool, k *key) string {
+	if !set {
+		return ""
+	}
+	return header(k)
 }
 
 func valueIf(set bool, v any) string {
