@@ -20,9 +20,10 @@ gives up nothing; an agent that starts within the lease finds its groups in the
 kernel and keeps them, and if none comes the peer takes over.
 SIGQUIT ends it with a dump of every goroutine.
 SIGHUP takes up a changed configuration, see reload; a bad one changes nothing.
-SIGPIPE does nothing: a dead logger must not cost the service. Log lines go to stderr; those that it does not take are
-dropped and counted. If $NOTIFY_SOCKET is set the agent tells systemd that it
-is ready, how it is and that it lives.`,
+SIGPIPE does nothing: a dead logger must not cost the service. Log lines go to
+stderr; those that it does not take are dropped and counted. If
+$NOTIFY_SOCKET is set the agent tells systemd that it is ready, how it is and
+that it lives.`,
 	examples: []string{"twinbeat run", "twinbeat run --config /tmp/try.toml --node fw1 --log-level debug"},
 	flags:    []string{"config", "node", "log-level", "supervised"},
 	run:      (*shell).runAgent,

@@ -64,7 +64,15 @@ type choreFact struct {
 	err  error
 }
 
-func (f choreFact) apply(*Loop, pair.Instant) { f.done <- f.err }
+func (f choreFact) apply(*Loop, pair.Instant) { reply(f.done, f.err) }
+
+// reply never waits, whoever asked and gave up.
+func reply(done chan<- error, err error) {
+	select {
+	case done <- err:
+	default:
+	}
+}
 
 // errFencing refuses a new fence device.
 var errFencing = errors.New("change fence: the device is at work; ask again when it is done")
@@ -72,7 +80,7 @@ var errFencing = errors.New("change fence: the device is at work; ask again when
 func (r Refence) apply(l *Loop, now pair.Instant) {
 	f := &l.fence
 	if f.running || f.asking || len(f.waiting) > 0 || f.verify != nil || f.offAt != 0 {
-		r.Done <- errFencing
+		reply(r.Done, errFencing)
 		return
 	}
 	r.Swap()
@@ -84,7 +92,7 @@ func (r Refence) apply(l *Loop, now pair.Instant) {
 	}
 	f.identity, f.asked = "", 0 // who the new one is, the next question tells
 	l.judgeLeave(now)
-	r.Done <- nil
+	reply(r.Done, nil)
 }
 
 func (r Reloaded) apply(l *Loop, now pair.Instant) {
@@ -96,5 +104,5 @@ func (r Reloaded) apply(l *Loop, now pair.Instant) {
 	l.o.Digest, l.grace = r.Digest, r.Grace
 	l.urgent = true // the peer learns of it at once
 	l.event(now, r.Event)
-	r.Done <- nil
+	reply(r.Done, nil)
 }
