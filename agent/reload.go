@@ -151,7 +151,7 @@ func (a *agent) parse(ctx context.Context, p *plan) bool {
 			problems = append(problems, s)
 		}
 		if _, err := LoadKeys(cfg.KeyFile); err != nil {
-			problems = append(problems, config.Problem{File: cfg.KeyFile, Line: 1, Text: err.Error(), Hint: "twinbeat keygen makes one; both nodes need the same"})
+			problems = append(problems, config.Problem{File: cfg.KeyFile, Key: "key_file", Text: err.Error(), Hint: "twinbeat keygen makes one; both nodes need the same"})
 		}
 	}
 	for _, q := range problems {
