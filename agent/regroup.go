@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -23,10 +24,10 @@ func (h *hands) askAbroad(ctx context.Context, was, is config.Config) error {
 		if !g.owner.Load() {
 			continue // a takeover asks for all of them
 		}
+		known := places(was.Groups[i].VIP)
 		var strange []vip.Address
 		for _, a := range is.Groups[i].VIP.Addresses {
-			known := func(b vip.Address) bool { return a.Prefix.Addr() == b.Prefix.Addr() && a.Device == b.Device }
-			if !slices.ContainsFunc(was.Groups[i].VIP.Addresses, known) {
+			if !known[placeOf(a)] {
 				strange = append(strange, a)
 			}
 		}
@@ -200,12 +201,7 @@ func (h *hands) readdress(ctx context.Context, g *handful, from vip.Set, to conf
 	if err := h.kernel.Drop(ctx, after); err != nil {
 		return nil, err
 	}
-	for _, a := range to.VIP.Addresses {
-		if !slices.Contains(from.Addresses, a) {
-			fresh = append(fresh, a)
-		}
-	}
-	return fresh, nil
+	return missing(from.Addresses, to.VIP.Addresses), nil
 }
 
 // listenAnew lets the watch over foreign answers begin anew.
@@ -220,31 +216,54 @@ func (g *handful) listenAnew() {
 // leaving is what a set has and another lacks: before are those whose place the
 // other one needs for something else, after the rest.
 func leaving(was, is vip.Set) (before, after vip.Set) {
-	for _, a := range was.Addresses {
-		switch {
-		case slices.Contains(is.Addresses, a):
-		case slices.ContainsFunc(is.Addresses, func(b vip.Address) bool { return a.Prefix.Addr() == b.Prefix.Addr() }):
+	taken := places(is)
+	for _, a := range missing(is.Addresses, was.Addresses) {
+		if taken[placeOf(a)] {
 			before.Addresses = append(before.Addresses, a)
-		default:
+		} else {
 			after.Addresses = append(after.Addresses, a)
 		}
 	}
-	for _, r := range was.Routes {
+	for _, r := range missing(is.Routes, was.Routes) {
 		same := func(o vip.Route) bool { return r.Dst == o.Dst && r.Table == o.Table && r.Metric == o.Metric }
-		switch {
-		case slices.Contains(is.Routes, r):
-		case slices.ContainsFunc(is.Routes, same):
+		if slices.ContainsFunc(is.Routes, same) {
 			before.Routes = append(before.Routes, r)
-		default:
+		} else {
 			after.Routes = append(after.Routes, r)
 		}
 	}
-	for _, r := range was.Rules {
-		if !slices.Contains(is.Rules, r) {
-			after.Rules = append(after.Rules, r)
+	after.Rules = missing(is.Rules, was.Rules)
+	return before, after
+}
+
+// missing returns what one list has and another lacks: there may be thousands.
+func missing[T comparable](there, wanted []T) (out []T) {
+	set := make(map[T]bool, len(there))
+	for _, e := range there {
+		set[e] = true
+	}
+	for _, e := range wanted {
+		if !set[e] {
+			out = append(out, e)
 		}
 	}
-	return before, after
+	return out
+}
+
+// A place is an address on a device: the kernel holds one there.
+type place struct {
+	ip     netip.Addr
+	device string
+}
+
+func placeOf(a vip.Address) place { return place{a.Prefix.Addr(), a.Device} }
+
+func places(s vip.Set) map[place]bool {
+	out := make(map[place]bool, len(s.Addresses))
+	for _, a := range s.Addresses {
+		out[placeOf(a)] = true
+	}
+	return out
 }
 
 // union has the addresses of both, and gates transit where either does.
@@ -253,12 +272,7 @@ func union(a, b config.Config) config.Config {
 	out.Groups = slices.Clone(a.Groups)
 	for i := range out.Groups {
 		g := &out.Groups[i]
-		g.VIP.Addresses = slices.Clone(g.VIP.Addresses)
-		for _, v := range b.Groups[i].VIP.Addresses {
-			if !slices.Contains(g.VIP.Addresses, v) {
-				g.VIP.Addresses = append(g.VIP.Addresses, v)
-			}
-		}
+		g.VIP.Addresses = slices.Concat(g.VIP.Addresses, missing(g.VIP.Addresses, b.Groups[i].VIP.Addresses))
 		g.GateTransit = g.GateTransit || b.Groups[i].GateTransit
 	}
 	return out

@@ -121,25 +121,30 @@ func asTables(v any) []map[string]any {
 
 // entries compares lists whose order does not matter.
 func (d *differ) entries(path, rule string, old, new any) {
-	was, is := entriesOf(old), entriesOf(new)
+	was, before := entriesOf(old)
+	is, after := entriesOf(new)
 	for _, e := range was {
-		if !slices.Contains(is, e) {
+		if !after[e] {
 			d.add(path, rule, e, "")
 		}
 	}
 	for _, e := range is {
-		if !slices.Contains(was, e) {
+		if !before[e] {
 			d.add(path, rule, "", e)
 		}
 	}
 }
 
-func entriesOf(v any) (out []string) {
+// entriesOf returns the entries of a list, in order and as a set: there may be
+// thousands.
+func entriesOf(v any) (out []string, set map[string]bool) {
 	list, _ := asArray(v)
+	set = make(map[string]bool, len(list))
 	for _, e := range list {
-		out = append(out, value(e))
+		text := value(e)
+		out, set[text] = append(out, text), true
 	}
-	return out
+	return out, set
 }
 
 func headerIf(set bool, k *key) string {

@@ -84,10 +84,14 @@ func effectOf(rule string) (Effect, string) {
 func Judge(changes []Change, was, is Config) []Judged {
 	var out []Judged
 	worst := Effect(0)
+	moved := movers(was, is)
 	for _, c := range changes {
 		j := Judged{Change: c}
 		j.Effect, j.Why = effectOf(c.Rule)
 		special(&j, was, is)
+		if j.Rule == "group.addresses" && j.New != "" && moved[groupOf(j.Key)] {
+			j.Effect, j.Why = Both, "an address comes from another group, which the other node may own: take it out on both nodes first, then add it"
+		}
 		worst = max(worst, j.Effect)
 		out = append(out, j)
 	}
@@ -113,11 +117,6 @@ func special(j *Judged, was, is Config) {
 	case "fence":
 		if (was.Fence == nil) != (is.Fence == nil) {
 			j.Effect, j.Why = Restart, "the machine that decides is made with or without a fence"
-		}
-	}
-	if j.Rule == "group.addresses" {
-		if g := movesTo(*j, was, is); g != "" {
-			j.Effect, j.Why = Both, fmt.Sprintf("it goes to group %s, which the other node may own: take it out on both nodes first, then add it", g)
 		}
 	}
 }
@@ -146,35 +145,35 @@ func sameGroups(was, is Config) bool {
 // hasGroup says whether both know the group that a key is of.
 func hasGroup(was, is Config, key string) bool {
 	for i := range min(len(was.Groups), len(is.Groups)) {
-		if strings.HasPrefix(key, "group["+was.Groups[i].Name+"]") {
+		if was.Groups[i].Name == groupOf(key) {
 			return true
 		}
 	}
 	return false
 }
 
-// movesTo names the group that an address goes to from another one.
-func movesTo(j Judged, was, is Config) string {
-	if j.New == "" {
-		return ""
-	}
-	home := map[netip.Addr]string{}
+// groupOf names the group that a key is of.
+func groupOf(key string) string {
+	name, _, _ := strings.Cut(strings.TrimPrefix(key, "group["), "]")
+	return name
+}
+
+// movers names the groups that get an address from another one.
+func movers(was, is Config) map[string]bool {
+	home, out := map[netip.Addr]string{}, map[string]bool{}
 	for _, g := range was.Groups {
 		for _, a := range g.VIP.Addresses {
 			home[a.Prefix.Addr()] = g.Name
 		}
 	}
 	for _, g := range is.Groups {
-		if !strings.HasPrefix(j.Key, "group["+g.Name+"]") {
-			continue
-		}
 		for _, a := range g.VIP.Addresses {
-			if from := home[a.Prefix.Addr()]; from != "" && from != g.Name {
-				return g.Name
+			if from, ok := home[a.Prefix.Addr()]; ok && from != g.Name {
+				out[g.Name] = true
 			}
 		}
 	}
-	return ""
+	return out
 }
 
 // derived finds what live keys mean beyond themselves: intervals that follow

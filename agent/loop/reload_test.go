@@ -84,6 +84,18 @@ func TestAnOwnerThatDiesWhileTheFilesDifferIsNotReplacedBySilence(t *testing.T) 
 	})
 }
 
+// With a proof it may: a box without power owns nothing, whatever its file says.
+func TestAnOwnerThatDiesWhileTheFilesDifferIsReplacedByProof(t *testing.T) {
+	bubble(t, setup{mode: pair.ModeFence, fence: true}, func(r *rig, a, b *node) {
+		if err := tell(t, b, reloaded(8)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		a.kill()
+		r.await("takeover", 30*time.Second, b.ownsAll)
+	})
+}
+
 func TestAChoreWaitsForItsTurnInTheLane(t *testing.T) {
 	bubble(t, setup{services: true}, func(r *rig, a, b *node) {
 		a.hands.set(func() { a.hands.slow["stop"] = time.Second })
