@@ -233,12 +233,9 @@ func (h *hands) SetOwner(i int, owner bool) {
 
 // Announce begins a burst of gratuitous ARP and neighbour advertisements and
 // returns; an earlier burst of the group is ended.
-func (h *hands) Announce(i int, why string) {
-	c := h.groups[i].group()
-	h.burst(i, c.VIP.Addresses, c.Announce.Count, why)
-}
+func (h *hands) Announce(i int, why string) { h.burst(i, h.groups[i].group().Announce.Count, why) }
 
-func (h *hands) burst(i int, addresses []vip.Address, count int, why string) {
+func (h *hands) burst(i, count int, why string) {
 	g := h.groups[i]
 	c := g.group()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -250,7 +247,7 @@ func (h *hands) burst(i int, addresses []vip.Address, count int, why string) {
 	g.mu.Unlock()
 	go func() {
 		defer cancel()
-		err := h.air.Announce(ctx, addresses, announce.Plan{
+		err := h.air.Announce(ctx, c.VIP.Addresses, announce.Plan{
 			Count: count, Spacing: c.Announce.Spacing, Pace: c.Announce.Pace, Owner: g.owner.Load,
 		})
 		if err != nil && !errors.Is(err, context.Canceled) && g.owner.Load() {
@@ -267,8 +264,8 @@ func (h *hands) refresh(ctx context.Context) {
 		all.Go(func() {
 			for ctx.Err() == nil {
 				pause(ctx, cmp.Or(g.group().Announce.Refresh, noRefresh))
-				if c := g.group(); c.Announce.Refresh > 0 && g.owner.Load() {
-					h.burst(i, c.VIP.Addresses, 1, "refresh")
+				if g.group().Announce.Refresh > 0 && g.owner.Load() {
+					h.burst(i, 1, "refresh")
 				}
 			}
 		})

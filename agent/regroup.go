@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/twinbeat/twinbeat/agent/config"
 	"github.com/twinbeat/twinbeat/agent/loop"
@@ -56,8 +55,8 @@ func (a *agent) regroup(ctx context.Context, p *plan, was config.Config) error {
 		}
 	}
 	for i := range p.cfg.Groups {
-		if err := a.chore(ctx, i, was.Groups[i], p.cfg.Groups[i], p.services[i]); err != nil {
-			return errors.Join(err, a.putBack(p, was, i))
+		if err := a.chore(i, was.Groups[i], p.cfg.Groups[i], p.services[i]); err != nil {
+			return errors.Join(err, a.putBack(ctx, p, was, i))
 		}
 	}
 	if moved {
@@ -87,12 +86,12 @@ func (a *agent) guard(ctx context.Context, c config.Config) error {
 type regate interface{ Update([]gate.Group) error }
 
 // chore changes one group in its lane.
-func (a *agent) chore(ctx context.Context, i int, from, to config.Group, services *service.Group) error {
+func (a *agent) chore(i int, from, to config.Group, services *service.Group) error {
 	if services == nil && sameSet(from.VIP, to.VIP) && from.Announce == to.Announce && from.GateTransit == to.GateTransit {
 		return nil
 	}
 	old, next := deadlines(from), deadlines(to)
-	return a.await(ctx, func(done chan<- error) loop.Fact {
+	return a.await(func(done chan<- error) loop.Fact {
 		return loop.Chore{
 			Group: i, For: next.Take + old.Stop + next.Start, Done: done,
 			Do: func(ctx context.Context) error { return a.hands.regroup(ctx, i, from, to, services) },
@@ -100,13 +99,8 @@ func (a *agent) chore(ctx context.Context, i int, from, to config.Group, service
 	})
 }
 
-// putBackTime bounds the way back, which must not end with its caller.
-const putBackTime = 2 * time.Minute
-
 // putBack undoes what regroup did up to a group, in reverse.
-func (a *agent) putBack(p *plan, was config.Config, upTo int) error {
-	ctx, cancel := context.WithTimeout(context.Background(), putBackTime)
-	defer cancel()
+func (a *agent) putBack(ctx context.Context, p *plan, was config.Config, upTo int) error {
 	var errs []error
 	for i := upTo; i >= 0; i-- {
 		var services *service.Group
@@ -117,7 +111,7 @@ func (a *agent) putBack(p *plan, was config.Config, upTo int) error {
 				continue
 			}
 		}
-		errs = append(errs, a.chore(ctx, i, p.cfg.Groups[i], was.Groups[i], services))
+		errs = append(errs, a.chore(i, p.cfg.Groups[i], was.Groups[i], services))
 	}
 	if err := errors.Join(append(errs, a.guard(ctx, was))...); err != nil {
 		return fmt.Errorf("and putting it back failed: %w", err)
@@ -138,8 +132,8 @@ func (h *hands) regroup(ctx context.Context, i int, from, to config.Group, servi
 	if err != nil {
 		return err
 	}
-	if len(fresh) > 0 && g.owner.Load() {
-		h.burst(i, fresh, to.Announce.Count, "reload")
+	if fresh && g.owner.Load() {
+		h.Announce(i, "reload") // all: it ends a burst that may be under way
 	}
 	if services == nil {
 		return nil
@@ -180,28 +174,28 @@ func (h *hands) stopGone(ctx context.Context, g *handful, from, to config.Group)
 }
 
 // readdress puts the addresses, routes and rules of a group where those of
-// another set are, if this node holds them, and returns the addresses that are
-// new. What stays is not taken away at any moment.
-func (h *hands) readdress(ctx context.Context, g *handful, from vip.Set, to config.Group) (fresh []vip.Address, err error) {
+// another set are, if this node holds them, and says whether addresses were new.
+// What stays is not taken away at any moment.
+func (h *hands) readdress(ctx context.Context, g *handful, from vip.Set, to config.Group) (fresh bool, err error) {
 	if !g.held || sameSet(from, to.VIP) {
 		g.conf.Store(&to)
 		g.listenAnew()
-		return nil, nil
+		return false, nil
 	}
 	before, after := leaving(from, to.VIP)
 	// The kernel holds one of them at a place: the old one makes room.
 	if err := h.kernel.Drop(ctx, before); err != nil {
-		return nil, err
+		return false, err
 	}
 	if err := h.kernel.Take(ctx, to.VIP, h.cfg.Timing.Lifetime); err != nil {
-		return nil, err
+		return false, err
 	}
 	g.conf.Store(&to) // before they go: nobody shall miss them
 	g.listenAnew()
 	if err := h.kernel.Drop(ctx, after); err != nil {
-		return nil, err
+		return false, err
 	}
-	return missing(from.Addresses, to.VIP.Addresses), nil
+	return len(missing(from.Addresses, to.VIP.Addresses)) > 0, nil
 }
 
 // listenAnew lets the watch over foreign answers begin anew.

@@ -72,7 +72,7 @@ func TestAddressesFollowTheirFile(t *testing.T) {
 	h := &hands{kernel: l.kernel, groups: []*handful{newHandful(config.Group{Name: "g", VIP: was})}}
 	h.cfg.Timing.Lifetime = lifetimeShort
 	g, to := h.groups[0], config.Group{Name: "g", VIP: is}
-	if fresh, err := h.readdress(t.Context(), g, was, to); err != nil || len(fresh) != 0 || len(there()) != 1 {
+	if fresh, err := h.readdress(t.Context(), g, was, to); err != nil || fresh || len(there()) != 1 {
 		t.Errorf("a standby: %v, %v, in the kernel %v", fresh, err, there())
 	}
 	if len(g.group().VIP.Addresses) != 2 {
@@ -80,7 +80,7 @@ func TestAddressesFollowTheirFile(t *testing.T) {
 	}
 	g.held = true
 	fresh, err := h.readdress(t.Context(), g, was, to)
-	if err != nil || len(fresh) != 1 || len(there()) != 2 {
+	if err != nil || !fresh || len(there()) != 2 {
 		t.Errorf("the owner: %v, %v, in the kernel %v", fresh, err, there())
 	}
 	if _, err := h.readdress(t.Context(), g, is, config.Group{Name: "g", VIP: was}); err != nil || !slices.Equal(there(), []string{"192.0.2.1"}) {

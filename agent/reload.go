@@ -69,7 +69,7 @@ func (a *agent) reload(ctx context.Context, dry bool, by string) report.Reload {
 	r := &p.report
 	r.DryRun = dry
 	if r.Refused == "" && !dry {
-		if err := a.change(ctx, p, by); err != nil {
+		if err := a.change(context.WithoutCancel(ctx), p, by); err != nil { // what is begun is ended: each lane has a bound
 			r.Refused, r.Hint = strings.ReplaceAll(err.Error(), "\n", "; "), "what was changed was put back; see `twinbeat events`"
 		} else {
 			a.running.cfg, a.running.text = p.cfg, p.text
@@ -223,18 +223,18 @@ func (a *agent) change(ctx context.Context, p *plan, by string) error {
 		addresses, services := contents(g)
 		told.Groups = append(told.Groups, loop.Regroup{Addresses: addresses, Services: services, Slow: deadlines(g)})
 	}
-	return a.await(ctx, func(done chan<- error) loop.Fact { told.Done = done; return told })
+	return a.await(func(done chan<- error) loop.Fact { told.Done = done; return told })
 }
 
 // await tells the loop a fact and waits for what becomes of it.
-func (a *agent) await(ctx context.Context, fact func(done chan<- error) loop.Fact) error {
+func (a *agent) await(fact func(done chan<- error) loop.Fact) error {
 	done := make(chan error, 1)
 	a.insist(fact(done))
 	select {
 	case err := <-done:
 		return err
-	case <-ctx.Done():
-		return fmt.Errorf("reload: the loop did not answer: %w", ctx.Err())
+	case <-a.loop.Ended():
+		return errors.New("reload: the agent has been stopped")
 	}
 }
 
@@ -251,10 +251,10 @@ func (a *agent) refence(ctx context.Context, c config.Config, device *fence.Devi
 	}
 	terms := fenceTerms(c, nameOf(*device))
 	for range refenceTries {
-		err = a.await(ctx, func(done chan<- error) loop.Fact {
+		err = a.await(func(done chan<- error) loop.Fact {
 			return loop.Refence{Fence: terms, Swap: func() { a.hands.power.Store(device) }, Done: done}
 		})
-		if err == nil || ctx.Err() != nil {
+		if !errors.Is(err, loop.ErrFencing) {
 			return err
 		}
 		pause(ctx, refencePause)

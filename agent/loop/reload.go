@@ -74,13 +74,13 @@ func reply(done chan<- error, err error) {
 	}
 }
 
-// errFencing refuses a new fence device.
-var errFencing = errors.New("change fence: the device is at work; ask again when it is done")
+// ErrFencing refuses a new fence device.
+var ErrFencing = errors.New("change fence: the device is at work; ask again when it is done")
 
 func (r Refence) apply(l *Loop, now pair.Instant) {
 	f := &l.fence
 	if f.running || f.asking || len(f.waiting) > 0 || f.verify != nil || f.offAt != 0 {
-		reply(r.Done, errFencing)
+		reply(r.Done, ErrFencing)
 		return
 	}
 	r.Swap()

@@ -128,7 +128,7 @@ func TestAFenceAtWorkIsNotReplaced(t *testing.T) {
 		b.hands.set(func() { b.hands.slow["fence"] = 700 * time.Millisecond })
 		a.kill()
 		r.await("fence begins", 5*time.Second, func() bool { return b.hands.count("fence") == 1 })
-		if err := tell(t, b, refence); !errors.Is(err, errFencing) || swaps != 0 {
+		if err := tell(t, b, refence); !errors.Is(err, ErrFencing) || swaps != 0 {
 			t.Errorf("while it is at work: %v, %d swaps", err, swaps)
 		}
 		r.await("takeover", 5*time.Second, b.ownsAll)
