@@ -102,7 +102,7 @@ func TestLifetimeLeaseIsRenewedWithinItsTurnAndForItsOldestAddress(t *testing.T)
 
 func TestLifetimesThatAreTheLeaseAreRenewedByTheLoopAlone(t *testing.T) {
 	l, set := weakLease(t)
-	h := &hands{kernel: l.kernel, groups: []*handful{{Group: config.Group{VIP: set}}}}
+	h := &hands{kernel: l.kernel, groups: []*handful{newHandful(config.Group{VIP: set})}}
 	h.cfg.Timing.Lifetime = lifetimeShort
 	if err := l.kernel.Drop(t.Context(), set); err != nil {
 		t.Fatal(err)

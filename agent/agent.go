@@ -33,6 +33,9 @@ type Options struct {
 	Node       string // empty: the host name
 	Log        *slog.Logger
 	Version    string
+
+	Hangup <-chan os.Signal               // asks for a reload; nil: none comes
+	Redact func(key, value string) string // a value without its secrets; nil: nothing of it is shown
 }
 
 // stopGrace is what the orderly end may take beyond the stop timeouts of the
@@ -52,7 +55,6 @@ const resultQueue = 128
 type agent struct {
 	opts    Options
 	cfg     config.Config
-	sums    []config.Sum // of its keys
 	keys    *wire.Keyring
 	keyInfo os.FileInfo // of the key file, before it was read
 	journal *journal.Journal
@@ -68,6 +70,7 @@ type agent struct {
 	timer   *timer
 	dogs    dogs
 	noDog   error // why a device of the configuration is not open
+	running running
 	roster  roster
 	kick    report.Kick
 	watched []*monitor.Monitor
@@ -135,11 +138,7 @@ func (a *agent) serve(ctx, inner context.Context) error {
 		a.group.Go(func() { shedding(inner) })
 	}
 	a.awaitPath()
-	grace := stopGrace
-	for _, g := range a.cfg.Groups {
-		d := deadlines(g)
-		grace = max(grace, stopGrace+d.Stop+d.Drop)
-	}
+	grace := endsWithin(a.cfg)
 	err := a.loop.Run(ctx, grace)
 	if err == nil && !a.loop.Starved() {
 		a.leaveWatchdog()
@@ -153,6 +152,16 @@ func (a *agent) serve(ctx, inner context.Context) error {
 		return err
 	}
 	return errors.Join(err, a.lease.Remove())
+}
+
+// endsWithin is what the orderly end may take.
+func endsWithin(c config.Config) time.Duration {
+	grace := stopGrace
+	for _, g := range c.Groups {
+		d := deadlines(g)
+		grace = max(grace, stopGrace+d.Stop+d.Drop)
+	}
+	return grace
 }
 
 // firstPath is how long the loop waits for a path to be open, at most.
@@ -177,8 +186,8 @@ func (a *agent) awaitPath() {
 func (a *agent) left() string {
 	ctx, cancel := context.WithTimeout(context.Background(), slowMargin)
 	defer cancel()
-	for _, g := range a.cfg.Groups {
-		held, err := a.hands.kernel.Held(ctx, g.VIP)
+	for _, g := range a.hands.groups {
+		held, err := a.hands.kernel.Held(ctx, g.group().VIP)
 		if err != nil {
 			return err.Error()
 		}
@@ -195,14 +204,12 @@ func (a *agent) load() error {
 	if err != nil {
 		return fmt.Errorf("read configuration: %w", err)
 	}
-	node := a.opts.Node
-	if node == "" {
-		if node, err = os.Hostname(); err != nil {
-			return fmt.Errorf("find own name: %w", err)
-		}
+	node, err := a.nodeName()
+	if err != nil {
+		return err
 	}
 	cfg, problems := config.Parse(a.opts.ConfigPath, data, node)
-	for _, p := range problems {
+	for _, p := range append(problems, ExamineBuild(cfg)...) {
 		if p.Warning {
 			a.log.Warn("configuration", "line", p.Line, "key", p.Key, "text", p.Text, "hint", p.Hint)
 			continue
@@ -213,12 +220,28 @@ func (a *agent) load() error {
 		return err
 	}
 	a.cfg = cfg
-	if err := a.loadTalk(data); err != nil {
-		return err
-	}
+	a.running.cfg, a.running.text = cfg, data
 	a.keyInfo, _ = os.Stat(cfg.KeyFile) // LoadKeys says what is wrong with it
 	a.keys, err = LoadKeys(cfg.KeyFile)
 	return err
+}
+
+func (a *agent) nodeName() (string, error) {
+	if a.opts.Node != "" {
+		return a.opts.Node, nil
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("find own name: %w", err)
+	}
+	return name, nil
+}
+
+// running is the configuration that the agent runs with, as of the newest reload.
+type running struct {
+	one  sync.Mutex // held by the reload under way
+	cfg  config.Config
+	text []byte // of the file
 }
 
 // open prepares the journal, the kernel lease, the links and the loop.
@@ -298,7 +321,7 @@ func (a *agent) compose(ctx context.Context, how string, lease time.Duration) *l
 	t.BootWait = a.bootWait(t)
 	fenceOptions(c, &o, a.hands.fenceName())
 	a.composeWatch(&o)
-	a.composeTalk(&o)
+	o.Talk = a.talk(a.running.text)
 	for i := range c.Groups {
 		o.Groups = append(o.Groups, a.composeGroup(i, t))
 	}
@@ -331,7 +354,7 @@ func (a *agent) composeGroup(i int, t config.Timing) loop.Group {
 			Probe:    config.Probes * t.Probe,
 			Failback: failback(g.Failback), FailbackHold: g.FailbackHold,
 			FlapMax: g.FlapMax, FlapWindow: g.FlapWindow, FenceRetry: retry,
-			NoServices: len(g.Services) == 0, StopFailureFence: stopFailureFences(g),
+			NoServices: len(g.Services) == 0, StopFailureFence: g.FencesOnStop(),
 		},
 		Start: pair.Start{
 			Term: a.state.Terms[g.Name], Token: a.state.Token,
@@ -340,13 +363,19 @@ func (a *agent) composeGroup(i int, t config.Timing) loop.Group {
 			FencedLast: a.state.FencedBy != "",
 		},
 	}
+	out.Addresses, out.Services = contents(g)
+	return out
+}
+
+// contents names what a group moves.
+func contents(g config.Group) (addresses, services []string) {
 	for _, v := range g.VIP.Addresses {
-		out.Addresses = append(out.Addresses, v.String())
+		addresses = append(addresses, v.String())
 	}
 	for _, s := range g.Services {
-		out.Services = append(out.Services, s.Name)
+		services = append(services, s.Name)
 	}
-	return out
+	return addresses, services
 }
 
 // slowMargin is what a lane gets beyond the sum of its steps' timeouts.
@@ -365,15 +394,4 @@ func deadlines(g config.Group) loop.Deadlines {
 		d.Stop += s.StopTimeout + 2*s.StatusTimeout
 	}
 	return d
-}
-
-// stopFailureFences says whether any service of the group must not be left
-// running where the group is not.
-func stopFailureFences(g config.Group) bool {
-	for _, s := range g.Services {
-		if s.OnStopFailure == "fence" {
-			return true
-		}
-	}
-	return false
 }

@@ -19,10 +19,11 @@ var errNoFence = errors.New("no fence device is configured")
 
 // Fence switches the peer off and says whether it is proven.
 func (h *hands) Fence(ctx context.Context) loop.FenceDone {
-	if h.fence == nil {
+	device := h.fence()
+	if device == nil {
 		return loop.FenceDone{Evidence: errNoFence.Error()}
 	}
-	p, err := h.fence.Off(ctx)
+	p, err := device.Off(ctx)
 	d := loop.FenceDone{
 		Proven: p.Proven && err == nil, Grade: p.Grade.String(), Level: p.Level,
 		Evidence: p.Evidence, Detail: p.Detail, Took: p.Took,
@@ -35,19 +36,21 @@ func (h *hands) Fence(ctx context.Context) loop.FenceDone {
 
 // FenceOn switches the peer on again.
 func (h *hands) FenceOn(ctx context.Context) error {
-	if h.fence == nil {
+	device := h.fence()
+	if device == nil {
 		return errNoFence
 	}
-	return h.fence.On(ctx)
+	return device.On(ctx)
 }
 
 // FenceCheck reads the power of the peer's outlets and who the devices are.
 func (h *hands) FenceCheck(ctx context.Context) loop.FenceCheck {
-	if h.fence == nil {
+	device := h.fence()
+	if device == nil {
 		return loop.FenceCheck{Power: fence.PowerUnknown.String(), Err: errNoFence.Error()}
 	}
-	power, err := h.fence.Status(ctx)
-	found, checkErr := h.fence.Check(ctx)
+	power, err := device.Status(ctx)
+	found, checkErr := device.Check(ctx)
 	c := sortFindings(found)
 	c.Power = power.String()
 	if c.Err == "" && errors.Join(err, checkErr) != nil {

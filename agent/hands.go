@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ type hands struct {
 	log     *slog.Logger
 	kernel  *kernel.Kernel
 	air     *announce.Announcer
-	fence   fence.Device // nil: none
+	power   atomic.Pointer[fence.Device] // see fence
 	groups  []*handful
 	adopted []bool // the group was held when the agent started
 	weak    bool   // the lifetimes of the addresses are the lease, which the loop alone renews
@@ -34,16 +35,47 @@ type hands struct {
 	carrier func(device string, up bool)
 }
 
+// fence returns the device that switches the peer, nil if there is none. A
+// reload may put another in its place.
+func (h *hands) fence() fence.Device {
+	if d := h.power.Load(); d != nil {
+		return *d
+	}
+	return nil
+}
+
 // handful is what belongs to one group.
 type handful struct {
-	config.Group
-	services *service.Group
+	conf     atomic.Pointer[config.Group] // see group
+	check    func(string, bool)
 	owner    atomic.Bool
 	renewals vip.Renewals
 
+	// Of the group's lane alone.
+	services *service.Group
+	held     bool // the addresses are in the kernel
+	serving  bool // the services were started
+
 	mu       sync.Mutex
 	silence  context.CancelFunc // ends the announcement under way
-	watching context.CancelFunc // ends the service checks
+	watching *checks            // the service checks; nil: none yet
+	relisten context.CancelFunc // begins to listen for others anew
+}
+
+// checks are the service checks under way.
+type checks struct {
+	cancel context.CancelFunc
+	ended  chan struct{}
+}
+
+// group is the group as it is configured now: a reload may change all but its
+// name and place.
+func (g *handful) group() *config.Group { return g.conf.Load() }
+
+func newHandful(c config.Group) *handful {
+	g := &handful{}
+	g.conf.Store(&c)
+	return g
 }
 
 // newHands makes them; check gives each group what its service checks are told to.
@@ -61,8 +93,9 @@ func newHands(c config.Config, log *slog.Logger, check func(config.Group) func(s
 	}
 	var sets []vip.Set
 	for _, g := range c.Groups {
-		one := &handful{Group: g}
-		if one.services, err = h.serviceGroup(g, check(g)); err != nil {
+		one := newHandful(g)
+		one.check = check(g)
+		if one.services, err = h.serviceGroup(g, one.check); err != nil {
 			return nil, err
 		}
 		h.groups = append(h.groups, one)
@@ -71,7 +104,8 @@ func newHands(c config.Config, log *slog.Logger, check func(config.Group) func(s
 	if err := h.kernel.Know(context.Background(), sets...); err != nil {
 		return nil, err
 	}
-	h.fence, err = fencer(c)
+	device, err := fencer(c)
+	h.power.Store(&device)
 	return h, err
 }
 
@@ -92,21 +126,27 @@ func (h *hands) serviceGroup(g config.Group, check func(string, bool)) (*service
 func (h *hands) note(e report.Event) { h.tell(loop.Notice{Event: e}) }
 
 func (h *hands) fenceName() string {
-	if h.fence == nil {
+	return nameOf(h.fence())
+}
+
+func nameOf(d fence.Device) string {
+	if d == nil {
 		return ""
 	}
-	return h.fence.Name()
+	return d.Name()
 }
 
 // TakeAddresses puts routes and addresses into the kernel. The gate still
 // keeps them dark.
 func (h *hands) TakeAddresses(ctx context.Context, i int) error {
-	return h.kernel.Take(ctx, h.groups[i].VIP, h.cfg.Timing.Lifetime)
+	h.groups[i].held = true // perhaps in part
+	return h.kernel.Take(ctx, h.groups[i].group().VIP, h.cfg.Timing.Lifetime)
 }
 
 // DropAddresses takes them out again.
 func (h *hands) DropAddresses(ctx context.Context, i int) error {
-	return h.kernel.Drop(ctx, h.groups[i].VIP)
+	h.groups[i].held = false
+	return h.kernel.Drop(ctx, h.groups[i].group().VIP)
 }
 
 // StartServices starts the group's services in order and begins their checks.
@@ -117,39 +157,58 @@ func (h *hands) StartServices(ctx context.Context, i int) error {
 	if h.adopted[i] {
 		start, h.adopted[i] = g.services.Adopt, false
 	}
+	g.serving = true // perhaps in part
 	if err := start(ctx); err != nil {
 		return err
 	}
-	checks, cancel := context.WithCancel(context.Background())
-	g.mu.Lock()
-	if g.watching != nil {
-		g.watching() // started twice without a stop: one round of checks is enough
-	}
-	g.watching = cancel
-	g.mu.Unlock()
-	go g.services.Watch(checks, func(f service.Fault) {
-		h.insist(loop.ServiceFault{Group: i, Name: f.Name, Err: f.Err, Final: f.Final, Over: f.Recovered})
-	})
+	h.watchServices(i)
 	return nil
+}
+
+// watchServices begins the checks of a group's services; those under way end.
+func (h *hands) watchServices(i int) {
+	g, services := h.groups[i], h.groups[i].services
+	ctx, cancel := context.WithCancel(context.Background())
+	now := &checks{cancel, make(chan struct{})}
+	g.endChecks(now) // started twice without a stop: one round of checks is enough
+	go func() {
+		defer close(now.ended)
+		services.Watch(ctx, func(f service.Fault) {
+			h.insist(loop.ServiceFault{Group: i, Name: f.Name, Err: f.Err, Final: f.Final, Over: f.Recovered})
+		})
+	}()
+}
+
+// endChecks ends the service checks, if any, and puts others in their place.
+// What it returns is closed when the last of them has ended.
+func (g *handful) endChecks(next *checks) <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	was := g.watching
+	g.watching = next
+	if was == nil {
+		none := make(chan struct{})
+		close(none)
+		return none
+	}
+	was.cancel()
+	return was.ended
 }
 
 // StopServices ends the checks and stops the services in reverse order.
 func (h *hands) StopServices(ctx context.Context, i int) error {
 	g := h.groups[i]
-	g.mu.Lock()
-	if g.watching != nil {
-		g.watching()
-	}
-	g.mu.Unlock()
-	h.adopted[i] = false
+	g.endChecks(nil)
+	h.adopted[i], g.serving = false, false
 	return g.services.Stop(ctx)
 }
 
 // Probe asks whether anybody else answers for the group's addresses.
 func (h *hands) Probe(ctx context.Context, i int, lasts time.Duration) (sent, foreign bool, who string) {
-	r, err := h.air.Probe(ctx, h.groups[i].VIP.Addresses, config.Probes, lasts/config.Probes)
+	g := h.groups[i].group()
+	r, err := h.air.Probe(ctx, g.VIP.Addresses, config.Probes, lasts/config.Probes)
 	if err != nil {
-		h.note(report.Event{Kind: "address", Group: h.groups[i].Name, Seen: "address probe: " + err.Error()})
+		h.note(report.Event{Kind: "address", Group: g.Name, Seen: "address probe: " + err.Error()})
 	}
 	if r.Foreign {
 		who = fmt.Sprintf("%s for %s", r.MAC, r.Address)
@@ -175,10 +234,11 @@ func (h *hands) SetOwner(i int, owner bool) {
 
 // Announce begins a burst of gratuitous ARP and neighbour advertisements and
 // returns; an earlier burst of the group is ended.
-func (h *hands) Announce(i int, why string) { h.burst(i, h.groups[i].Group.Announce.Count, why) }
+func (h *hands) Announce(i int, why string) { h.burst(i, h.groups[i].group().Announce.Count, why) }
 
 func (h *hands) burst(i, count int, why string) {
 	g := h.groups[i]
+	c := g.group()
 	ctx, cancel := context.WithCancel(context.Background())
 	g.mu.Lock()
 	if g.silence != nil {
@@ -188,11 +248,11 @@ func (h *hands) burst(i, count int, why string) {
 	g.mu.Unlock()
 	go func() {
 		defer cancel()
-		err := h.air.Announce(ctx, g.VIP.Addresses, announce.Plan{
-			Count: count, Spacing: g.Group.Announce.Spacing, Pace: g.Group.Announce.Pace, Owner: g.owner.Load,
+		err := h.air.Announce(ctx, c.VIP.Addresses, announce.Plan{
+			Count: count, Spacing: c.Announce.Spacing, Pace: c.Announce.Pace, Owner: g.owner.Load,
 		})
 		if err != nil && !errors.Is(err, context.Canceled) && g.owner.Load() {
-			h.note(report.Event{Kind: "address", Group: g.Name, Seen: "announce (" + why + "): " + err.Error()})
+			h.note(report.Event{Kind: "address", Group: c.Name, Seen: "announce (" + why + "): " + err.Error()})
 		}
 	}()
 }
@@ -202,19 +262,10 @@ func (h *hands) burst(i, count int, why string) {
 func (h *hands) refresh(ctx context.Context) {
 	var all sync.WaitGroup
 	for i, g := range h.groups {
-		if g.Group.Announce.Refresh <= 0 {
-			continue
-		}
 		all.Go(func() {
-			tick := time.NewTicker(g.Group.Announce.Refresh)
-			defer tick.Stop()
-			for {
-				select {
-				case <-ctx.Done():
-					return
-				case <-tick.C:
-				}
-				if g.owner.Load() {
+			for ctx.Err() == nil {
+				pause(ctx, cmp.Or(g.group().Announce.Refresh, noRefresh))
+				if g.group().Announce.Refresh > 0 && g.owner.Load() {
 					h.burst(i, 1, "refresh")
 				}
 			}
@@ -223,6 +274,10 @@ func (h *hands) refresh(ctx context.Context) {
 	all.Wait()
 }
 
+// noRefresh is how soon a group that is not refreshed is looked at again: a
+// reload may have changed that.
+const noRefresh = time.Minute
+
 // RenewAddresses extends the lifetimes of the slice of addresses that is due.
 func (h *hands) RenewAddresses(ctx context.Context, i int) (missing []string, err error) {
 	if h.weak {
@@ -230,8 +285,9 @@ func (h *hands) RenewAddresses(ctx context.Context, i int) (missing []string, er
 	}
 	g := h.groups[i]
 	life := h.cfg.Timing.Lifetime
-	from, to := g.renewals.Due(time.Duration(monotonic()), life/renewalsPerLife, len(g.VIP.Addresses))
-	err = h.kernel.Renew(ctx, g.VIP.Addresses[from:to], life)
+	all := g.group().VIP.Addresses
+	from, to := g.renewals.Due(time.Duration(monotonic()), life/renewalsPerLife, len(all))
+	err = h.kernel.Renew(ctx, all[from:to], life)
 	var gone *kernel.MissingError
 	if errors.As(err, &gone) {
 		for _, a := range gone.Addresses {

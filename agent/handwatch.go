@@ -42,26 +42,26 @@ func (h *hands) kernelEvent(e kernel.Event, lease leaseholder) {
 	switch e.Kind {
 	case kernel.AddressGone:
 		h.each(func(i int, g *handful) {
-			if slices.Contains(g.VIP.Addresses, e.Address) {
+			if slices.Contains(g.group().VIP.Addresses, e.Address) {
 				h.insist(loop.AddressGone{Group: i, What: e.Address.String() + gone(e)})
 			}
 		})
 	case kernel.RouteGone:
 		h.each(func(i int, g *handful) {
-			if slices.Contains(g.VIP.Routes, e.Route) {
+			if slices.Contains(g.group().VIP.Routes, e.Route) {
 				h.insist(loop.AddressGone{Group: i, What: "route " + e.Route.String() + gone(e)})
 			}
 		})
 	case kernel.DeviceChanged:
 		h.each(func(i int, g *handful) {
-			if slices.Contains(g.VIP.Devices(), e.Device) {
+			if slices.Contains(g.group().VIP.Devices(), e.Device) {
 				h.insist(loop.AddressGone{Group: i, What: e.Device + " " + e.Text})
 			}
 		})
 	case kernel.LinkUp, kernel.LinkDown:
 		h.carrier(e.Device, e.Kind == kernel.LinkUp)
 		h.each(func(i int, g *handful) {
-			if slices.Contains(g.VIP.Devices(), e.Device) {
+			if slices.Contains(g.group().VIP.Devices(), e.Device) {
 				h.insist(loop.DeviceChanged{Group: i, Device: e.Device, Up: e.Kind == kernel.LinkUp})
 			}
 		})
@@ -106,11 +106,28 @@ func (h *hands) watchForeign(ctx context.Context) {
 }
 
 func (h *hands) foreign(ctx context.Context, i int, g *handful) {
-	h.again(ctx, "watch-foreign/"+g.Name, func(ctx context.Context) error {
-		return h.air.Watch(ctx, g.VIP.Addresses, func(f announce.Foreign) {
-			if g.owner.Load() {
-				h.tell(loop.ForeignMAC{Group: i, Address: f.Address, MAC: f.MAC})
-			}
-		})
+	h.again(ctx, "watch-foreign/"+g.group().Name, func(ctx context.Context) error {
+		var err error
+		for changed := true; changed; { // as often as they are changed
+			changed, err = h.listen(ctx, i, g)
+		}
+		return err
 	})
+}
+
+// listen watches the group's addresses until ctx ends, watching fails, or a
+// reload changes them.
+func (h *hands) listen(ctx context.Context, i int, g *handful) (changed bool, err error) {
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	g.mu.Lock()
+	g.relisten = cancel
+	addresses := g.group().VIP.Addresses
+	g.mu.Unlock()
+	err = h.air.Watch(inner, addresses, func(f announce.Foreign) {
+		if g.owner.Load() {
+			h.tell(loop.ForeignMAC{Group: i, Address: f.Address, MAC: f.MAC})
+		}
+	})
+	return inner.Err() != nil && ctx.Err() == nil, err
 }

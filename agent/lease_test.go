@@ -117,7 +117,7 @@ func TestCloseOfALifetimeLeaseTakesTheAddressAway(t *testing.T) {
 	if held, _, _ := l.Held(0); held {
 		t.Error("still held")
 	}
-	a := &agent{cfg: config.Config{Groups: []config.Group{{VIP: set}}}, hands: &hands{kernel: l.kernel}, lease: l}
+	a := &agent{cfg: config.Config{Groups: []config.Group{{VIP: set}}}, hands: &hands{kernel: l.kernel, groups: []*handful{newHandful(config.Group{VIP: set})}}, lease: l}
 	if a.adopts(0) {
 		t.Error("a closed lease is adopted")
 	}

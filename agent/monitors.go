@@ -76,10 +76,16 @@ func (a *agent) monitorViews() []report.Monitor {
 	return out
 }
 
-// ExamineMonitors says which monitors of a configuration this build lacks.
-// Problems have no file.
-func ExamineMonitors(c config.Config) []config.Problem {
+// ExamineBuild says what of a configuration this build would pass over in
+// silence. Problems have no file.
+func ExamineBuild(c config.Config) []config.Problem {
 	var out []config.Problem
+	if c.Upstream != nil && !hasUpstream {
+		out = append(out, config.Problem{
+			Key: "upstream", Text: "the " + buildName + " build does not ask the network who has the addresses",
+			Hint: "use the full build on both nodes, or leave the section out",
+		})
+	}
 	for i, m := range c.Monitors {
 		if _, err := monitor.New(monitorConfig(m), nil); err != nil {
 			out = append(out, config.Problem{

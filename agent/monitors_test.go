@@ -16,7 +16,7 @@ func TestMonitorsOfThisBuild(t *testing.T) {
 		"interface": false, "ping": false, "neighbour": false, "command": false, "process": small, "file": small,
 	} {
 		c := config.Config{Monitors: []config.Monitor{{Name: "x", Type: kind, Line: 7, Process: "x", Interface: "eth0"}}}
-		problems := ExamineMonitors(c)
+		problems := ExamineBuild(c)
 		if got := len(problems) > 0; got != lacking {
 			t.Errorf("the %s build lacks %s: %v", buildName, kind, got)
 		}

@@ -14,6 +14,9 @@ import (
 	"github.com/twinbeat/twinbeat/vip/announce"
 )
 
+// hasUpstream says that this build knows the section [upstream].
+const hasUpstream = true
+
 // A look asks so often, and waits so long after each question: a neighbour that
 // is busy, or a switch that loses a broadcast, is not yet nobody.
 const (
@@ -27,7 +30,7 @@ type lan struct{ h *hands }
 // Holders says which hardware address of this node must answer for the samples
 // of a group's addresses. A device without one, as a tunnel, is left out.
 func (n lan) Holders(i int) []accord.Holder {
-	addresses := n.h.groups[i].VIP.Addresses
+	addresses := n.h.groups[i].group().VIP.Addresses
 	var out []accord.Holder
 	for _, s := range announce.Samples(addresses) {
 		mac, err := n.h.air.Hardware(s.Device)
@@ -46,7 +49,7 @@ func (n lan) Holders(i int) []accord.Holder {
 
 // Ask asks for those addresses of the group that the owner spoke of.
 func (n lan) Ask(ctx context.Context, i int, who []accord.Holder) []loop.Answers {
-	g := n.h.groups[i]
+	g := n.h.groups[i].group()
 	var asked []vip.Address
 	for _, w := range who {
 		if int(w.Index) < len(g.VIP.Addresses) {
@@ -71,18 +74,14 @@ func (n lan) Ask(ctx context.Context, i int, who []accord.Holder) []loop.Answers
 	return out
 }
 
-// composeTalk adds what the nodes tell each other beside heartbeats.
-func (a *agent) composeTalk(o *loop.Options) {
-	for _, k := range a.sums {
-		o.Talk.Keys = append(o.Talk.Keys, accord.Key(k))
+// talk is what the nodes tell each other beside heartbeats, of the configuration
+// whose text is given.
+func (a *agent) talk(text []byte) (t loop.Talk) {
+	for _, k := range config.Sums(text) {
+		t.Keys = append(t.Keys, accord.Key(k))
 	}
 	if up := a.cfg.Upstream; up != nil {
-		o.Talk.LAN, o.Talk.Every = lan{a.hands}, up.Every
+		t.LAN, t.Every = lan{a.hands}, up.Every
 	}
-}
-
-// loadTalk reads of a configuration what the nodes tell each other of it.
-func (a *agent) loadTalk(data []byte) error {
-	a.sums = config.Sums(data)
-	return nil
+	return t
 }

@@ -17,6 +17,7 @@ import (
 func (a *agent) watch(ctx context.Context) {
 	a.group.Go(func() { a.memory.write(ctx) })
 	a.group.Go(func() { a.watchKeys(ctx) })
+	a.group.Go(func() { a.watchHangup(ctx) })
 	a.group.Go(func() { a.hands.watchKernel(ctx, a.lease) })
 	a.group.Go(func() { a.hands.watchForeign(ctx) })
 	a.group.Go(func() { a.hands.refresh(ctx) })
@@ -180,6 +181,9 @@ func (h handler) Wait(ctx context.Context, after uint64) error { return h.a.boar
 
 // Do carries out an order.
 func (h handler) Do(ctx context.Context, o control.Order) (string, error) {
+	if o.Command == control.OrderReload || o.Command == control.OrderReloadPlan {
+		return h.a.reloadOrder(ctx, o)
+	}
 	text, err := h.a.loop.Do(ctx, loop.Order(o))
 	if err != nil && ctx.Err() != nil {
 		err = errors.Join(err, ctx.Err())

@@ -226,7 +226,7 @@ var flagTable = map[string]func(*flag.FlagSet, *options){
 		fs.BoolVar(&o.insecure, "insecure", false, "HTTPS: accept any certificate")
 	},
 	"dry-run": func(fs *flag.FlagSet, o *options) {
-		fs.BoolVar(&o.dryRun, "dry-run", false, "ask the devices, say what would be sent, and send nothing")
+		fs.BoolVar(&o.dryRun, "dry-run", false, "ask, say what would be done, and do nothing")
 	},
 	"o": func(fs *flag.FlagSet, o *options) {
 		fs.StringVar(&o.supportFile, "o", "", "write to this `FILE`, which must not exist (default: by host name and time, here)")

@@ -4,5 +4,8 @@ package cli
 
 // extra are the commands that a small build leaves out.
 func extra() []*command {
-	return []*command{&forecastCommand, &supportCommand, completionCommand(), &simulateCommand}
+	return []*command{&forecastCommand, &supportCommand, completionCommand(), &simulateCommand, &reloadCommand}
 }
+
+// redactor shows values of a configuration without their secrets.
+var redactor = redactValue

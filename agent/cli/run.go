@@ -19,10 +19,11 @@ leases run out by themselves. SIGUSR1 is for a restart: it ends at once and
 gives up nothing; an agent that starts within the lease finds its groups in the
 kernel and keeps them, and if none comes the peer takes over.
 SIGQUIT ends it with a dump of every goroutine.
-SIGHUP and SIGPIPE do nothing: neither a lost terminal nor a dead logger may
-cost the service. Log lines go to stderr; those that it does not take are
-dropped and counted. If $NOTIFY_SOCKET is set the agent tells systemd that it
-is ready, how it is and that it lives.`,
+SIGHUP takes up a changed configuration, see reload; a bad one changes nothing.
+SIGPIPE does nothing: a dead logger must not cost the service. Log lines go to
+stderr; those that it does not take are dropped and counted. If
+$NOTIFY_SOCKET is set the agent tells systemd that it is ready, how it is and
+that it lives.`,
 	examples: []string{"twinbeat run", "twinbeat run --config /tmp/try.toml --node fw1 --log-level debug"},
 	flags:    []string{"config", "node", "log-level", "supervised"},
 	run:      (*shell).runAgent,
@@ -52,9 +53,10 @@ func (sh *shell) runAgent(o *options, _ []string) error {
 
 	// Taken but not ignored: an ignored signal stays ignored in the programs that
 	// the agent starts, a taken one does not (signal(7)). They stay taken to the
-	// end of the process, which still writes to stderr.
-	nothing := make(chan os.Signal, 1)
-	signal.Notify(nothing, syscall.SIGHUP, syscall.SIGPIPE)
+	// end of the process, which still writes to stderr, or has lost its terminal.
+	nothing, hangup := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(nothing, syscall.SIGPIPE)
+	signal.Notify(hangup, syscall.SIGHUP)
 	ctx, release := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer release()
 	// From the first signal on the next has its default effect, the end.
@@ -68,7 +70,9 @@ func (sh *shell) runAgent(o *options, _ []string) error {
 		sink.closeWithin(keepFlush)
 		leave(exitWell)
 	}()
-	err := run(ctx, agent.Options{ConfigPath: o.config, Node: o.node, Log: log, Version: programVersion()})
+	err := run(ctx, agent.Options{
+		ConfigPath: o.config, Node: o.node, Log: log, Version: programVersion(), Hangup: hangup, Redact: redactor,
+	})
 	if err != nil && o.supervised {
 		log.Error("ends after a pause, since it is supervised", "err", err, "pause", failPause)
 		select {

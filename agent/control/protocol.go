@@ -51,6 +51,8 @@ const (
 	OrderResume         = "resume"          // end maintenance; clear failed and unfit
 	OrderConfirmDead    = "confirm-dead"    // the operator saw the peer powered off
 	OrderFenceVerify    = "fence-verify"    // switch the peer, which is in maintenance, off and on, and look
+	OrderReload         = "reload"          // take up the configuration anew; the result is a report.Reload in JSON
+	OrderReloadPlan     = "reload-plan"     // say what that would do
 	OrderWatchdogDisarm = "watchdog-disarm" // end the watch over the box until the agent is started anew
 )
 
@@ -136,6 +138,8 @@ var arguments = map[string][]string{
 	OrderResume:         {"group", "reason"},
 	OrderConfirmDead:    {"reason"},
 	OrderFenceVerify:    {"reason"},
+	OrderReload:         {"reason"},
+	OrderReloadPlan:     nil,
 	OrderWatchdogDisarm: {"reason"},
 }
 

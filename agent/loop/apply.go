@@ -137,7 +137,7 @@ var errLate = errors.New("the turn took too long")
 // node, in order, and one for questions.
 func (l *Loop) slow(g *group, a pair.Action) {
 	hands, i := l.o.Hands, g.index
-	work := fmt.Sprintf("group %d", i)
+	work := groupLane(i)
 	switch a := a.(type) {
 	case pair.TakeAddresses:
 		l.work(g, work, g.Slow.Take, hands.TakeAddresses, func(err string) pair.Input {
@@ -162,6 +162,9 @@ func (l *Loop) slow(g *group, a pair.Action) {
 		}, func(error) Fact { return groupFact{i, pair.ProbeDone{Ticket: a.Ticket}} })
 	}
 }
+
+// groupLane names the lane of what changes the node for a group.
+func groupLane(i int) string { return fmt.Sprintf("group %d", i) }
 
 // work runs what changes the node in the group's lane; end makes the input
 // that tells the machine how it ended.

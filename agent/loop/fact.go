@@ -103,7 +103,7 @@ func (l *Loop) restore(g *group, why string) {
 	}
 	g.mending = true
 	hands, i := l.o.Hands, g.index
-	l.lane(fmt.Sprintf("group %d", i), g.Slow.Take, func(ctx context.Context) Fact {
+	l.lane(groupLane(i), g.Slow.Take, func(ctx context.Context) Fact {
 		err := hands.TakeAddresses(ctx, i)
 		if err == nil {
 			hands.Announce(i, why)

@@ -210,6 +210,7 @@ type Loop struct {
 	suspended time.Duration
 	urgent    bool // a session began: beat now
 	stopping  bool
+	grace     time.Duration // for the orderly end
 
 	helloBudget helloBudget
 	fence       fenceState
@@ -281,6 +282,7 @@ func New(o Options) *Loop {
 // passed after that.
 func (l *Loop) Run(ctx context.Context, grace time.Duration) error {
 	defer close(l.ended)
+	l.grace = grace
 	l.start()
 	timer := l.o.Timer
 	if timer == nil {
@@ -303,7 +305,7 @@ func (l *Loop) Run(ctx context.Context, grace time.Duration) error {
 		case <-timer.Expired():
 		case <-done:
 			done = nil
-			giveUp = time.After(grace)
+			giveUp = time.After(l.grace)
 			fact = stopFact{}
 		case <-giveUp:
 			return context.DeadlineExceeded

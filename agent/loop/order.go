@@ -88,6 +88,9 @@ func (l *Loop) Do(ctx context.Context, o Order) (string, error) {
 	}
 }
 
+// Ended is closed when the loop turns no more.
+func (l *Loop) Ended() <-chan struct{} { return l.ended }
+
 // Snapshot asks the loop what the outside may see.
 func (l *Loop) Snapshot(ctx context.Context) (report.Snapshot, error) {
 	view := make(chan report.Snapshot, 1)

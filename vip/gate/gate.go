@@ -263,6 +263,33 @@ func (g *Gate) SetOwn(own []netip.Prefix) error {
 	return g.remember()
 }
 
+// Update makes the groups' addresses, devices and transit those of groups, which
+// must have the ids and leases that Open was given. Leases live on, and what is
+// gated before and after is gated at every moment, unless an address changes its
+// group: that closes all gates. If the kernel refuses, the groups stay as they were.
+func (g *Gate) Update(groups []Group) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	next := g.cfg
+	next.Groups = groups
+	next, err := next.check(Tick())
+	if err != nil {
+		return fmt.Errorf("update gate %s: %w", g.cfg.Table, err)
+	}
+	for _, n := range next.Groups {
+		if was, ok := g.cfg.group(n.ID); !ok || was.Lease != n.Lease || len(next.Groups) != len(g.cfg.Groups) {
+			return fmt.Errorf("update gate %s: group %d is new, or another one is gone, or its lease is another", g.cfg.Table, n.ID)
+		}
+	}
+	was := g.cfg.Groups
+	g.cfg.Groups = next.Groups
+	if err := g.apply(); err != nil {
+		g.cfg.Groups = was
+		return fmt.Errorf("update gate %s: %w", g.cfg.Table, errors.Join(err, g.apply()))
+	}
+	return nil
+}
+
 // Restore puts the table back as it must be, whatever a stranger did to it. If
 // the leases are gone, every gate is closed until granted again.
 func (g *Gate) Restore() error {

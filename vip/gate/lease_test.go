@@ -593,3 +593,49 @@ func TestASelfTestThatIsTriedAgainWaitsForItsTurnToEnd(t *testing.T) {
 		t.Error("it was not tried again")
 	}
 }
+
+// A lease that runs outlives an update, and addresses that come are gated by it
+// at once; a group, a lease or a lone address that does not fit is refused.
+func TestAnUpdateKeepsLeases(t *testing.T) {
+	eachHook(t, func(t *testing.T, old bool) {
+		alone(t)
+		cfg := loConfig(time.Minute, time.Minute)
+		cfg.old = old
+		cfg.Groups = append(cfg.Groups, Group{ID: 1, VIPs: []netip.Addr{netip.MustParseAddr("127.9.9.8")}, Devices: []string{"lo"}, Lease: time.Minute})
+		g := open(t, cfg)
+		grant(t, g, 0)
+		change := func(edit func(groups []Group) []Group) error {
+			groups := append([]Group(nil), cfg.Groups...)
+			return g.Update(edit(groups))
+		}
+		fresh := netip.MustParseAddr("127.9.9.10")
+		must(t, change(func(groups []Group) []Group {
+			groups[0].VIPs = []netip.Addr{fresh}
+			return groups
+		}))
+		held(t, g, 0, true)
+		held(t, g, 1, false)
+		must(t, g.Verify())
+		must(t, g.Renew(0))
+		have, err := readElements(g.nl, cfg.Table, setVIP4)
+		if err != nil || len(have) != 2 || !have[element{string(fresh.AsSlice()), groupChain(0)}] {
+			t.Errorf("the gate guards %v, %v", have, err)
+		}
+		for name, edit := range map[string]func([]Group) []Group{
+			"a group less":      func(groups []Group) []Group { return groups[:1] },
+			"another lease":     func(groups []Group) []Group { groups[0].Lease = time.Second; return groups },
+			"a group of no use": func(groups []Group) []Group { groups[0].VIPs = nil; return groups },
+			"an unknown group":  func(groups []Group) []Group { groups[1].ID = 5; return groups },
+		} {
+			if err := change(edit); err == nil {
+				t.Errorf("%s: not refused", name)
+			}
+		}
+		held(t, g, 0, true)
+		must(t, change(func(groups []Group) []Group { // both addresses change places
+			groups[0].VIPs, groups[1].VIPs = groups[1].VIPs, []netip.Addr{fresh}
+			return groups
+		}))
+		held(t, g, 0, false)
+	})
+}

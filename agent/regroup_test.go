@@ -1,0 +1,188 @@
+//go:build !lite
+
+package agent
+
+import (
+	"crypto/rand"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/twinbeat/twinbeat/agent/config"
+	"github.com/twinbeat/twinbeat/agent/report"
+	"github.com/twinbeat/twinbeat/agent/wire"
+	"github.com/twinbeat/twinbeat/vip"
+)
+
+func on(device string, prefixes ...string) (s vip.Set) {
+	for _, p := range prefixes {
+		s.Addresses = append(s.Addresses, vip.Address{Prefix: netip.MustParsePrefix(p), Device: device})
+	}
+	return s
+}
+
+// What takes another's place in the kernel waits until that is gone; the rest
+// goes last, so that no route lacks its address meanwhile.
+func TestWhatLeavesMakesRoomFirst(t *testing.T) {
+	was := on("eth0", "192.0.2.1/24", "192.0.2.2/24", "192.0.2.3/24")
+	is := on("eth0", "192.0.2.1/24", "192.0.2.2/25")
+	was.Routes = []vip.Route{{Dst: netip.MustParsePrefix("0.0.0.0/0"), Device: "eth0"}, {Dst: netip.MustParsePrefix("198.51.100.0/24"), Device: "eth0"}}
+	is.Routes = []vip.Route{{Dst: netip.MustParsePrefix("0.0.0.0/0"), Device: "eth0", Via: netip.MustParseAddr("192.0.2.9")}}
+	was.Rules = []vip.Rule{{Table: 5, Priority: 9}}
+	before, after := leaving(was, is)
+	if !slices.Equal(before.Addresses, on("eth0", "192.0.2.2/24").Addresses) || len(before.Routes) != 1 || before.Routes[0] != was.Routes[0] {
+		t.Errorf("before: %+v", before)
+	}
+	if !slices.Equal(after.Addresses, on("eth0", "192.0.2.3/24").Addresses) || len(after.Routes) != 1 || after.Routes[0] != was.Routes[1] || len(after.Rules) != 1 {
+		t.Errorf("after: %+v", after)
+	}
+}
+
+func TestTheGateGuardsOldAndNewAddressesMeanwhile(t *testing.T) {
+	a := config.Config{Groups: []config.Group{{VIP: on("eth0", "192.0.2.1/24", "192.0.2.2/24")}}}
+	b := config.Config{Groups: []config.Group{{VIP: on("eth0", "192.0.2.2/24", "192.0.2.3/24"), GateTransit: true}}}
+	u := union(a, b)
+	if len(u.Groups[0].VIP.Addresses) != 3 || !u.Groups[0].GateTransit {
+		t.Errorf("%+v", u.Groups[0])
+	}
+	if len(a.Groups[0].VIP.Addresses) != 2 || a.Groups[0].GateTransit {
+		t.Error("the old configuration was changed")
+	}
+}
+
+// Only the owner's kernel is touched, and only where the sets differ; the way
+// back is the same, from wherever the way there ended.
+func TestAddressesFollowTheirFile(t *testing.T) {
+	l, was := weakLease(t)
+	is := on("tbweak", "192.0.2.1/24", "192.0.2.7/24")
+	there := func() (out []string) {
+		held, err := l.kernel.Held(t.Context(), on("tbweak", "192.0.2.1/24", "192.0.2.7/24"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range held {
+			out = append(out, a.Prefix.Addr().String())
+		}
+		slices.Sort(out)
+		return out
+	}
+	h := &hands{kernel: l.kernel, groups: []*handful{newHandful(config.Group{Name: "g", VIP: was})}}
+	h.cfg.Timing.Lifetime = lifetimeShort
+	g, to := h.groups[0], config.Group{Name: "g", VIP: is}
+	if fresh, err := h.readdress(t.Context(), g, was, to); err != nil || fresh || len(there()) != 1 {
+		t.Errorf("a standby: %v, %v, in the kernel %v", fresh, err, there())
+	}
+	if len(g.group().VIP.Addresses) != 2 {
+		t.Error("the standby does not know what it would take")
+	}
+	g.held = true
+	fresh, err := h.readdress(t.Context(), g, was, to)
+	if err != nil || !fresh || len(there()) != 2 {
+		t.Errorf("the owner: %v, %v, in the kernel %v", fresh, err, there())
+	}
+	if _, err := h.readdress(t.Context(), g, is, config.Group{Name: "g", VIP: was}); err != nil || !slices.Equal(there(), []string{"192.0.2.1"}) {
+		t.Errorf("back: %v, in the kernel %v", err, there())
+	}
+	broken := config.Group{Name: "g", VIP: on("tbnone", "192.0.2.9/24")}
+	if _, err := h.readdress(t.Context(), g, was, broken); err == nil || len(g.group().VIP.Addresses) != 1 || g.group().VIP.Addresses[0].Device != "tbweak" {
+		t.Errorf("a device that is not there: %v; the group is now %v", err, g.group().VIP)
+	}
+	if _, err := h.readdress(t.Context(), g, broken.VIP, config.Group{Name: "g", VIP: was}); err != nil || !slices.Equal(there(), []string{"192.0.2.1"}) {
+		t.Errorf("back from half way: %v, in the kernel %v", err, there())
+	}
+}
+
+// The watchdog counts a check by the time that it knew it to take.
+func TestTheWatchdogCountsTheChecksItWasStartedWith(t *testing.T) {
+	called := ""
+	old := []config.Service{{Name: "dns", StartTimeout: 5}, {Name: "web", StartTimeout: 5}}
+	h := &hands{groups: []*handful{{check: func(name string, _ bool) { called += name + " " }}}}
+	h.cfg.Groups = []config.Group{{Services: old}}
+	check := h.checkAfter(0, config.Group{Services: []config.Service{{Name: "dns", StartTimeout: 4}, {Name: "web", StartTimeout: 9}, {Name: "new"}}})
+	for _, name := range []string{"dns", "web", "new"} {
+		check(name, true)
+	}
+	if called != "dns " {
+		t.Errorf("counted: %s", called)
+	}
+}
+
+const planned = `cluster = "office"
+mode = "silence"
+key_file = "KEYS"
+[[node]]
+name = "fw1"
+[[node]]
+name = "fw2"
+[[link]]
+type = "multicast"
+interface = "lo"
+group = "239.255.77.1"
+[[group]]
+name = "gateway"
+addresses = ["192.0.2.1/24@lo"]
+`
+
+// A plan names what is wrong with its line, or all that would be done, and no
+// secret; it is one for the whole file.
+func TestAPlanIsForTheWholeFile(t *testing.T) {
+	dir := t.TempDir()
+	text := strings.Replace(planned, "KEYS", dir+"/keys", 1)
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var secret [32]byte
+	_, _ = rand.Read(secret[:])
+	write("keys", "active 1\n"+wire.GenerateKey(secret, 1))
+	a := &agent{opts: Options{ConfigPath: dir + "/c.toml", Node: "fw1"}, lease: &provenLease{}}
+	a.running.text = []byte(text)
+	a.running.cfg, _ = config.Parse("c.toml", []byte(text), "fw1")
+	a.hands = &hands{groups: []*handful{newHandful(a.running.cfg.Groups[0])}}
+	for name, c := range map[string]struct {
+		old, new string
+		refused  string
+		effects  string // of the changes
+		problem  int    // line
+	}{
+		"the same":       {},
+		"an address":     {old: `@lo"]`, new: `@lo", "192.0.2.2/24@lo"]`, effects: "live"},
+		"a bad file":     {old: "239.255", new: "299.255", refused: "the file is refused", problem: 11},
+		"no TOML":        {old: `"gateway"`, new: `"gateway`, refused: "the file is refused", problem: 13},
+		"mixed":          {old: `name = "gateway"`, new: "name = \"gateway\"\nannounce.count = 3\nfailback = \"auto\"", refused: "cannot make", effects: "live restart"},
+		"another pair":   {old: `"office"`, new: `"attic"`, refused: "side by side", effects: "stop both"},
+		"no key file":    {old: "/keys", new: "/none", refused: "the file is refused", problem: -1},
+		"a bad service":  {old: `@lo"]`, new: "@lo\"]\n[[group.service]]\nname = \"x\"\ndriver = \"systemd\"", refused: "the file is refused", problem: 15},
+		"other node":     {old: `"fw1"`, new: `"fw9"`, refused: "the file is refused", problem: 4},
+		"silent comment": {old: "mode", new: "# mode stays\nmode"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			write("c.toml", strings.Replace(text, c.old, c.new, 1))
+			r := a.plan(t.Context()).report
+			var effects []string
+			for _, x := range r.Changes {
+				effects = append(effects, x.Effect)
+				if x.Old != "" && x.Old != "(left-out)" || x.New != "" && x.New != "(left-out)" {
+					t.Errorf("shows %q -> %q, and nobody said what is no secret", x.Old, x.New)
+				}
+			}
+			if !strings.Contains(r.Refused, c.refused) || c.refused == "" && r.Refused != "" || strings.Join(effects, " ") != c.effects {
+				t.Errorf("refused %q, changes %v", r.Refused, r.Changes)
+			}
+			at := slices.IndexFunc(r.Problems, func(p report.Problem) bool { return !p.Warning })
+			switch {
+			case c.problem == 0 && at >= 0:
+				t.Errorf("problem %+v", r.Problems[at])
+			case c.problem != 0 && (at < 0 || r.Problems[at].Line != max(0, c.problem) || r.Problems[at].Hint == ""):
+				t.Errorf("problems %+v, want one on line %d", r.Problems, c.problem)
+			}
+			if r.Refused != "" && r.Hint == "" {
+				t.Error("no hint")
+			}
+		})
+	}
+}

@@ -1,0 +1,281 @@
+//go:build !lite
+
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/twinbeat/twinbeat/agent/config"
+	"github.com/twinbeat/twinbeat/agent/control"
+	"github.com/twinbeat/twinbeat/agent/loop"
+	"github.com/twinbeat/twinbeat/agent/report"
+	"github.com/twinbeat/twinbeat/agent/service"
+	"github.com/twinbeat/twinbeat/fence"
+)
+
+// reloadTime bounds a reload that nobody waits for at the control socket, which
+// has a bound of its own.
+const reloadTime = 5 * time.Minute
+
+// watchHangup reloads on SIGHUP.
+func (a *agent) watchHangup(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.opts.Hangup:
+		}
+		within, cancel := context.WithTimeout(ctx, reloadTime)
+		a.reload(within, false, "SIGHUP")
+		cancel()
+	}
+}
+
+// reloadOrder carries out an order of the control socket.
+func (a *agent) reloadOrder(ctx context.Context, o control.Order) (string, error) {
+	by := "operator " + o.By
+	if o.Reason != "" {
+		by += ": " + o.Reason
+	}
+	line, err := json.Marshal(a.reload(ctx, o.Command == control.OrderReloadPlan, by))
+	return string(line), err
+}
+
+// A plan is a configuration that was read and found possible.
+type plan struct {
+	cfg      config.Config
+	text     []byte
+	report   report.Reload
+	services []*service.Group // of each group whose services change; else nil
+	fence    *fence.Device    // the new one; nil: it does not change
+}
+
+// reload takes up the configuration file as it is now, or says why not. It reads
+// and checks everything first; then all of it is done or, as far as that can be,
+// nothing.
+func (a *agent) reload(ctx context.Context, dry bool, by string) report.Reload {
+	a.running.one.Lock()
+	defer a.running.one.Unlock()
+	defer twoProcessors()()
+	began := time.Now()
+	p := a.plan(ctx)
+	r := &p.report
+	r.DryRun = dry
+	if r.Refused == "" && !dry {
+		if err := a.change(context.WithoutCancel(ctx), p, by); err != nil { // what is begun is ended: each lane has a bound
+			r.Refused, r.Hint = strings.ReplaceAll(err.Error(), "\n", "; "), "what was changed was put back; see `twinbeat events`"
+		} else {
+			a.running.cfg, a.running.text = p.cfg, p.text
+			r.Done = true
+		}
+	}
+	r.TookMS = float64(time.Since(began)) / float64(time.Millisecond)
+	if dry {
+		return *r
+	}
+	text := r.File + ": " + r.Refused + "; the agent goes on with what it read before"
+	if len(r.Problems) > 0 {
+		text += ": " + r.Problems[0].Text
+	}
+	a.insist(loop.AlarmChanged{Name: "reload", On: r.Refused != "", Text: text})
+	if r.Refused != "" {
+		a.insist(loop.Notice{Event: report.Event{Kind: "agent", Seen: by + ": reload", Decided: "refuse: " + r.Refused, Done: "nothing changed"}})
+	}
+	return *r
+}
+
+// plan reads the file and says what taking it up would mean.
+func (a *agent) plan(ctx context.Context) *plan {
+	p := &plan{report: report.Reload{File: a.opts.ConfigPath}}
+	r := &p.report
+	refuse := func(text, hint string) *plan {
+		r.Refused, r.Hint = text, hint
+		return p
+	}
+	var err error
+	if p.text, err = os.ReadFile(a.opts.ConfigPath); err != nil {
+		return refuse("read configuration: "+err.Error(), "")
+	}
+	if !a.parse(ctx, p) {
+		return refuse("the file is refused", "nothing was changed; mend it, `twinbeat check` says the same")
+	}
+	r.Digest = fmt.Sprintf("%08x", p.cfg.Digest)
+	changes, err := config.Diff(a.running.text, p.text)
+	if err != nil {
+		return refuse(err.Error(), "")
+	}
+	judged := config.Judge(changes, a.running.cfg, p.cfg)
+	worst := config.Live
+	for _, j := range judged {
+		if _, weak := a.lease.(*lifetimeLease); weak && j.Rule == "group.addresses" && j.Effect == config.Live {
+			j.Effect, j.Why = config.Restart, "without nftables the addresses are the lease"
+		}
+		worst = max(worst, j.Effect)
+		if len(r.Changes) == report.MaxChanges {
+			r.More++
+			continue
+		}
+		r.Changes = append(r.Changes, a.shown(j))
+	}
+	switch worst {
+	case config.Restart:
+		return refuse("it holds changes that the running agent cannot make",
+			"restart the agent, the standby's first: `systemctl restart twinbeat`, or as your init does; it gives nothing up, and the next one adopts what it held")
+	case config.Both:
+		return refuse("it holds changes under which the nodes must not run side by side",
+			"stop both agents, change the file on both nodes, start both")
+	}
+	if err := a.prepare(p); err != nil {
+		return refuse(strings.ReplaceAll(err.Error(), "\n", "; "), control.Hint(err))
+	}
+	return p
+}
+
+// parse reads the file as run and check do; it says whether it may be used.
+func (a *agent) parse(ctx context.Context, p *plan) bool {
+	node, err := a.nodeName()
+	if err != nil {
+		p.report.Problems = append(p.report.Problems, report.Problem{File: a.opts.ConfigPath, Text: err.Error()})
+		return false
+	}
+	cfg, problems := config.Parse(a.opts.ConfigPath, p.text, node)
+	p.cfg = cfg
+	if !config.Refused(problems) {
+		for _, s := range ExamineServices(ctx, cfg) {
+			s.File = a.opts.ConfigPath
+			problems = append(problems, s)
+		}
+		if _, err := LoadKeys(cfg.KeyFile); err != nil {
+			problems = append(problems, config.Problem{File: cfg.KeyFile, Key: "key_file", Text: err.Error(), Hint: "twinbeat keygen makes one; both nodes need the same"})
+		}
+	}
+	for _, q := range problems {
+		p.report.Problems = append(p.report.Problems, report.Problem(q))
+	}
+	return !config.Refused(problems)
+}
+
+// shown is a change without its secrets.
+func (a *agent) shown(j config.Judged) report.Change {
+	clean := func(v string) string {
+		switch {
+		case v == "":
+			return ""
+		case a.opts.Redact == nil:
+			return "(left-out)"
+		}
+		return a.opts.Redact(j.Rule[strings.LastIndexByte(j.Rule, '.')+1:], v)
+	}
+	return report.Change{Key: j.Key, Old: clean(j.Old), New: clean(j.New), Effect: j.Effect.String(), Why: j.Why}
+}
+
+// prepare makes what the changes need, and touches nothing.
+func (a *agent) prepare(p *plan) error {
+	p.services = make([]*service.Group, len(p.cfg.Groups))
+	for i, g := range p.cfg.Groups {
+		if config.SameServices(a.running.cfg.Groups[i].Services, g.Services) {
+			continue
+		}
+		var err error
+		if p.services[i], err = a.hands.serviceGroup(g, a.hands.checkAfter(i, g)); err != nil {
+			return err
+		}
+	}
+	if config.SameFence(a.running.cfg.Fence, p.cfg.Fence) {
+		return nil
+	}
+	device, err := fencer(p.cfg)
+	p.fence = &device
+	return err
+}
+
+// change does what the plan says. What fails is put back.
+func (a *agent) change(ctx context.Context, p *plan, by string) error {
+	was := a.running.cfg
+	if err := a.hands.askAbroad(ctx, was, p.cfg); err != nil {
+		return err
+	}
+	if err := a.refence(ctx, p.cfg, p.fence); err != nil {
+		return err
+	}
+	if err := a.regroup(ctx, p, was); err != nil {
+		if p.fence != nil {
+			old, again := fencer(was)
+			if again == nil {
+				again = a.refence(ctx, was, &old)
+			}
+			err = errors.Join(err, again)
+		}
+		return err
+	}
+	told := loop.Reloaded{Digest: p.cfg.Digest, Talk: a.talk(p.text), Grace: endsWithin(p.cfg), Event: report.Event{
+		Kind: "agent", Seen: by + ": reload", Decided: fmt.Sprintf("%d changes", len(p.report.Changes)+p.report.More),
+		Done: "the agent runs with " + p.report.File + ", digest " + p.report.Digest,
+	}}
+	for _, g := range p.cfg.Groups {
+		addresses, services := contents(g)
+		told.Groups = append(told.Groups, loop.Regroup{Addresses: addresses, Services: services, Slow: deadlines(g)})
+	}
+	return a.await(func(done chan<- error) loop.Fact { told.Done = done; return told })
+}
+
+// await tells the loop a fact and waits for what becomes of it.
+func (a *agent) await(fact func(done chan<- error) loop.Fact) error {
+	done := make(chan error, 1)
+	a.insist(fact(done))
+	select {
+	case err := <-done:
+		return err
+	case <-a.loop.Ended():
+		return errors.New("reload: the agent has been stopped")
+	}
+}
+
+// A fence that is being asked is waited for so long; one at work is not.
+const (
+	refenceTries = 30
+	refencePause = 200 * time.Millisecond
+)
+
+// refence puts another fence device in place; nil leaves the one there is.
+func (a *agent) refence(ctx context.Context, c config.Config, device *fence.Device) (err error) {
+	if device == nil {
+		return nil
+	}
+	terms := fenceTerms(c, nameOf(*device))
+	for range refenceTries {
+		err = a.await(func(done chan<- error) loop.Fact {
+			return loop.Refence{Fence: terms, Swap: func() { a.hands.power.Store(device) }, Done: done}
+		})
+		if !errors.Is(err, loop.ErrFencing) {
+			return err
+		}
+		pause(ctx, refencePause)
+	}
+	return err
+}
+
+func fenceTerms(c config.Config, name string) loop.FenceTerms {
+	var o loop.Options
+	fenceOptions(c, &o, name)
+	return loop.FenceTerms{Name: o.FenceName, Wiring: o.FenceWiring, Budget: o.FenceBudget, NeedVerified: o.NeedVerified, Repower: o.Repower}
+}
+
+// twoProcessors lets a reload compute beside the loop instead of in its place,
+// until the function that it returns is called: Go alone would take the one
+// processor from whoever computes only every 10 ms, which is two beats of
+// profile fast. Where the environment chose another number it stays.
+func twoProcessors() func() {
+	if runtime.GOMAXPROCS(0) != 1 {
+		return func() {}
+	}
+	runtime.GOMAXPROCS(2)
+	return func() { runtime.GOMAXPROCS(1) }
+}
