@@ -58,6 +58,9 @@ var rooms = map[string]room{
 	"agent/sim":    {pure: true, seeded: true, may: []string{"agent/config", "agent/journal", "agent/pair", "agent/wire"}},
 	"vip":          {pure: true},
 
+	"sensors":                 {pure: true, may: []string{"sensors/predict"}},
+	"sensors/rounds":          {may: []string{"sensors"}},
+	"sensors/sysfs":           {may: []string{"sensors", "sensors/predict"}},
 	"sensors/predict":         {pure: true},
 	"sensors/predict/boxtest": {pure: true, seeded: true},
 
