@@ -45,17 +45,18 @@ var rooms = map[string]room{
 	"":          {may: []string{"agent/cli"}},
 	"agent/cli": {may: []string{"agent", "fence", "agent/config", "agent/control", "agent/report", "agent/wire", "agent/journal", "agent/pair", "agent/sim", "sensors/predict"}},
 	"agent": {may: slices.Concat(drivers, []string{
-		"agent/act", "agent/config", "agent/loop", "agent/pair", "agent/report", "agent/vital", "agent/wire", "vip",
+		"agent/act", "agent/config", "agent/health", "agent/loop", "agent/pair", "agent/report", "agent/vital", "agent/wire", "vip",
 	})},
-	"agent/loop": {may: []string{"agent/act", "agent/pair", "agent/report", "agent/vital", "agent/wire", "vip"}},
+	"agent/loop": {may: []string{"agent/act", "agent/health", "agent/pair", "agent/report", "agent/vital", "agent/wire", "vip"}},
 	"agent/act":  {},
 
 	"agent/pair":   {pure: true},
 	"agent/wire":   {pure: true},
 	"agent/report": {pure: true},
 	"agent/vital":  {pure: true},
+	"agent/health": {pure: true},
 	"agent/config": {pure: true, may: []string{"vip"}},
-	"agent/sim":    {pure: true, seeded: true, may: []string{"agent/config", "agent/journal", "agent/pair", "agent/wire"}},
+	"agent/sim":    {pure: true, seeded: true, may: []string{"agent/config", "agent/health", "agent/journal", "agent/pair", "agent/wire"}},
 	"vip":          {pure: true},
 
 	"sensors":                 {pure: true, may: []string{"sensors/predict"}},
