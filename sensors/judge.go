@@ -75,9 +75,12 @@ type row struct {
 	refused string // why the box does not follow it
 	series  int    // in the box, -1: it has none
 	count   int
-	beyond  int  // readings in a row beyond the critical limit
-	alarm   bool // by the device's own word since the very first reading: believed never
-	begun   bool // that first reading was
+	beyond  int             // readings in a row beyond the critical limit
+	begun   bool            // the device's own word was heard once
+	stood   bool            // it has stood since then
+	streak  int             // rounds with it, less those without
+	word    bool            // it is believed
+	said    predict.Finding // its newest
 	level   predict.Level
 	text    string
 	told    State // last one that was news
@@ -291,25 +294,39 @@ func (j *Judge) judge(w *row) {
 	j.judgeFinding(w)
 }
 
-// judgeFinding takes the device's own word. An alarm that stood already at the
-// first reading is firmware's: registers of limits are at their defaults on most
-// boards, and every input is beyond them. What wears is believed at once.
+// judgeFinding takes the device's own word.
 func (j *Judge) judgeFinding(w *row) {
 	f := w.Finding
-	if w.Kind != Wear {
-		if on := f.Level > predict.Well; !w.begun {
-			w.begun, w.alarm = true, on
-		} else if !on {
-			w.alarm = false
-		}
-		if w.alarm && f.Level > predict.Well {
-			w.Why = "its alarm has stood since the first reading, and is not counted"
-			return
-		}
+	if w.Kind != Wear && f.Level < predict.Move {
+		f = w.believed()
 	}
 	if f.Level > w.level {
 		w.level, w.text = f.Level, w.Label+": "+f.Text
 	}
+}
+
+// believed is the device's own word once it has stood for some rounds, until it
+// has been gone for as many. An alarm that stood already at the first reading is
+// firmware's: registers of limits are at their defaults on most boards, and every
+// input is beyond them.
+func (w *row) believed() predict.Finding {
+	on := w.Finding.Level > predict.Well
+	w.stood = on && (w.stood || !w.begun)
+	w.begun = true
+	switch {
+	case w.stood:
+		w.Why = "its alarm has stood since the first reading, and is not counted"
+		return predict.Finding{}
+	case on:
+		w.said, w.streak = w.Finding, min(w.streak+1, settled)
+	default:
+		w.streak = max(w.streak-1, 0)
+	}
+	w.word = w.streak == settled || w.word && w.streak > 0
+	if !w.word {
+		return predict.Finding{}
+	}
+	return w.said
 }
 
 // news tells what has changed for good.

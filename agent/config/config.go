@@ -42,6 +42,7 @@ type Config struct {
 	Fence  *Fence
 
 	Watchdog *Watchdog // nil: no device is opened
+	Sensors  *Sensors  // nil: none is read
 }
 
 // Me returns the node that runs with this configuration.

@@ -157,6 +157,9 @@ func (p *parser) pair(t table, node string) {
 	if dog, ok := t.table("watchdog"); ok && nodes {
 		c.Watchdog = p.watchdog(dog)
 	}
+	if s, ok := t.table("sensors"); ok && nodes {
+		c.Sensors = p.sensors(s)
+	}
 	before := p.errors
 	p.mode(t)
 	intervals, _ := t.table("timing")

@@ -13,6 +13,9 @@ func (t *Tree) supplies() []*device {
 	class := t.at("sys/class/power_supply")
 	for _, n := range list(class) {
 		dir := filepath.Join(class, n)
+		if text(filepath.Join(dir, "scope")) == "Device" {
+			continue // of a mouse
+		}
 		d := &device{name: "power supply " + n, dir: dir}
 		id, label := "power/"+n+"/", "supply "+n+" "
 		for _, m := range [...]struct {
