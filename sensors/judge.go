@@ -71,9 +71,11 @@ type Change struct {
 // A row is one sensor.
 type row struct {
 	Reading
-	rule    *Rule  // nil: none matches
-	refused string // why the box does not follow it
-	series  int    // in the box, -1: it has none
+	rule    *Rule     // nil: none matches
+	seen    time.Time // newest round in which it was told of
+	fresh   bool      // no reading was taken yet
+	refused string    // why the box does not follow it
+	series  int       // in the box, -1: it has none
 	count   int
 	beyond  int             // readings in a row beyond the critical limit
 	begun   bool            // the device's own word was heard once
@@ -118,11 +120,14 @@ func (j *Judge) Take(at time.Time, readings []Reading) []Change {
 				continue
 			}
 		}
-		j.take(w, r)
+		if w.seen = at; !r.At.Equal(w.At) || w.fresh { // what a slow source says again is old
+			w.fresh = false
+			j.take(w, r)
+		}
 	}
 	j.box.Around(j.load, j.ambient)
 	for _, w := range j.rows {
-		if since := at.Sub(w.At); since > silence && w.State != Ignored {
+		if since := at.Sub(w.seen); since > silence && w.State != Ignored {
 			w.State, w.Why = Silent, fmt.Sprintf("has not been there for %s", since.Round(time.Second))
 		}
 		j.judge(w)
@@ -137,7 +142,7 @@ func (j *Judge) meet(r *Reading) *row {
 		j.beyond++
 		return nil
 	}
-	w := &row{Reading: *r, series: -1, count: -1, rule: j.rule(r.ID), told: OK}
+	w := &row{Reading: *r, series: -1, count: -1, rule: j.rule(r.ID), told: OK, fresh: true}
 	if w.rule != nil && w.rule.Label != "" {
 		w.Label = w.rule.Label
 	}
