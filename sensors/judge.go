@@ -25,9 +25,9 @@ const (
 )
 
 // What a level takes from the node's health, in points, before its weight. An
-// alert asks for a person and not for another box: three of them together weigh
-// less than the least thing that asks for a handover.
-var losses = [...]int{predict.Well: 0, predict.Weak: 2, predict.Alert: 10, predict.Move: 70}
+// alert asks for a person and not for another box: those of three kinds together
+// are less than the usual margin between the nodes.
+var losses = [...]int{predict.Well: 0, predict.Weak: 1, predict.Alert: 6, predict.Move: 70}
 
 // criticalLoss is that of a limit that is reached, or about to be.
 const criticalLoss = 90
@@ -293,8 +293,9 @@ func (j *Judge) judge(w *row) {
 		}
 	}
 	if w.count >= 0 {
-		level, text := j.box.Counter(w.count)
-		w.level, w.text = level, w.Label+strings.TrimPrefix(text, w.ID)
+		if level, text := j.box.Counter(w.count); level > predict.Well {
+			w.level, w.text = level, w.Label+strings.TrimPrefix(text, w.ID)
+		}
 	}
 	j.judgeFinding(w)
 }

@@ -41,6 +41,7 @@ type Config struct {
 	Groups []Group
 	Fence  *Fence
 
+	Health   Health
 	Watchdog *Watchdog // nil: no device is opened
 	Sensors  *Sensors  // nil: none is read
 }

@@ -160,6 +160,8 @@ func (p *parser) pair(t table, node string) {
 	if s, ok := t.table("sensors"); ok && nodes {
 		c.Sensors = p.sensors(s)
 	}
+	judged, _ := t.table("health")
+	c.Health = p.health(judged)
 	before := p.errors
 	p.mode(t)
 	intervals, _ := t.table("timing")

@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/twinbeat/twinbeat/sensors"
-	"github.com/twinbeat/twinbeat/sensors/predict"
 )
 
 // context is what explains other sensors, or is good to know: load, memory,
@@ -17,7 +16,7 @@ import (
 // because a disk may hang.
 func (t *Tree) context() []*device {
 	one := func(id, label, unit, file string, read func(*device, *input, *sensors.Reading) error) *device {
-		in := &input{id: id, label: label, kind: sensors.Context, unit: unit, file: file, read: read, scale: 1, limits: predict.NoLimits()}
+		in := &input{id: id, label: label, kind: sensors.Context, unit: unit, file: file, read: read, scale: 1}
 		return &device{name: label, dir: file, inputs: []*input{in}}
 	}
 	out := []*device{

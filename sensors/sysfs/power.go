@@ -36,7 +36,7 @@ func (t *Tree) supplies() []*device {
 		}
 		if file := filepath.Join(dir, "capacity"); exists(file) {
 			d.inputs = append(d.inputs, &input{
-				id: sensors.Clean(id + "capacity"), label: label + "charge", kind: sensors.Context, unit: "%", file: file, scale: 1, limits: predict.NoLimits(),
+				id: sensors.Clean(id + "capacity"), label: label + "charge", kind: sensors.Context, unit: "%", file: file, scale: 1,
 			})
 		}
 		for _, w := range [...]struct{ file, label, well string }{
