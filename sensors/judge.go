@@ -20,8 +20,6 @@ const (
 	settled = 3
 	// silence is the time without a reading after which a sensor has gone.
 	silence = time.Minute
-	// urgent is the time to a critical limit within which a handover may not wait.
-	urgent = 2 * time.Minute
 )
 
 // What a level takes from the node's health, in points, before its weight. An
@@ -29,7 +27,9 @@ const (
 // are less than the usual margin between the nodes.
 var losses = [...]int{predict.Well: 0, predict.Weak: 1, predict.Alert: 6, predict.Move: 70}
 
-// criticalLoss is that of a limit that is reached, or about to be.
+// criticalLoss is that of a critical limit that is reached. What only approaches
+// it is not critical: where a room warms both boxes, one of them is first by
+// seconds, and would hand over at once to a peer that is as badly off.
 const criticalLoss = 90
 
 // A Rule is what the configuration says about the sensors whose ID matches.
@@ -396,12 +396,11 @@ func (j *Judge) vote(w *row) Vote {
 	v := Vote{Kind: w.Kind, Loss: losses[w.level], Reason: w.text, Critical: w.beyond >= AtOnce || w.Fatal && w.level == predict.Move}
 	if w.series >= 0 && w.level == predict.Move {
 		s := j.box.Series(w.series)
-		verdict, _ := s.Verdict()
-		ahead, heads := s.Ahead()
-		if heads {
+		if ahead, heads := s.Ahead(); heads {
 			v.Left = max(ahead.Likely, time.Second)
 		}
-		v.Critical = v.Critical || verdict.Cause == predict.BeyondCrit || verdict.Cause == predict.NearCrit || heads && ahead.Early < urgent
+		verdict, _ := s.Verdict()
+		v.Critical = v.Critical || verdict.Cause == predict.BeyondCrit
 	}
 	if v.Critical {
 		v.Loss = criticalLoss
