@@ -266,7 +266,7 @@ func (j *Judge) observe(w *row) {
 	case predict.Stuck:
 		w.State, w.Why = Stuck, "has not changed by a digit for hours"
 	default:
-		w.State, w.Why = Implausible, fmt.Sprintf("%g %s is %s", w.Value, w.UnitName(), outOf[state])
+		w.State, w.Why = Implausible, fmt.Sprintf("%.7g %s is %s", w.Value, w.UnitName(), outOf[state])
 	}
 	if w.beyond++; w.State != OK || !(w.Value >= w.Crit) || w.Kind != Temperature && !w.ruled() {
 		w.beyond = 0

@@ -48,10 +48,10 @@ weight = 50
 
 func TestSensorRulesThatContradictThemselvesAreRefused(t *testing.T) {
 	for text, says := range map[string]string{
-		"interval = \"1ms\"":                                             "out of range",
-		"act = \"burn\"":                                                 "not possible",
-		"root = \"sys\"":                                                 "not possible",
-		"[[sensors.rule]]\nlow = 1":                                      "lacks match",
+		"interval = \"1ms\"":        "out of range",
+		"act = \"burn\"":            "not possible",
+		"root = \"sys\"":            "not possible",
+		"[[sensors.rule]]\nlow = 1": "lacks match",
 		"[[sensors.rule]]\nmatch = \"a\"\nlow = 5\ncrit = 4":             "not below",
 		"[[sensors.rule]]\nmatch = \"a\"\nhigh = 5\ncrit = 4":            "above crit",
 		"[[sensors.rule]]\nmatch = \"a\"\ncrit = nan":                    "no limit",

@@ -33,7 +33,7 @@ type input struct {
 	fault     string  // file that is 1 while the sensor is broken; empty: none
 	enable    string  // file that is 0 while it is switched off
 	alarms    []string
-	drive     string // fan: file of its pwm
+	drive     string         // fan: file of its pwm
 	limits    predict.Limits // of kinds before Other
 	fatal     bool
 	// read takes the reading in a way of its own; nil: a number in file.

@@ -154,7 +154,7 @@ func TestSensorsThatHangOrLieMoveNothing(t *testing.T) {
 		}
 		r.await("the event: "+says, 2*soon, func() bool { return strings.Contains(r.story(0), says) })
 	}
-	lie("3892313987", "is implausible: 3.89231e+06 C is physically impossible")
+	lie("3892313987", "is implausible: 3892314 C is physically impossible")
 	lie("garbage", "is unreadable: \"garbage\": holds no number")
 	// A file that hangs, until somebody writes.
 	pipe := filepath.Join(s[0].root, "pipe")
