@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -11,11 +12,15 @@ import (
 	"github.com/twinbeat/twinbeat/sensors/rounds"
 )
 
-// BenchmarkSixtySensors is one round of sixty temperatures with a fault bit and an
-// alarm each, on ten chips: 180 files read, all judged. The files are on an
-// ordinary file system; the kernel's own cost what their drivers take.
-func BenchmarkSixtySensors(b *testing.B) {
-	root := b.TempDir()
+// largeBox plants sixty temperatures with a fault bit and an alarm each, on ten
+// chips.
+func largeBox(b testing.TB) string {
+	b.Helper()
+	root, err := os.MkdirTemp("", "s") // a short path, as that of /sys is
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { os.RemoveAll(root) })
 	for chip := range 10 {
 		dir := filepath.Join(root, fmt.Sprintf("sys/class/hwmon/hwmon%d", chip))
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -33,7 +38,36 @@ func BenchmarkSixtySensors(b *testing.B) {
 			}
 		}
 	}
+	return root
+}
+
+// What sixty sensors cost in memory: files, readings, trends.
+func TestMemoryOfSixtySensors(t *testing.T) {
+	root := largeBox(t)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
 	r, j, at := rounds.New(New(root, "").Find, time.Minute), sensors.NewJudge(sensors.Config{}), time.Now()
+	defer r.Close()
+	for range 200 {
+		at = at.Add(time.Second)
+		j.Take(at, r.Ask(at))
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	used := int64(after.HeapAlloc) - int64(before.HeapAlloc)
+	t.Logf("%d bytes a sensor, %d KB in all", used/60, used>>10)
+	if used > 300<<10 {
+		t.Errorf("%d KB, at most 300", used>>10)
+	}
+	runtime.KeepAlive(j)
+}
+
+// BenchmarkSixtySensors is one round of them: 180 files read, all judged. The
+// files are on an ordinary file system; the kernel's own cost what their drivers
+// take.
+func BenchmarkSixtySensors(b *testing.B) {
+	r, j, at := rounds.New(New(largeBox(b), "").Find, time.Minute), sensors.NewJudge(sensors.Config{}), time.Now()
 	defer r.Close()
 	if n := len(r.Ask(at)); n != 60 {
 		b.Fatalf("%d sensors", n)
