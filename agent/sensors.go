@@ -171,6 +171,7 @@ func (s *sensing) cast(v sensors.Vote) {
 func (s *sensing) news(c sensors.Change) {
 	name := "sensor " + c.ID
 	switch {
+	case c.Again && !s.raised[name]: // it is told as one too many
 	case c.Alarm && c.On && !s.raised[name] && len(s.raised) >= maxSensorAlarms:
 		s.tell(loop.Notice{Event: report.Event{Kind: "alarm", Seen: c.Text, Decided: "no alarm: too many of sensors stand already"}})
 	case c.Alarm && c.On:
