@@ -111,7 +111,7 @@ func TestOneReadingThatLiesDoesNothing(t *testing.T) {
 func TestAnAlarmThatStandsIsToldAnewNowAndThen(t *testing.T) {
 	b := newBench(t, Config{})
 	for i := range 10*retell + 1 {
-		b.round(hot(101 + float64(i)/100))
+		b.round(hot(101 + float64(i)/20))
 	}
 	if n := len(b.all); n < 9 || n > 11 || b.all[n-1] == b.all[0] {
 		t.Errorf("%d times: %q", n, b.all)
