@@ -78,6 +78,7 @@ type agent struct {
 	group   sync.WaitGroup
 
 	notifier *notifier // nil: no service manager listens
+	senses   senses    // nil: no sensors are read
 }
 
 // Run runs the agent until ctx ends, then gives up its groups in order and
@@ -294,6 +295,9 @@ func (a *agent) open(ctx context.Context) error {
 		})
 	}
 	a.tellWatchdog()
+	if err := a.openSensors(); err != nil {
+		return err
+	}
 	for _, t := range troubles {
 		a.loop.Tell(loop.AlarmChanged{Name: "journal", On: true, Text: t.Error()})
 	}

@@ -4,7 +4,7 @@ package cli
 
 // extra are the commands that a small build leaves out.
 func extra() []*command {
-	return []*command{&forecastCommand, &supportCommand, completionCommand(), &simulateCommand, &reloadCommand}
+	return []*command{&sensorsCommand, &forecastCommand, &supportCommand, completionCommand(), &simulateCommand, &reloadCommand}
 }
 
 // redactor shows values of a configuration without their secrets.

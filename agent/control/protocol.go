@@ -53,6 +53,7 @@ const (
 	OrderFenceVerify    = "fence-verify"    // switch the peer, which is in maintenance, off and on, and look
 	OrderReload         = "reload"          // take up the configuration anew; the result is a report.Reload in JSON
 	OrderReloadPlan     = "reload-plan"     // say what that would do
+	OrderSensors        = "sensors"         // tell what is known of the sensors, as JSON in the result; changes nothing
 	OrderWatchdogDisarm = "watchdog-disarm" // end the watch over the box until the agent is started anew
 )
 
@@ -140,6 +141,7 @@ var arguments = map[string][]string{
 	OrderFenceVerify:    {"reason"},
 	OrderReload:         {"reason"},
 	OrderReloadPlan:     nil,
+	OrderSensors:        nil,
 	OrderWatchdogDisarm: {"reason"},
 }
 
