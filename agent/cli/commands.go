@@ -111,6 +111,8 @@ type options struct {
 	limitHigh   *float64 // nil: none
 	limitLow    *float64
 	disarm      bool
+	watch       bool // of status
+	every       time.Duration
 }
 
 // flagTable binds every flag of the program. A flag means the same in all
@@ -132,6 +134,12 @@ var flagTable = map[string]func(*flag.FlagSet, *options){
 		fs.BoolVar(&o.supervised, "supervised", false, "an init starts it again at once: end only 5s after a failure")
 	},
 	"json": func(fs *flag.FlagSet, o *options) { fs.BoolVar(&o.json, "json", false, "answer in JSON") },
+	"watch": func(fs *flag.FlagSet, o *options) {
+		fs.BoolVar(&o.watch, "watch", false, "go on, and show what changes, until q is typed")
+	},
+	"every": func(fs *flag.FlagSet, o *options) {
+		fs.DurationVar(&o.every, "every", time.Second, "ask the agent each `TIME`")
+	},
 	"follow": func(fs *flag.FlagSet, o *options) {
 		fs.BoolVar(&o.follow, "follow", false, "go on with the events to come")
 	},
