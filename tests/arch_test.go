@@ -43,7 +43,7 @@ var drivers = []string{
 // rooms is the import graph of the design: arrows point down.
 var rooms = map[string]room{
 	"":          {may: []string{"agent/cli"}},
-	"agent/cli": {may: []string{"agent", "fence", "agent/config", "agent/control", "agent/report", "agent/wire", "agent/journal", "agent/pair", "agent/sim", "sensors/predict"}},
+	"agent/cli": {may: []string{"agent", "fence", "agent/config", "agent/control", "agent/report", "agent/wire", "agent/journal", "agent/pair", "agent/sim", "sensors/predict", "agent/drill"}},
 	"agent": {may: slices.Concat(drivers, []string{
 		"agent/act", "agent/config", "agent/health", "agent/loop", "agent/pair", "agent/report", "agent/vital", "agent/wire", "vip",
 	})},
@@ -54,6 +54,7 @@ var rooms = map[string]room{
 	"agent/wire":   {pure: true},
 	"agent/report": {pure: true},
 	"agent/vital":  {pure: true},
+	"agent/drill":  {pure: true, may: []string{"agent/report"}},
 	"agent/health": {pure: true},
 	"agent/config": {pure: true, may: []string{"vip"}},
 	"agent/sim":    {pure: true, seeded: true, may: []string{"agent/config", "agent/health", "agent/journal", "agent/pair", "agent/wire"}},

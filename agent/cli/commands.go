@@ -113,6 +113,12 @@ type options struct {
 	disarm      bool
 	watch       bool // of status
 	every       time.Duration
+	back        bool // of drill
+	at          string
+	in          time.Duration
+	limit       time.Duration
+	stay        time.Duration
+	tcp         int
 }
 
 // flagTable binds every flag of the program. A flag means the same in all
@@ -140,6 +146,22 @@ var flagTable = map[string]func(*flag.FlagSet, *options){
 	"every": func(fs *flag.FlagSet, o *options) {
 		fs.DurationVar(&o.every, "every", time.Second, "ask the agent each `TIME`")
 	},
+	"return": func(fs *flag.FlagSet, o *options) {
+		fs.BoolVar(&o.back, "return", false, "move the group back afterwards, whatever was seen")
+	},
+	"at": func(fs *flag.FlagSet, o *options) {
+		fs.StringVar(&o.at, "at", "", "begin at this `TIME`: 03:30, or \"2026-12-31 03:30\"")
+	},
+	"in": func(fs *flag.FlagSet, o *options) { fs.DurationVar(&o.in, "in", 0, "begin after this `TIME`, as 10m") },
+	"limit": func(fs *flag.FlagSet, o *options) {
+		fs.DurationVar(&o.limit, "limit", time.Second, "longest `TIME` without anybody serving that is well")
+	},
+	"stay": func(fs *flag.FlagSet, o *options) {
+		fs.DurationVar(&o.stay, "stay", 10*time.Second, "watch the new owner for this `TIME`")
+	},
+	"tcp": func(fs *flag.FlagSet, o *options) {
+		fs.IntVar(&o.tcp, "tcp", 0, "ask the service on this `PORT` of the group's first address, too")
+	},
 	"follow": func(fs *flag.FlagSet, o *options) {
 		fs.BoolVar(&o.follow, "follow", false, "go on with the events to come")
 	},
@@ -147,7 +169,7 @@ var flagTable = map[string]func(*flag.FlagSet, *options){
 		fs.IntVar(&o.n, "n", defaultEvents, "show the newest `N` events, 0 for all in memory")
 	},
 	"group": func(fs *flag.FlagSet, o *options) {
-		fs.StringVar(&o.group, "group", "", "only events of this `GROUP`")
+		fs.StringVar(&o.group, "group", "", "only this `GROUP`")
 	},
 	"reason": func(fs *flag.FlagSet, o *options) {
 		fs.StringVar(&o.reason, "reason", "", "why, in a few `WORDS`, for the journal")

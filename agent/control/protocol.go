@@ -52,6 +52,7 @@ const (
 	OrderConfirmDead    = "confirm-dead"    // the operator saw the peer powered off
 	OrderFenceVerify    = "fence-verify"    // switch the peer, which is in maintenance, off and on, and look
 	OrderWatchdogDisarm = "watchdog-disarm" // end the watch over the box until the agent is started anew
+	OrderNote           = "note"            // make the reason an event; nothing else
 )
 
 // A Request is one line from the client.
@@ -137,6 +138,7 @@ var arguments = map[string][]string{
 	OrderConfirmDead:    {"reason"},
 	OrderFenceVerify:    {"reason"},
 	OrderWatchdogDisarm: {"reason"},
+	OrderNote:           {"group", "reason"},
 }
 
 // DecodeRequest reads one request line, strictly: what it does not understand
