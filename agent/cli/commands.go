@@ -119,6 +119,7 @@ type options struct {
 	limit       time.Duration
 	stay        time.Duration
 	tcp         int
+	wait        time.Duration // of cable-test
 }
 
 // flagTable binds every flag of the program. A flag means the same in all
@@ -158,6 +159,9 @@ var flagTable = map[string]func(*flag.FlagSet, *options){
 	},
 	"stay": func(fs *flag.FlagSet, o *options) {
 		fs.DurationVar(&o.stay, "stay", 10*time.Second, "watch the new owner for this `TIME`")
+	},
+	"wait": func(fs *flag.FlagSet, o *options) {
+		fs.DurationVar(&o.wait, "wait", time.Minute, "wait for the other box for this `TIME`")
 	},
 	"tcp": func(fs *flag.FlagSet, o *options) {
 		fs.IntVar(&o.tcp, "tcp", 0, "ask the service on this `PORT` of the group's first address, too")

@@ -18,14 +18,13 @@ import (
 
 var drillCommand = command{
 	name: "drill", args: "[--group GROUP] [--return] [--at TIME|--in TIME] [--tcp PORT] [--json]", summary: "try a handover on purpose, and measure it",
-	text: `Move a group to the other node, measure for how long nobody served, and watch the
-new owner for --stay. On trouble the group goes back by itself: nobody served for
-longer than --limit, the new owner gave it back, the peer or anything else looks
-degraded for more than 3s, or the service behind --tcp does not answer. A way back
-counts as a move for flap_max. With
---return it goes back anyway, measured, too. The drill begins only with a pair
-that is not degraded; with --at or --in it waits in the foreground until then and
-looks again.
+	text: `Move a group to the other node, measure for how long nobody served, and watch
+the new owner for --stay. On trouble the group goes back by itself: nobody
+served for longer than --limit, the new owner gave it back, the peer or
+anything else looks degraded for more than 3s, or the service behind --tcp does
+not answer. With --return it goes back anyway, measured, too; each move counts
+for flap_max. The drill begins only with a pair that is not degraded; with --at
+or --in it waits in the foreground until then and looks again.
 The address is asked for on the LAN each millisecond, from this node. --tcp asks
 the service as well, for which this node needs an address of its own there.
 The result becomes an event. Exit codes: 0 well; 1 failed, whether or not the

@@ -7,5 +7,5 @@ var lacking []string
 
 // extra are the commands that a small build leaves out.
 func extra() []*command {
-	return []*command{&drillCommand, &forecastCommand, &supportCommand, completionCommand(), &simulateCommand}
+	return []*command{&drillCommand, &cableCommand, &forecastCommand, &supportCommand, completionCommand(), &simulateCommand}
 }

@@ -59,7 +59,7 @@ func web(t *testing.T) lab.Options {
 	script := `cd "$1" || exit 1
 case $2 in
 start) [ ! -e /run/broken ] && exec /usr/sbin/lighttpd -f "$1/conf" ;;
-stop) pid=$(cat /run/web.pid 2>/dev/null) || exit 0; kill -9 "$pid"; while kill -0 "$pid" 2>/dev/null; do sleep 0.01; done; rm -f /run/web.pid ;;
+stop) pid=$(cat /run/web.pid 2>/dev/null) || exit 0; kill -9 "$pid"; rm -f /run/web.pid ;;
 status) pid=$(cat /run/web.pid 2>/dev/null) && kill -0 "$pid" 2>/dev/null || exit 3 ;;
 esac
 `
