@@ -27,6 +27,7 @@ func TestCable(device string, t cable.Times, say func(format string, args ...any
 		return cable.Report{}, err
 	}
 	defer raw.Close()
+	say("waiting for the same command on the other box, %s at most", t.Meet)
 	return cable.Test(raw, t, rand.Uint64()>>1|1, say) // never zero, and fits any scan
 }
 

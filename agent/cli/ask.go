@@ -20,10 +20,10 @@ var statusCommand = command{
 both nodes, every link and every group, each fact with its age.
 The exit code is 3 if one more fault could cost the service, or already did;
 the lines that begin with DEGRADED say why.
---watch goes on until q or ctrl-C (exit code 0) and draws what changed; any other
-key draws all again. It needs no more than a VT100 of 80 columns and 24 lines,
-as a serial console has. Where TERM is dumb, or the answer does not go to a
-terminal, it prints one block each time instead.`,
+--watch goes on until q or ctrl-C (exit code 0) and draws what changed; any
+other key draws all again. It needs no more than a VT100 of 80 columns and 24
+lines, as a serial console has. Where TERM is dumb, or the answer does not go to
+a terminal, it prints one block each time instead.`,
 	examples: []string{"twinbeat status", "twinbeat status --watch --every 5s", "twinbeat status --json | jq .degraded", "twinbeat status >/dev/null || echo look at it"},
 	flags:    []string{"watch", "every", "json", "socket", "config"},
 	run:      (*shell).status,

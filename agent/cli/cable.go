@@ -61,7 +61,6 @@ func (sh *shell) cableTest(o *options, operands []string) error {
 	say := func(format string, args ...any) {
 		fmt.Fprintln(sh.stderr, report.Clean(fmt.Sprintf(format, args...)))
 	}
-	say("waiting for the same command on the other box, %s at most", o.wait)
 	times := cable.Usual
 	times.Meet = o.wait
 	r, err := agent.TestCable(device, times, say)
@@ -152,7 +151,7 @@ func (a cableAnswer) text() string {
 	for _, r := range a.Rates {
 		b.WriteString(report.Clean(r.String()) + "\n")
 	}
-	b.WriteString("a bit error rate below a bound: no error, at a confidence of 95 %\n\n")
+	b.WriteString("< is a bound: no bit error was seen, at a confidence of 95 %. B lost: bytes that\nthe cable lost, or a box that reads too slowly.\n\n")
 	for _, p := range a.Proves {
 		para("proves", p)
 	}

@@ -34,10 +34,14 @@ type Rate struct {
 	There  Counted `json:"there"`
 }
 
+// lateMost is how many frames one may be late that is no sign of a bad cable, but of
+// a box that was busy: where thousands go there and back.
+const lateMost = 500
+
 // Clean says whether everything that was sent arrived as it was.
 func (r Rate) Clean() bool {
 	whole := func(c Counted) bool { return c.Bytes > 0 && c.Errors == 0 && c.Lost == 0 && c.Slips == 0 }
-	return r.Error == "" && r.Sent > 0 && r.Back == r.Sent && whole(r.Here) && whole(r.There)
+	return r.Error == "" && r.Sent > 0 && r.Sent-r.Back <= r.Sent/lateMost && whole(r.Here) && whole(r.There)
 }
 
 // bytesAt is how many bytes of the sequence are sent at a rate.
@@ -152,7 +156,7 @@ func (k *talk) stream(baud int, until time.Time) (Counted, error) {
 		out[i] = place.next()
 	}
 	sent := make(chan error, 1)
-	go func() { sent <- k.w.Write(out, time.Until(until)) }()
+	go func() { sent <- k.pour(out, baud, until) }()
 	var c count
 	var b [4096]byte
 	for time.Now().Before(until) {
@@ -169,7 +173,22 @@ func (k *talk) stream(baud int, until time.Time) (Counted, error) {
 	return Counted{Bytes: c.Bytes, Errors: c.Errors, Lost: max(all-c.Bytes, 0), Slips: c.Slips}, nil
 }
 
-// result is a count as it travels.
+// pour writes no faster than the wire carries, so that nothing is left unsent in
+// the kernel when the speed changes.
+func (k *talk) pour(out []byte, baud int, until time.Time) error {
+	const slice = 10 * time.Millisecond
+	began := time.Now()
+	for done := 0; done < len(out); time.Sleep(slice) {
+		due := min(len(out), int((time.Since(began)+slice).Seconds()*float64(baud)/10))
+		if err := k.w.Write(out[done:due], time.Until(until)); err != nil {
+			return err
+		}
+		done = due
+	}
+	return nil
+}
+
+// String is a count as it travels.
 func (c Counted) String() string {
 	return fmt.Sprintf("%d %d %d %d", c.Bytes, c.Errors, c.Lost, c.Slips)
 }

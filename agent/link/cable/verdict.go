@@ -38,7 +38,7 @@ func (r Rate) String() string {
 	}
 	loss, trip := "-", "-"
 	if r.Sent > 0 {
-		loss = fmt.Sprintf("%.1f%%", 100*float64(r.Sent-r.Back)/float64(r.Sent))
+		loss = fmt.Sprintf("%.2f%%", 100*float64(r.Sent-r.Back)/float64(r.Sent))
 	}
 	if r.Back > 0 {
 		trip = fmt.Sprintf("%.1f/%.1f ms", r.TripMS, r.MostMS)
