@@ -128,9 +128,14 @@ func TestRedrawShowsTheNewScreenWhateverWasThere(t *testing.T) {
 	w, s, l := well(), sick(), large()
 	full := strings.Repeat("x", 80)
 	views := [][]string{
-		Screen(Watching{Snapshot: &w, Events: news(), Now: at}, 80, 23), {full, full[:79], full}, {full[:79], full, ""},
-		Screen(Watching{Snapshot: &l, Events: news(), Now: at}, 80, 23), {},
-		Screen(Watching{Snapshot: &s, Now: at}, 80, 23), {"a", "", "c"}, {"a", "b", "c"},
+		Screen(Watching{Snapshot: &w, Events: news(), Now: at}, 80, 23),
+		{full, full[:79], full},
+		{full[:79], full, ""},
+		Screen(Watching{Snapshot: &l, Events: news(), Now: at}, 80, 23),
+		{},
+		Screen(Watching{Snapshot: &s, Now: at}, 80, 23),
+		{"a", "", "c"},
+		{"a", "b", "c"},
 	}
 	var term vt100
 	term.write(t, "what was there before")

@@ -21,7 +21,7 @@ const (
 	plugHellos  = 5   // own frames that come back before that is the finding
 )
 
-// ErrNobody, and errors that wrap it, mean that no other test was met. What is
+// ErrNobody means that no other test was met. Errors wrap it; what is
 // there instead stands in the text.
 var ErrNobody = errors.New("no cable test answers")
 
