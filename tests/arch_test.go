@@ -37,13 +37,13 @@ type room struct {
 var drivers = []string{
 	"agent/link", "agent/link/serial", "agent/link/mcast", "agent/service", "agent/journal", "agent/control",
 	"fence", "fence/exec", "fence/http", "fence/redfish", "fence/snmp", "fence/ipmi", "fence/ssh", "vip/kernel", "vip/gate", "vip/announce",
-	"agent/watchdog", "agent/monitor",
+	"agent/watchdog", "agent/monitor", "agent/link/cable",
 }
 
 // rooms is the import graph of the design: arrows point down.
 var rooms = map[string]room{
 	"":          {may: []string{"agent/cli"}},
-	"agent/cli": {may: []string{"agent", "fence", "agent/config", "agent/control", "agent/report", "agent/wire", "agent/journal", "agent/pair", "agent/sim", "sensors", "sensors/predict"}},
+	"agent/cli": {may: []string{"agent", "fence", "agent/config", "agent/control", "agent/report", "agent/wire", "agent/journal", "agent/pair", "agent/sim", "sensors", "sensors/predict", "agent/drill", "agent/link/cable"}},
 	"agent": {may: slices.Concat(drivers, []string{
 		"agent/accord", "agent/act", "agent/config", "agent/health", "agent/loop", "agent/pair", "agent/report", "agent/vital", "agent/wire", "vip",
 		"sensors", "sensors/predict", "sensors/rounds", "sensors/sysfs",
@@ -56,6 +56,7 @@ var rooms = map[string]room{
 	"agent/report": {pure: true},
 	"agent/accord": {pure: true},
 	"agent/vital":  {pure: true},
+	"agent/drill":  {pure: true, may: []string{"agent/report"}},
 	"agent/health": {pure: true},
 	"agent/config": {pure: true, may: []string{"vip"}},
 	"agent/sim":    {pure: true, seeded: true, may: []string{"agent/config", "agent/health", "agent/journal", "agent/pair", "agent/wire"}},
@@ -69,6 +70,7 @@ var rooms = map[string]room{
 
 	"agent/link":          {},
 	"agent/link/linktest": {may: []string{"agent/link"}},
+	"agent/link/cable":    {may: []string{"agent/link/serial", "agent/wire"}},
 	"agent/link/mcast":    {may: []string{"agent/link"}},
 	"agent/link/serial":   {may: []string{"agent/link"}},
 	"agent/service":       {},

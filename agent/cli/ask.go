@@ -15,13 +15,17 @@ import (
 )
 
 var statusCommand = command{
-	name: "status", args: "[--json]", summary: "show both nodes, the links and the groups",
+	name: "status", args: "[--watch [--every TIME]] [--json]", summary: "show both nodes, the links and the groups",
 	text: `Show what the agent on this box knows of the pair: the guarantee in force,
 both nodes, every link and every group, each fact with its age.
 The exit code is 3 if one more fault could cost the service, or already did;
-the lines that begin with DEGRADED say why.`,
-	examples: []string{"twinbeat status", "twinbeat status --json | jq .degraded", "twinbeat status >/dev/null || echo look at it"},
-	flags:    []string{"json", "socket", "config"},
+the lines that begin with DEGRADED say why.
+--watch goes on until q or ctrl-C (exit code 0) and draws what changed; any
+other key draws all again. It needs no more than a VT100 of 80 columns and 24
+lines, as a serial console has. Where TERM is dumb, or the answer does not go to
+a terminal, it prints one block each time instead.`,
+	examples: []string{"twinbeat status", "twinbeat status --watch --every 5s", "twinbeat status --json | jq .degraded", "twinbeat status >/dev/null || echo look at it"},
+	flags:    []string{"watch", "every", "json", "socket", "config"},
 	run:      (*shell).status,
 }
 
@@ -39,11 +43,19 @@ An event of kind "lost" says how many went by unseen.`,
 // the default. A configuration that cannot be read or used does not stop an
 // operator from asking: the agent may run with an older one.
 func (sh *shell) dial(o *options) (*control.Client, error) {
+	path, err := sh.socketPath(o)
+	if err != nil {
+		return nil, err
+	}
+	return control.Dial(path)
+}
+
+func (sh *shell) socketPath(o *options) (string, error) {
 	path := o.socket
 	if path == "" {
 		data, err := os.ReadFile(o.config)
 		if err != nil && o.configSet {
-			return nil, fmt.Errorf("read configuration: %w", err)
+			return "", fmt.Errorf("read configuration: %w", err)
 		}
 		if err == nil {
 			// The node does not matter: the socket is the same on both.
@@ -54,7 +66,7 @@ func (sh *shell) dial(o *options) (*control.Client, error) {
 	if path == "" {
 		path = defaultSocket
 	}
-	return control.Dial(path)
+	return path, nil
 }
 
 // snapshot asks for one snapshot over a connection that goes on.
@@ -71,17 +83,25 @@ func (sh *shell) snapshot(o *options) (*control.Client, report.Snapshot, error) 
 	return c, s, nil
 }
 
+// statusAnswer is the answer in JSON.
+func statusAnswer(s report.Snapshot) any {
+	return struct {
+		report.Snapshot
+		Degraded []string `json:"degraded"`
+	}{s, append([]string{}, report.Reasons(s)...)}
+}
+
 func (sh *shell) status(o *options, _ []string) error {
+	if o.watch {
+		return sh.watchStatus(o)
+	}
 	c, s, err := sh.snapshot(o)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	if o.json {
-		err = sh.printJSON(struct {
-			report.Snapshot
-			Degraded []string `json:"degraded"`
-		}{s, append([]string{}, report.Reasons(s)...)})
+		err = sh.printJSON(statusAnswer(s))
 	} else {
 		err = sh.print(report.Render(s, sh.columns()))
 	}

@@ -112,6 +112,14 @@ type options struct {
 	limitLow    *float64
 	disarm      bool
 	watch       bool
+	every       time.Duration
+	back        bool // of drill
+	at          string
+	in          time.Duration
+	limit       time.Duration
+	stay        time.Duration
+	tcp         int
+	wait        time.Duration // of cable-test
 }
 
 // flagTable binds every flag of the program. A flag means the same in all
@@ -133,6 +141,31 @@ var flagTable = map[string]func(*flag.FlagSet, *options){
 		fs.BoolVar(&o.supervised, "supervised", false, "an init starts it again at once: end only 5s after a failure")
 	},
 	"json": func(fs *flag.FlagSet, o *options) { fs.BoolVar(&o.json, "json", false, "answer in JSON") },
+	"watch": func(fs *flag.FlagSet, o *options) {
+		fs.BoolVar(&o.watch, "watch", false, "go on showing it, until q is typed or it is interrupted")
+	},
+	"every": func(fs *flag.FlagSet, o *options) {
+		fs.DurationVar(&o.every, "every", time.Second, "ask the agent each `TIME`")
+	},
+	"return": func(fs *flag.FlagSet, o *options) {
+		fs.BoolVar(&o.back, "return", false, "move the group back afterwards, whatever was seen")
+	},
+	"at": func(fs *flag.FlagSet, o *options) {
+		fs.StringVar(&o.at, "at", "", "begin at this `TIME`: 03:30, or \"2026-12-31 03:30\"")
+	},
+	"in": func(fs *flag.FlagSet, o *options) { fs.DurationVar(&o.in, "in", 0, "begin after this `TIME`, as 10m") },
+	"limit": func(fs *flag.FlagSet, o *options) {
+		fs.DurationVar(&o.limit, "limit", time.Second, "longest `TIME` without anybody serving that is well")
+	},
+	"stay": func(fs *flag.FlagSet, o *options) {
+		fs.DurationVar(&o.stay, "stay", 10*time.Second, "watch the new owner for this `TIME`")
+	},
+	"wait": func(fs *flag.FlagSet, o *options) {
+		fs.DurationVar(&o.wait, "wait", time.Minute, "wait for the other box for this `TIME`")
+	},
+	"tcp": func(fs *flag.FlagSet, o *options) {
+		fs.IntVar(&o.tcp, "tcp", 0, "ask the service on this `PORT` of the group's first address, too")
+	},
 	"follow": func(fs *flag.FlagSet, o *options) {
 		fs.BoolVar(&o.follow, "follow", false, "go on with the events to come")
 	},
@@ -140,7 +173,7 @@ var flagTable = map[string]func(*flag.FlagSet, *options){
 		fs.IntVar(&o.n, "n", defaultEvents, "show the newest `N` events, 0 for all in memory")
 	},
 	"group": func(fs *flag.FlagSet, o *options) {
-		fs.StringVar(&o.group, "group", "", "only events of this `GROUP`")
+		fs.StringVar(&o.group, "group", "", "only this `GROUP`")
 	},
 	"reason": func(fs *flag.FlagSet, o *options) {
 		fs.StringVar(&o.reason, "reason", "", "why, in a few `WORDS`, for the journal")
@@ -204,9 +237,6 @@ var flagTable = map[string]func(*flag.FlagSet, *options){
 	},
 	"disarm": func(fs *flag.FlagSet, o *options) {
 		fs.BoolVar(&o.disarm, "disarm", false, "end the watch over this box until the agent is started again")
-	},
-	"watch": func(fs *flag.FlagSet, o *options) {
-		fs.BoolVar(&o.watch, "watch", false, "show it anew every 2s, until interrupted")
 	},
 	"outlet": func(fs *flag.FlagSet, o *options) {
 		fs.Func("outlet", "outlets of the node, `N|NAME[,M...]`; may be repeated", func(text string) error {

@@ -2,9 +2,14 @@
 
 package cli
 
+// lacking are the commands that this build lacks.
+var lacking []string
+
 // extra are the commands that a small build leaves out.
 func extra() []*command {
-	return []*command{&sensorsCommand, &forecastCommand, &supportCommand, completionCommand(), &simulateCommand, &reloadCommand}
+	return []*command{
+		&sensorsCommand, &drillCommand, &cableCommand, &forecastCommand, &supportCommand, completionCommand(), &simulateCommand, &reloadCommand,
+	}
 }
 
 // redactor shows values of a configuration without their secrets.

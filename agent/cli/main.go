@@ -13,6 +13,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/twinbeat/twinbeat/agent/control"
@@ -112,12 +114,46 @@ func (sh *shell) dispatch(args []string) error {
 	if err == nil {
 		err = c.run(sh, o, rest)
 	}
+	return c.advise(err)
+}
+
+// advise gives every error a hint, so that nobody is left with the bare fact.
+func (c *command) advise(err error) error {
 	var usage *usageError
 	if errors.As(err, &usage) && usage.hint == "" {
 		usage.hint = "usage: " + c.synopsis()
 	}
-	return err
+	if err == nil || errors.Is(err, errDegraded) || control.Hint(err) != "" {
+		return err
+	}
+	return &advised{err, c.advice(err)}
 }
+
+func (c *command) advice(err error) string {
+	var file *fs.PathError
+	switch {
+	case errors.As(err, &file) && errors.Is(err, fs.ErrNotExist):
+		return "is the path right? nothing is there"
+	case errors.As(err, &file) && errors.Is(err, fs.ErrPermission):
+		return "run it as root, or as the owner of " + file.Path
+	case errors.As(err, &file):
+		return "look at " + file.Path
+	case slices.Contains(c.flags, "socket"):
+		return "twinbeat status shows both nodes, twinbeat events what happened"
+	}
+	return "twinbeat help " + c.name
+}
+
+// advised is an error whose hint comes from the command it ended.
+type advised struct {
+	error
+	hint string
+}
+
+func (e *advised) Unwrap() error { return e.error }
+
+// Hint returns what to do about it.
+func (e *advised) Hint() string { return e.hint }
 
 func (sh *shell) help(args []string) error {
 	if len(args) == 0 {

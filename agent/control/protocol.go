@@ -55,6 +55,7 @@ const (
 	OrderReloadPlan     = "reload-plan"     // say what that would do
 	OrderSensors        = "sensors"         // tell what is known of the sensors, as JSON in the result; changes nothing
 	OrderWatchdogDisarm = "watchdog-disarm" // end the watch over the box until the agent is started anew
+	OrderNote           = "note"            // make the reason an event; nothing else
 )
 
 // A Request is one line from the client.
@@ -143,6 +144,7 @@ var arguments = map[string][]string{
 	OrderReloadPlan:     nil,
 	OrderSensors:        nil,
 	OrderWatchdogDisarm: {"reason"},
+	OrderNote:           {"group", "reason"},
 }
 
 // DecodeRequest reads one request line, strictly: what it does not understand

@@ -21,6 +21,7 @@ const (
 	OrderConfirmDead    = "confirm-dead"
 	OrderFenceVerify    = "fence-verify"
 	OrderWatchdogDisarm = "watchdog-disarm"
+	OrderNote           = "note"
 )
 
 // moveTime bounds how long an operator waits for a handover to be done.
@@ -148,6 +149,9 @@ func (l *Loop) obey(now pair.Instant, o order) {
 		l.verifyFence(now, o)
 	case OrderWatchdogDisarm:
 		o.reply <- l.disarm(now, o.Order)
+	case OrderNote:
+		l.operator(now, o.Order)
+		o.reply <- result{text: "noted"}
 	default:
 		o.reply <- result{err: fmt.Errorf("give order: unknown command %q", o.Command)}
 	}
