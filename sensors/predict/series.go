@@ -1,6 +1,7 @@
 package predict
 
 import (
+	"cmp"
 	"math"
 	"time"
 )
@@ -26,9 +27,13 @@ const (
 
 // A Spec says what a series is.
 type Spec struct {
-	Name   string // as the operator knows it, unique in the box: "CPU", "fan2"
+	Name   string // unique in the box, the same after each start
+	Label  string // as the operator knows it: "CPU", "fan2"; empty: Name
 	Kind   Kind
 	Limits Limits
+	// Trusted says that a person gave the limits: they stay, whatever the first
+	// readings are.
+	Trusted bool
 }
 
 // A Series is one sensor: what it reads, what it usually reads, where it goes.
@@ -88,6 +93,7 @@ func (m *meanOf) take() float64 {
 }
 
 func newSeries(spec Spec) *Series {
+	spec.Label = cmp.Or(spec.Label, spec.Name)
 	s := &Series{spec: spec, state: Unread, value: math.NaN(), newest: math.NaN(), pwm: math.NaN(), aim: math.NaN()}
 	s.limits, s.limit = spec.Limits.Accept(spec.Kind)
 	s.base.reset()
@@ -248,7 +254,7 @@ func (s *Series) closeMinute(c *conditions) {
 // at the chip's defaults. A critical temperature stays what it is, and so does
 // a limit that the operator gave.
 func (s *Series) firstReadings(v float64) {
-	if s.spec.Kind == Other {
+	if s.spec.Kind == Other || s.spec.Trusted {
 		return
 	}
 	l := &s.limits

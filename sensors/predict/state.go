@@ -14,7 +14,7 @@ import (
 // than [MaxState] bytes, under 1 KB for a series, and worth writing once a day:
 // what was learned since then is learned again.
 const (
-	stateMagic = "TWBP\x01" // the last byte is the version
+	stateMagic = "TWBP\x02" // the last byte is the version
 	// maxSeriesState bounds the record of one series or counter.
 	maxSeriesState = 1400
 	// MaxState is the longest state there is, in bytes.
@@ -94,7 +94,9 @@ func key(name string, k Kind) uint64 {
 }
 
 func (s *Series) save(w *writer) {
-	w.bits(s.judged, s.ever, !math.IsNaN(s.limits.Low), !math.IsNaN(s.limits.High), !math.IsNaN(s.limits.Crit))
+	given, _ := s.spec.Limits.Accept(s.spec.Kind)
+	dropped := func(given, now float64) bool { return math.IsNaN(now) && !math.IsNaN(given) }
+	w.bits(s.judged, s.ever, dropped(given.Low, s.limits.Low), dropped(given.High, s.limits.High), dropped(given.Crit, s.limits.Crit))
 	on := uint16(0)
 	for c := range causes {
 		if s.flags[c].on {
@@ -164,8 +166,8 @@ func (s *Series) restore(rec []byte) bool {
 	return !r.short && len(r.b) == 0
 }
 
-func (s *Series) drop(limit *float64, kept bool) {
-	if !kept && !math.IsNaN(*limit) && s.spec.Kind != Other {
+func (s *Series) drop(limit *float64, was bool) {
+	if was && !math.IsNaN(*limit) && s.spec.Kind != Other && !s.spec.Trusted {
 		*limit, s.limit = math.NaN(), AlwaysOver
 	}
 }

@@ -40,14 +40,14 @@ func (s *Series) vote(level Level) Vote {
 // clause tells one cause with its evidence.
 func (s *Series) clause(c Cause) string {
 	k, b := s.spec.Kind, &s.base
-	head := s.spec.Name + " " + k.number(s.value)
+	head := s.spec.Label + " " + k.number(s.value)
 	switch c {
 	case BeyondCrit:
 		return head + ", " + s.beyond()
 	case NearCrit:
 		return head + ", close to its limit of " + k.number(s.limits.Crit)
 	case FanStalled:
-		return s.spec.Name + " stands still although it is driven"
+		return s.spec.Label + " stands still although it is driven"
 	case VoltageOff, VoltageDrift:
 		return fmt.Sprintf("%s, %+.1f %% from its usual %s", head, 100*(s.value/s.supply.usual-1), k.number(s.supply.usual))
 	case Approaching, Heading:
@@ -55,7 +55,7 @@ func (s *Series) clause(c Cause) string {
 	case BeyondLimit:
 		return head + ", " + s.beyond()
 	case FanSlow:
-		return fmt.Sprintf("%s at %.0f %% of its usual speed", s.spec.Name, 100*s.fan.ratio)
+		return fmt.Sprintf("%s at %.0f %% of its usual speed", s.spec.Label, 100*s.fan.ratio)
 	case OddHours:
 		return head + ", unlike the same hours of other days"
 	}
