@@ -71,17 +71,18 @@ type Change struct {
 // A row is one sensor.
 type row struct {
 	Reading
-	rule   *Rule // nil: none matches
-	series int   // in the box, -1: it has none
-	count  int
-	beyond int  // readings in a row beyond the critical limit
-	alarm  bool // by the device's own word since the very first reading: believed never
-	begun  bool // that first reading was
-	level  predict.Level
-	text   string
-	told   State // last one that was news
-	rounds int   // for which State has differed from told
-	raised bool  // the alarm that was told
+	rule    *Rule  // nil: none matches
+	refused string // why the box does not follow it
+	series  int    // in the box, -1: it has none
+	count   int
+	beyond  int  // readings in a row beyond the critical limit
+	alarm   bool // by the device's own word since the very first reading: believed never
+	begun   bool // that first reading was
+	level   predict.Level
+	text    string
+	told    State // last one that was news
+	rounds  int   // for which State has differed from told
+	raised  bool  // the alarm that was told
 }
 
 // A Judge puts readings through the gate, follows their trends and says what
@@ -139,7 +140,7 @@ func (j *Judge) meet(r *Reading) *row {
 	}
 	j.rows, j.byID[r.ID] = append(j.rows, w), w
 	if !w.ignored() {
-		w.Why = j.watch(w)
+		w.refused = j.watch(w)
 	}
 	return w
 }
@@ -201,8 +202,7 @@ func (j *Judge) rule(id string) *Rule {
 
 // take puts one reading where it belongs.
 func (j *Judge) take(w *row, r *Reading) {
-	label, refused := w.Label, w.series < 0 && w.count < 0 && w.Why != "" && w.State == Unjudged
-	why := w.Why
+	label := w.Label
 	w.Reading, w.Label = *r, label
 	switch {
 	case w.ignored():
@@ -212,8 +212,8 @@ func (j *Judge) take(w *row, r *Reading) {
 		j.observe(w)
 	case w.State == OK && w.count >= 0:
 		j.box.Counted(w.count, w.At, w.Value)
-	case w.State == OK && (refused || w.Kind == Count || w.Kind < Other):
-		w.State, w.Why = Unjudged, why
+	case w.State == OK && w.refused != "":
+		w.State, w.Why = Unjudged, w.refused
 	}
 	if w.ID == LoadID && r.State == OK {
 		j.load = w.Value / 100

@@ -25,6 +25,7 @@ func (m *Machine) tickOwner() {
 	}
 	m.openGate()
 	m.failback()
+	m.leaveForHealth()
 }
 
 // unacked reports, in lease mode, that the peer may begin to count this node out.

@@ -237,6 +237,10 @@ func (d *driver) outside(what, how byte) {
 		d.gate = false
 		d.feed(LeaseLost{Stranger: how&1 != 0})
 	case 2:
+		if how >= 128 {
+			d.feed(HealthChanged{Peer: Health(how % 3), Urgent: how%5 == 0, Why: "CPU 88 C"})
+			return
+		}
 		d.feed(ServiceFailed{Name: "dnsmasq", Err: "exit code 1"})
 	case 3:
 		d.feed(ForeignMAC{Address: "192.0.2.1", MAC: "02:00:00:00:00:07"})

@@ -53,6 +53,8 @@ type Machine struct {
 	rel  release
 
 	lines      LineState
+	health     HealthChanged // the newest
+	healthNext Instant       // no handover for health before
 	initWait   time.Duration // silence before an unarmed node may act
 	stableFrom Instant       // since when the peer could take the group back; zero if it cannot
 	moves      [maxMoves]Instant
@@ -166,6 +168,8 @@ func (m *Machine) dispatchOwn(in Input) {
 		m.servicesDown(in)
 	case ServiceFailed:
 		m.serviceFailed(in)
+	case HealthChanged:
+		m.healthChanged(in)
 	case ForeignMAC:
 		signed := m.evidence == EvidenceReleased || m.evidence == EvidenceGrant || m.evidence == EvidenceGoodbye
 		if signed && m.now.Since(m.enteredAt) < m.cfg.Beat {

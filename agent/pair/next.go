@@ -31,7 +31,7 @@ func (m *Machine) Next() Instant {
 	}
 	for _, t := range [...]Instant{
 		m.bid.next, m.bid.rest, m.prob.next, m.fenc.next, m.hold.until,
-		m.rel.next, m.rel.askNext, m.rel.byeNext, m.own.retryAt,
+		m.rel.next, m.rel.askNext, m.rel.byeNext, m.own.retryAt, m.healthNext,
 	} {
 		at(t)
 	}

@@ -59,6 +59,8 @@ func (m *Machine) handover(in Command) {
 		m.answer(false, "this node does not own group %s (%v)", m.cfg.Group, m.state)
 	case !m.peerCanTake() && !forced:
 		m.answer(false, "the peer cannot take group %s: %s", m.cfg.Group, m.peerCannotSay())
+	case m.health.Peer == PeerSicker && !in.Force:
+		m.answer(false, "the peer is worse off for group %s: %s; force hands it over all the same", m.cfg.Group, m.health.Why)
 	default:
 		m.answer(true, "handing group %s over", m.cfg.Group)
 		m.rel.force = forced
@@ -74,6 +76,8 @@ func (m *Machine) take(in Command) {
 		m.answer(false, "this node cannot take group %s: %s", m.cfg.Group, m.whyNot())
 	case m.own.unfit && !in.Force:
 		m.answer(false, "this node is unfit for group %s: %s", m.cfg.Group, m.own.unfitWhy)
+	case m.health.Peer == PeerHealthier && m.peer.said.State.Owns() && !in.Force:
+		m.answer(false, "this node is worse off for group %s: %s; force takes it all the same, until health moves it back", m.cfg.Group, m.health.Why)
 	case !m.twoWay():
 		m.answer(false, "no two-way contact with the peer (%s); if it is off, say so with confirm-dead", m.peerCannotSay())
 	case m.peer.said.State.Owns():

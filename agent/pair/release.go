@@ -170,9 +170,7 @@ func (m *Machine) finishStop() {
 
 // failback gives the group home once the preferred node was fit for long enough.
 func (m *Machine) failback() {
-	ready := m.state == Active && !m.cfg.Preferred && m.cfg.Failback > FailbackNever && m.own.gate == gateOpen &&
-		m.own.services == servicesUp && m.peerCanTake() && m.peer.said.State == Armed
-	if !ready {
+	if m.cfg.Preferred || m.cfg.Failback <= FailbackNever || m.health.Peer == PeerSicker || !m.mayMove() {
 		m.stableFrom = 0
 		return
 	}
@@ -191,6 +189,33 @@ func (m *Machine) failback() {
 		return
 	}
 	m.startRelease(releaseMove, fmt.Sprintf("preferred node fit for %s", ms(m.now.Since(m.stableFrom))), "failback")
+}
+
+// mayMove reports whether a planned move would harm nothing: both nodes are settled.
+func (m *Machine) mayMove() bool {
+	return m.state == Active && m.own.gate == gateOpen && m.own.services == servicesUp && m.peerCanTake() && m.peer.said.State == Armed
+}
+
+// healthChanged keeps how the nodes compare.
+func (m *Machine) healthChanged(in HealthChanged) {
+	m.health = in
+	m.leaveForHealth()
+}
+
+// leaveForHealth gives the group to a healthier peer. If that fails because the
+// peer goes away meanwhile, the next try waits: each stops the services.
+func (m *Machine) leaveForHealth() {
+	h := &m.health
+	if h.Peer != PeerHealthier || m.state != Active || m.now < m.healthNext {
+		return
+	}
+	switch {
+	case h.Urgent && m.peerCanTake(), m.mayMove() && !m.frozen():
+		m.healthNext = m.now.Add(maxBackoff * m.cfg.Takeover)
+		m.startRelease(releaseMove, h.Why, "the peer is healthier: hand over")
+	case m.mayMove():
+		m.alarm(alarmFlap, true, "a handover to the healthier peer was refused")
+	}
 }
 
 // moved counts a planned move, on the node that gives and on the one that takes.

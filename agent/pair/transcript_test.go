@@ -309,6 +309,12 @@ func (p *player) commandOutside(w []string, a args, ticket func(string) uint32, 
 		p.step(LeaseLost{Stranger: a.has("stranger")})
 	case "broken":
 		p.step(ServiceFailed{Name: "dnsmasq", Err: text})
+	case "health":
+		h := HealthChanged{Peer: Health(slices.Index([]string{"even", "healthier", "sicker"}, w[1])), Urgent: a.has("urgent")}
+		if h.Peer != HealthEven {
+			h.Why = "CPU 88 C"
+		}
+		p.step(h)
 	case "foreign":
 		p.step(ForeignMAC{Address: "192.0.2.1", MAC: "02:00:00:00:00:07"})
 	case "op":
@@ -327,7 +333,7 @@ func (p *player) commandOutside(w []string, a args, ticket func(string) uint32, 
 func table(t *testing.T, visited map[string]bool) {
 	inputs := []string{
 		"Tick", "BEAT", "CLAIM", "GRANT", "RELEASE", "RELEASED", "GOODBYE", "FENCE_NOTICE", "Lines", "Stalled", "LeaseLost", "ProbeDone", "FenceDone", "FenceLeave",
-		"AddressesUp", "GateOpened", "ServicesUp", "ServicesDown", "AddressesDown", "ServiceFailed", "ForeignMAC", "Command", "Stop",
+		"AddressesUp", "GateOpened", "ServicesUp", "ServicesDown", "AddressesDown", "ServiceFailed", "HealthChanged", "ForeignMAC", "Command", "Stop",
 	}
 	n := 0
 	for s := Boot; s <= Failed; s++ {

@@ -222,6 +222,15 @@ type (
 	}
 	// ServiceFailed says that a running service failed for good on this node.
 	ServiceFailed struct{ Name, Err string }
+	// HealthChanged compares the nodes, as agent/health judges them. A peer
+	// that is healthier is given the group, Urgent without regard to the flap
+	// limit or to services that are not up; one that is sicker is given
+	// nothing but by force. Why is one sentence.
+	HealthChanged struct {
+		Peer   Health
+		Urgent bool
+		Why    string
+	}
 	// ForeignMAC says that somebody answers for a VIP while this node owns it.
 	ForeignMAC struct{ Address, MAC string }
 	// Command is an operator's order.
@@ -242,6 +251,16 @@ const (
 	LinesUnknown LineState = iota
 	LinesUp                // the peer's port is open and powered: alive or hung
 	LinesDown              // power loss, reset, agent exit, or a pulled cable
+)
+
+// A Health is how the peer is, compared with this node.
+type Health uint8
+
+// The comparisons.
+const (
+	HealthEven Health = iota
+	PeerHealthier
+	PeerSicker
 )
 
 // An Op is an operator's order to one machine.
@@ -273,6 +292,7 @@ func (ServicesUp) input()    {}
 func (ServicesDown) input()  {}
 func (AddressesDown) input() {}
 func (ServiceFailed) input() {}
+func (HealthChanged) input() {}
 func (ForeignMAC) input()    {}
 func (Command) input()       {}
 func (Stop) input()          {}

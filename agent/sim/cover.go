@@ -10,7 +10,7 @@ import (
 var inputNames = [...]string{
 	"Tick", "BEAT", "CLAIM", "GRANT", "RELEASE", "RELEASED", "GOODBYE", "FENCE_NOTICE", "Lines", "Stalled", "LeaseLost",
 	"ProbeDone", "FenceDone", "AddressesUp", "GateOpened", "ServicesUp", "ServicesDown", "AddressesDown", "ServiceFailed",
-	"ForeignMAC", "Command", "Stop", "FenceLeave", "Start",
+	"ForeignMAC", "Command", "Stop", "FenceLeave", "HealthChanged", "Start",
 }
 
 const (
@@ -59,8 +59,10 @@ func inputIndex(in pair.Input) int {
 		return 21
 	case pair.FenceLeave:
 		return 22
+	case pair.HealthChanged:
+		return 23
 	}
-	return 23
+	return 24
 }
 
 // Add adds the visits of another run.
@@ -84,6 +86,8 @@ func unreachable(s pair.State, input string) string {
 		return "a grant is answered in its turn, and who leaves ownership withdraws the wish"
 	case s == pair.Boot && (input == "AddressesUp" || input == "ServicesUp"):
 		return "nothing was asked for yet, and no state leads back to BOOT"
+	case s == pair.Boot && input == "HealthChanged":
+		return "the nodes are compared in two-way contact, which ends BOOT"
 	case s == pair.Isolated && input == "FENCE_NOTICE":
 		return "only an owner in mode fence sends it, and there nobody is isolated"
 	case s == pair.Failed && input == "ProbeDone":

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/twinbeat/twinbeat/agent/health"
 	"github.com/twinbeat/twinbeat/agent/pair"
 )
 
@@ -76,7 +77,7 @@ type drawer struct {
 var weights = [faultKinds]int{
 	FaultPower: 4, FaultHang: 1, FaultStop: 10, FaultKill: 5, FaultRestart: 3, FaultSlow: 2, FaultJournal: 1, FaultCut: 4, FaultCutAll: 8,
 	FaultLoss: 3, FaultBurst: 2, FaultBits: 2, FaultReorder: 2, FaultDuplicate: 1, FaultHold: 3, FaultClog: 2, FaultReplay: 2, FaultGarbage: 1,
-	FaultLAN: 3, FaultAlien: 1, FaultDevice: 3, FaultReach: 2, FaultBar: 2, FaultFlush: 2, FaultOrder: 8, FaultSick: 3, FaultKeys: 2, FaultWall: 1,
+	FaultLAN: 3, FaultAlien: 1, FaultDevice: 3, FaultReach: 2, FaultBar: 2, FaultFlush: 2, FaultOrder: 8, FaultSick: 3, FaultIll: 4, FaultKeys: 2, FaultWall: 1,
 }
 
 // schedule spreads faults over the run, in rounds that end with a heal and the
@@ -238,6 +239,8 @@ func (d *drawer) linkFault(f *Fault) {
 		}
 	case FaultSick:
 		f.N, f.M = d.IntN(maxGroups), 0
+	case FaultIll:
+		f.N, f.M = d.IntN(14), 1+d.IntN(health.Full)
 	case FaultWall:
 		f.For, f.N, f.M = time.Duration(d.IntN(40)-20)*365*24*time.Hour, 0, 0
 	}

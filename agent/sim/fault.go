@@ -3,6 +3,7 @@ package sim
 import (
 	"time"
 
+	"github.com/twinbeat/twinbeat/agent/health"
 	"github.com/twinbeat/twinbeat/agent/pair"
 )
 
@@ -95,6 +96,10 @@ func (w *World) injectOutside(f Fault) {
 		if p := n.proc; p != nil {
 			p.tell(f.N%w.cfg.Groups, pair.ServiceFailed{Name: "dnsmasq", Err: "exited 4 times"})
 		}
+	case FaultIll:
+		source := []string{"fan", "disk"}[f.N%2] // two that may be at once
+		n.votes.Set(health.Vote{Source: source, Loss: f.M, Reason: source + " fails", Critical: f.N%7 == 0})
+		w.after(f.For, func() { n.votes.Set(health.Vote{Source: source}) })
 	case FaultKeys:
 		w.rotate(n)
 	case FaultWall:
@@ -300,7 +305,7 @@ func (w *World) heal() {
 	w.lan, w.alien = true, false
 	w.device.mend()
 	for _, n := range w.nodes {
-		n.sick, n.again = false, 0
+		n.sick, n.again, n.votes = false, 0, health.Board{}
 		n.cuffed, n.bars = 0, 0
 		n.powerOn()
 		n.startAgent()

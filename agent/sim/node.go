@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/twinbeat/twinbeat/agent/health"
 	"github.com/twinbeat/twinbeat/agent/journal"
 	"github.com/twinbeat/twinbeat/agent/pair"
 )
@@ -32,6 +33,7 @@ type node struct {
 	proc    *process
 	gens    uint32
 	sick    bool // services fail to start
+	votes   health.Board
 	probes  []*probing
 	again   time.Duration // after which the supervisor starts an agent that ended in order
 	cuffed  int           // power-offs under way that nobody switches on before

@@ -3,6 +3,7 @@ package sim
 import (
 	"time"
 
+	"github.com/twinbeat/twinbeat/agent/health"
 	"github.com/twinbeat/twinbeat/agent/journal"
 	"github.com/twinbeat/twinbeat/agent/pair"
 )
@@ -12,6 +13,9 @@ const (
 	idleWake = 200 * time.Microsecond
 	// unstopped is no part of a turn.
 	unstopped = -1
+	// healthMargin and healthMoves are a judge's patience.
+	healthMargin = 20
+	healthMoves  = 12
 )
 
 // process is one run of the agent. Its turns follow agent/loop.
@@ -53,6 +57,7 @@ type process struct {
 	leave  string            // as it was last told
 	barred [maxGroups]string // as the machine took it
 	lines  pair.LineState
+	judge  *health.Judge
 
 	saved             journal.State
 	saving, saveAgain bool
@@ -88,6 +93,7 @@ func newProcess(n *node) *process {
 	w := n.w
 	now := n.clock(w.now)
 	p := &process{n: n, gen: n.gens, stopAt: unstopped, breakAt: unstopped, lastTurn: now, nextBeat: now, nextSlow: now}
+	p.judge = health.NewJudge(health.Config{Margin: healthMargin, Hold: w.timing.Takeover, PerDay: healthMoves})
 	for g := range w.cfg.Groups {
 		p.m = append(p.m, pair.New(w.config(n, g)))
 		p.last[g] = pair.Boot
@@ -333,6 +339,22 @@ func (p *process) beat() {
 	p.send(pair.Beat, allGroups)
 	p.watchLines()
 	p.attend(now)
+	p.compare(now)
+}
+
+// compare tells the machines when one node became the better place.
+func (p *process) compare(now pair.Instant) {
+	t := &p.talk
+	peer, told := health.Score(t.health)
+	both := t.known && t.ackAt != 0 && now.Since(t.ackAt) <= p.n.w.timing.Dead
+	d, changed := p.judge.Step(time.Duration(now), p.n.votes.State(), peer, told && both)
+	if !changed {
+		return
+	}
+	for g := range p.m {
+		p.step(g, pair.HealthChanged{Peer: pair.Health(d.Verdict), Urgent: d.Urgent, Why: d.Why})
+	}
+	p.flush()
 }
 
 // renew refreshes the lease if mark and lease are unexpired in the kernel.

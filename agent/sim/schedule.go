@@ -40,6 +40,7 @@ const (
 	FaultFlush                          // a stranger empties the node's tables
 	FaultOrder                          // an operator's order N for group M; For is not zero: forced
 	FaultSick                           // services do not start on the node for For, and one of group N fails
+	FaultIll                            // the node's health falls by M points for For, by source N (2 of them; critical if 7 divides N)
 	FaultKeys                           // the node takes the next step of a key rotation
 	FaultWall                           // the node's wall clock jumps by For; must have no effect
 	FaultHeal                           // everything is mended
@@ -51,7 +52,7 @@ var faultNames = [...]string{
 	FaultJournal: "journal", FaultCut: "cut", FaultCutAll: "cut-all", FaultLoss: "loss", FaultBurst: "burst", FaultBits: "bits",
 	FaultReorder: "reorder", FaultDuplicate: "duplicate", FaultHold: "hold", FaultClog: "clog", FaultReplay: "replay", FaultGarbage: "garbage",
 	FaultLAN: "lan", FaultAlien: "alien", FaultDevice: "device", FaultReach: "reach", FaultBar: "bar", FaultFlush: "flush", FaultOrder: "order",
-	FaultSick: "sick", FaultKeys: "keys", FaultWall: "wall", FaultHeal: "heal",
+	FaultSick: "sick", FaultIll: "ill", FaultKeys: "keys", FaultWall: "wall", FaultHeal: "heal",
 }
 
 // String returns the fault's name as a schedule spells it.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/twinbeat/twinbeat/agent/health"
 	"github.com/twinbeat/twinbeat/agent/pair"
 	"github.com/twinbeat/twinbeat/agent/wire"
 )
@@ -39,6 +40,7 @@ type frame struct {
 	counter    uint32
 	echo       uint32
 	lease      time.Duration
+	health     uint8
 	g          [maxGroups]said
 	at         pair.Instant // when it was read, by the reader's clock
 	raw        []byte       // as it travels, if frames are real
@@ -61,6 +63,7 @@ type talk struct {
 	sentC     [echoes]uint32
 	sentAt    [echoes]pair.Instant
 	known     bool
+	health    uint8  // as the peer's newest frame says it
 	heard     uint32 // newest counter
 	heardAt   pair.Instant
 	ackAt     pair.Instant
@@ -191,6 +194,7 @@ func (p *process) fill(f *frame) {
 	if w.cfg.Mutant == TakeoverTooEarly {
 		f.lease = time.Millisecond
 	}
+	f.health = health.Byte(p.n.votes.State().Score)
 	for g, m := range p.m {
 		v := m.View()
 		s := said{state: v.State, term: v.Term}
@@ -219,7 +223,7 @@ func (p *process) seal(f *frame) bool {
 	m := &t.message
 	*m = wire.Message{
 		Kind: kinds[f.kind], Counter: f.counter, Echo: f.echo, LinkEcho: f.echo, GroupIndex: uint8(f.group),
-		TimeToCritical: wire.NoTimeToCritical, Mode: uint8(p.n.w.cfg.Mode), Lease: f.lease,
+		TimeToCritical: wire.NoTimeToCritical, Mode: uint8(p.n.w.cfg.Mode), Lease: f.lease, Health: f.health,
 	}
 	if f.kind != 0 {
 		m.NGroups = len(p.m)
@@ -263,7 +267,7 @@ func (w *World) openFrame(p *process, link uint8, b []byte) {
 	}
 	ref, f := w.pool.get()
 	f.from, f.link, f.counter, f.echo, f.lease = uint8(1-p.n.id), link, m.Counter, m.Echo, m.Lease
-	f.session, f.group, f.kind, f.at = m.Session, int8(m.GroupIndex), 0, p.now()
+	f.session, f.group, f.kind, f.at, f.health = m.Session, int8(m.GroupIndex), 0, p.now(), m.Health
 	for k, x := range kinds {
 		if x == m.Kind {
 			f.kind = pair.Kind(k)
@@ -326,6 +330,9 @@ func (p *process) hear(ref int32) {
 		return // the other link was faster
 	}
 	newest := f.counter >= t.heard
+	if newest {
+		t.health = f.health
+	}
 	t.heard = max(t.heard, f.counter)
 	t.heardAt = max(t.heardAt, f.at)
 	sent := t.when(f.echo)

@@ -54,6 +54,7 @@ var eventsOf = map[reflect.Type][]Event{
 	reflect.TypeFor[pair.ServicesUp]():    {OnOrder},
 	reflect.TypeFor[pair.ServicesDown]():  {OnOrder},
 	reflect.TypeFor[pair.ServiceFailed](): {OnOrder},
+	reflect.TypeFor[pair.HealthChanged](): {OnOrder},
 	reflect.TypeFor[pair.ForeignMAC]():    nil,
 	reflect.TypeFor[pair.Command]():       {OnOrder, OnClaim},
 	reflect.TypeFor[pair.Stop]():          {OnOrder},

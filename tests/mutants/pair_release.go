@@ -103,6 +103,51 @@ var pairRelease = []mutant{
 		edits: edits{releaseGo("&& m.peerCanTake() && m.peer.said.State == Armed", "&& m.peerCanTake()")},
 	},
 	{
+		name: "failback-to-one-that-is-sicker", rings: "transcripts",
+		rule:  "A group does not go home to a node that is less healthy.",
+		edits: edits{releaseGo(" || m.health.Peer == PeerSicker || !m.mayMove() {", " || !m.mayMove() {")},
+	},
+	{
+		name: "health-moves-nothing", rings: "transcripts",
+		rule:  "A healthier peer gets the group.",
+		edits: edits{releaseGo("if h.Peer != PeerHealthier || m.state != Active", "if true || m.state != Active")},
+	},
+	{
+		name: "health-moves-to-the-sicker", rings: "transcripts",
+		rule:  "Nothing is handed to a peer that is not healthier.",
+		edits: edits{releaseGo("if h.Peer != PeerHealthier || m.state != Active", "if h.Peer == HealthEven || m.state != Active")},
+	},
+	{
+		name: "urgent-health-waits", rings: "transcripts",
+		rule:  "A node about to fail hands over without regard to the flap limit.",
+		edits: edits{releaseGo("case h.Urgent && m.peerCanTake(), m.mayMove()", "case m.mayMove()")},
+	},
+	{
+		name: "urgent-health-moves-to-a-peer-that-cannot", rings: "transcripts",
+		rule:  "Even a node about to fail hands over only to a peer that can take the group.",
+		edits: edits{releaseGo("case h.Urgent && m.peerCanTake(), m.mayMove()", "case h.Urgent, m.mayMove()")},
+	},
+	{
+		name: "health-does-not-freeze", rings: "transcripts",
+		rule:  "Too many planned moves freeze the moves for health.",
+		edits: edits{releaseGo("m.mayMove() && !m.frozen():", "m.mayMove():")},
+	},
+	{
+		name: "health-tries-again-at-once", rings: "transcripts",
+		rule:  "A move for health that failed is tried again after a pause.",
+		edits: edits{releaseGo(" || m.now < m.healthNext {", " {")},
+	},
+	{
+		name: "operator-hands-to-the-sicker", rings: "transcripts",
+		rule:  "An operator's handover to a sicker peer needs force.",
+		edits: edits{operatorGo("case m.health.Peer == PeerSicker && !in.Force:", "case false:")},
+	},
+	{
+		name: "operator-takes-to-the-sicker", rings: "transcripts",
+		rule:  "An operator's take on the sicker node needs force.",
+		edits: edits{operatorGo("case m.health.Peer == PeerHealthier && m.peer.said.State.Owns() && !in.Force:", "case false:")},
+	},
+	{
 		name: "stop-that-failed-is-no-reason-to-be-fenced", rings: "transcripts loop",
 		rule:  "In mode fence a node that cannot stop a service asks to be fenced.",
 		edits: edits{ownGo("\tm.own.fenceMe = true\n", "")},
