@@ -296,7 +296,7 @@ func (j *Judge) judge(w *row) {
 // boards, and every input is beyond them. What wears is believed at once.
 func (j *Judge) judgeFinding(w *row) {
 	f := w.Finding
-	if w.Kind != Wear {
+	if w.Kind != Wear && !w.Sure {
 		if on := f.Level > predict.Well; !w.begun {
 			w.begun, w.alarm = true, on
 		} else if !on {
@@ -380,8 +380,11 @@ func (j *Judge) vote(w *row) Vote {
 		}
 		v.Critical = v.Critical || verdict.Cause == predict.BeyondCrit || verdict.Cause == predict.NearCrit || heads && ahead.Early < urgent
 	}
-	if v.Critical {
+	switch {
+	case v.Critical:
 		v.Loss = criticalLoss
+	case w.Loss > 0 && w.series < 0 && w.count < 0:
+		v.Loss = w.Loss
 	}
 	if w.rule != nil {
 		v.Loss = v.Loss * w.rule.Weight / 100

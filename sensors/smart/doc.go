@@ -3,7 +3,7 @@
 // bridge that passes ATA commands. It refuses pages that are short, blank or
 // damaged, leaves a drive asleep that sleeps, and writes nothing to any drive.
 //
-// ParseNVMe and ParseATA are pure; start reading there, then at [Source].
+// ParseNVMe and ParseATA are pure; start reading there, then at [New].
 package smart
 
 import "errors"

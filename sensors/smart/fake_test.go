@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A drive answers as it was told to, or lies.
-type drive struct {
+// A fake answers as it was told to, or lies.
+type fake struct {
 	identity, data, limits []byte
 	controller, log        []byte
 	mode                   uint8 // power mode
@@ -21,9 +21,9 @@ type drive struct {
 	closed int
 }
 
-func (d *drive) Close() error { d.closed++; return nil }
+func (d *fake) Close() error { d.closed++; return nil }
 
-func (d *drive) admin(opcode uint8, _, cdw10 uint32, page []byte) error {
+func (d *fake) admin(opcode uint8, _, cdw10 uint32, page []byte) error {
 	switch {
 	case opcode == opIdentify && cdw10 == getController && d.controller != nil:
 		copy(page, d.controller)
@@ -38,7 +38,7 @@ func (d *drive) admin(opcode uint8, _, cdw10 uint32, page []byte) error {
 // illegal is the sense of a command that a bridge does not know.
 var illegal = []byte{0x70, 0, 5, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x20, 0, 0, 0, 0, 0}
 
-func (d *drive) scsi(cdb, data []byte) (reply, error) {
+func (d *fake) scsi(cdb, data []byte) (reply, error) {
 	var op, feature uint8
 	switch {
 	case cdb[0] == passThrough16 && d.long && len(cdb) == 16:

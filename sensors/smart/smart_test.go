@@ -200,17 +200,17 @@ func TestCommandsAreWrappedBySAT(t *testing.T) {
 }
 
 // ssd is a good drive behind a good bridge.
-func ssd() *drive {
+func ssd() *fake {
 	rows := []Attribute{{ID: 5, Prefail: true, Value: 100, Worst: 100, Threshold: 10}, {ID: 177, Value: 97, Worst: 97}, {ID: 194, Value: 60, Raw: 40}}
-	return &drive{
+	return &fake{
 		identity: identityPage("SSD", "S1", true), data: attributes(rows...), limits: limitsOf(rows...),
 		mode: 0xff, long: true, short: true, registers: true,
 	}
 }
 
-func sourceOf(t *testing.T, d *drive) *Source {
+func sourceOf(t *testing.T, d *fake) *drive {
 	t.Helper()
-	s := New(filepath.Join(t.TempDir(), "sda"), 0)
+	s := newDrive(filepath.Join(t.TempDir(), "sda"))
 	if err := os.WriteFile(s.path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -221,10 +221,15 @@ func sourceOf(t *testing.T, d *drive) *Source {
 
 var at = time.Unix(1_800_000_000, 0)
 
+func readings(s *drive, at time.Time) []sensors.Reading {
+	r, _ := s.ask(at)
+	return r
+}
+
 // one reads and returns the reading with an input's name.
-func one(t *testing.T, s *Source, at time.Time, input string) sensors.Reading {
+func one(t *testing.T, s *drive, at time.Time, input string) sensors.Reading {
 	t.Helper()
-	for _, r := range s.Read(nil, at, time.Second) {
+	for _, r := range readings(s, at) {
 		if r.ID == s.id(input) {
 			return r
 		}
@@ -237,38 +242,23 @@ func TestADriveBecomesReadings(t *testing.T) {
 	d := ssd()
 	s := sourceOf(t, d)
 	want := []sensors.Reading{
-		{ID: "smart/sda/media", Label: "sda media", Kind: sensors.Alarm, State: sensors.OK},
+		{ID: "smart/sda/media", Label: "sda media", Kind: sensors.Wear, Unit: "bad sectors", State: sensors.OK},
 		{ID: "smart/sda/reallocated", Label: "sda reallocated", Kind: sensors.Context, State: sensors.OK},
 		{ID: "smart/sda/uncorrectable", Label: "sda uncorrectable", Kind: sensors.Context, State: sensors.OK},
 		{ID: "smart/sda/pending", Label: "sda pending", Kind: sensors.Context, State: sensors.OK},
 		{ID: "smart/sda/offline_uncorrectable", Label: "sda offline_uncorrectable", Kind: sensors.Context, State: sensors.OK},
 		{ID: "smart/sda/wear", Label: "sda wear", Kind: sensors.Wear, Value: 3, State: sensors.OK},
-		{ID: "smart/sda/temperature", Label: "sda temperature", Kind: sensors.Temperature, Value: 40, State: sensors.OK},
+		{ID: "smart/sda/temperature", Label: "sda temperature", Kind: sensors.Context, Unit: "C", Value: 40, State: sensors.OK},
 	}
 	for i := range want {
 		nan := math.NaN()
 		want[i].Low, want[i].High, want[i].Crit, want[i].Drive, want[i].At = nan, nan, nan, nan, at
 	}
-	if diff := cmp.Diff(want, s.Read(nil, at, time.Second), cmpopts.EquateNaNs()); diff != "" {
+	if diff := cmp.Diff(want, readings(s, at), cmpopts.EquateNaNs()); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	if d.closed != 1 {
 		t.Errorf("the drive was closed %d times", d.closed)
-	}
-}
-
-func TestADriveIsAskedOnceInAWhile(t *testing.T) {
-	d := ssd()
-	s := sourceOf(t, d)
-	for i := range 1000 {
-		s.Read(nil, at.Add(time.Duration(i)*time.Second), time.Second)
-	}
-	if d.closed != 2 {
-		t.Errorf("in 1000 s the drive was asked %d times, not 2", d.closed)
-	}
-	s.Read(nil, at.Add(-time.Hour), time.Second)
-	if d.closed != 3 {
-		t.Error("after the clock went back the drive is not asked for an hour")
 	}
 }
 
@@ -277,8 +267,8 @@ func TestHeatIsLeftToTheKernelThatHasIt(t *testing.T) {
 	if err := os.MkdirAll(s.sys+"/block/sda/device/hwmon/hwmon3", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range s.Read(nil, at, time.Second) {
-		if r.Kind == sensors.Temperature {
+	for _, r := range readings(s, at) {
+		if strings.HasSuffix(r.ID, "temperature") {
 			t.Errorf("%s is read twice", r.ID)
 		}
 	}
@@ -287,7 +277,7 @@ func TestHeatIsLeftToTheKernelThatHasIt(t *testing.T) {
 func TestABridgeWithoutPassThroughIsNamedSo(t *testing.T) {
 	noSCSI := ssd()
 	noSCSI.lie = func([]byte, *reply) error { return unix.ENOTTY }
-	for name, d := range map[string]*drive{"usb": {}, "mmc": noSCSI} {
+	for name, d := range map[string]*fake{"usb": {}, "mmc": noSCSI} {
 		r := one(t, sourceOf(t, d), at, "media")
 		if r.State != sensors.Absent || !strings.Contains(r.Why, "no pass-through") || !math.IsNaN(r.Value) || r.Finding.Level != predict.Well {
 			t.Errorf("%s: %+v", name, r)
@@ -317,21 +307,21 @@ func TestALieIsNeverANumber(t *testing.T) {
 		}
 	}
 	for name, c := range map[string]struct {
-		lie  func(d *drive)
+		lie  func(d *fake)
 		want error
 	}{
-		"good, and half a page":            {func(d *drive) { d.lie = on(0xb0, func(r *reply) { r.got = 256 }) }, ErrShort},
-		"good, and nothing came":           {func(d *drive) { d.lie = on(0xec, func(r *reply) { r.got = 0 }) }, ErrShort},
-		"zeros for the table":              {func(d *drive) { d.data = nil }, ErrBlank},
-		"the identity instead of it":       {func(d *drive) { d.data = d.identity[:510] }, ErrChecksum},
-		"thresholds of another drive torn": {func(d *drive) { d.limits[9] ^= 1 }, ErrChecksum},
-		"host adapter gave up":             {func(d *drive) { d.lie = on(0xb0, func(r *reply) { r.host = 3 }) }, unix.EIO}, // DID_TIME_OUT
-		"aborted":                          {func(d *drive) { d.lie = on(0xb0, func(r *reply) { r.status, r.sense = 2, ataSense(0x0b, registers{}) }) }, unix.EIO},
-		"error register, although good":    {func(d *drive) { d.lie = on(0xb0, func(r *reply) { r.sense = ataSense(0, registers{status: 0x51}) }) }, unix.EIO},
-		"busy":                             {func(d *drive) { d.lie = on(0xec, func(r *reply) { r.status = 8 }) }, unix.EIO},
-		"check condition, no reason":       {func(d *drive) { d.lie = on(0xec, func(r *reply) { r.status, r.sense = 2, nil }) }, unix.EIO},
-		"timeout":                          {func(d *drive) { d.lie = func([]byte, *reply) error { return unix.ETIMEDOUT } }, unix.ETIMEDOUT},
-		"SMART is off": {func(d *drive) {
+		"good, and half a page":            {func(d *fake) { d.lie = on(0xb0, func(r *reply) { r.got = 256 }) }, ErrShort},
+		"good, and nothing came":           {func(d *fake) { d.lie = on(0xec, func(r *reply) { r.got = 0 }) }, ErrShort},
+		"zeros for the table":              {func(d *fake) { d.data = nil }, ErrBlank},
+		"the identity instead of it":       {func(d *fake) { d.data = d.identity[:510] }, ErrChecksum},
+		"thresholds of another drive torn": {func(d *fake) { d.limits[9] ^= 1 }, ErrChecksum},
+		"host adapter gave up":             {func(d *fake) { d.lie = on(0xb0, func(r *reply) { r.host = 3 }) }, unix.EIO}, // DID_TIME_OUT
+		"aborted":                          {func(d *fake) { d.lie = on(0xb0, func(r *reply) { r.status, r.sense = 2, ataSense(0x0b, registers{}) }) }, unix.EIO},
+		"error register, although good":    {func(d *fake) { d.lie = on(0xb0, func(r *reply) { r.sense = ataSense(0, registers{status: 0x51}) }) }, unix.EIO},
+		"busy":                             {func(d *fake) { d.lie = on(0xec, func(r *reply) { r.status = 8 }) }, unix.EIO},
+		"check condition, no reason":       {func(d *fake) { d.lie = on(0xec, func(r *reply) { r.status, r.sense = 2, nil }) }, unix.EIO},
+		"timeout":                          {func(d *fake) { d.lie = func([]byte, *reply) error { return unix.ETIMEDOUT } }, unix.ETIMEDOUT},
+		"SMART is off": {func(d *fake) {
 			d.identity[2*wordEnabled] = 0
 			d.identity = summed(d.identity)
 		}, ErrNoSMART},
@@ -339,11 +329,11 @@ func TestALieIsNeverANumber(t *testing.T) {
 		d := ssd()
 		c.lie(d)
 		s := sourceOf(t, d)
-		_, err := s.ask(at)
+		_, err := s.read(at)
 		if !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, not %v", name, err, c.want)
 		}
-		for _, r := range s.Read(nil, at, time.Second) {
+		for _, r := range readings(s, at) {
 			if r.State == sensors.OK || !math.IsNaN(r.Value) || r.Why == "" {
 				t.Errorf("%s: %+v", name, r)
 			}
@@ -354,9 +344,9 @@ func TestALieIsNeverANumber(t *testing.T) {
 func TestWhatADriveLosesKeepsItsNames(t *testing.T) {
 	d := ssd()
 	s := sourceOf(t, d)
-	good := s.Read(nil, at, time.Second)
+	good := readings(s, at)
 	d.lie = func([]byte, *reply) error { return unix.EIO }
-	bad := s.Read(nil, at.Add(time.Hour), time.Second)
+	bad := readings(s, at.Add(time.Hour))
 	if len(bad) != len(good) {
 		t.Fatalf("%d readings, then %d", len(good), len(bad))
 	}
@@ -374,9 +364,9 @@ func TestWhatADriveLosesKeepsItsNames(t *testing.T) {
 func TestADriveThatSleepsIsLeftAlone(t *testing.T) {
 	d := ssd()
 	s := sourceOf(t, d)
-	before := s.Read(nil, at, time.Second)
+	before := readings(s, at)
 	d.mode, d.asked = modeStandby, nil
-	after := s.Read(nil, at.Add(time.Hour), time.Second)
+	after := readings(s, at.Add(time.Hour))
 	if diff := cmp.Diff(before, after, cmpopts.EquateNaNs()); diff != "" {
 		t.Errorf("what it said awake no longer holds (-want +got)\n%s", diff)
 	}
@@ -396,24 +386,24 @@ func TestADriveThatSleepsIsLeftAlone(t *testing.T) {
 }
 
 func TestFindingsNameWhatIsWrong(t *testing.T) {
-	rows := func(change ...Attribute) func(d *drive) {
-		return func(d *drive) { d.data, d.limits = attributes(change...), limitsOf(change...) }
+	rows := func(change ...Attribute) func(d *fake) {
+		return func(d *fake) { d.data, d.limits = attributes(change...), limitsOf(change...) }
 	}
 	for name, c := range map[string]struct {
-		change func(d *drive)
+		change func(d *fake)
 		input  string
 		level  predict.Level
 		text   string
 	}{
-		"well":                {func(*drive) {}, "media", predict.Well, ""},
+		"well":                {func(*fake) {}, "media", predict.Well, ""},
 		"pending":             {rows(Attribute{ID: 197, Value: 100, Raw: 16}), "media", predict.Alert, "16 pending"},
 		"a block":             {rows(Attribute{ID: 5, Value: 100, Raw: 8}), "media", predict.Weak, "a reallocated block"},
 		"prefail":             {rows(Attribute{ID: 5, Prefail: true, Value: 30, Threshold: 36, Raw: 8}), "media", predict.Alert, "attribute 5 is at 30, its threshold is 36"},
 		"old age":             {rows(Attribute{ID: 9, Value: 1, Threshold: 10}), "media", predict.Weak, "outlived its rating"},
-		"its own word":        {func(d *drive) { d.failing = true }, "media", predict.Alert, "SMART status"},
+		"its own word":        {func(d *fake) { d.failing = true }, "media", predict.Alert, "SMART status"},
 		"worn":                {rows(Attribute{ID: 233, Value: 8}), "wear", predict.Alert, "92 %"},
 		"half worn":           {rows(Attribute{ID: 233, Value: 48}), "wear", predict.Well, ""},
-		"status kept to them": {func(d *drive) { d.failing, d.registers = true, false }, "media", predict.Well, ""},
+		"status kept to them": {func(d *fake) { d.failing, d.registers = true, false }, "media", predict.Well, ""},
 	} {
 		d := ssd()
 		c.change(d)
@@ -450,8 +440,8 @@ func TestGrowthIsToldOfOneDriveOnly(t *testing.T) {
 }
 
 func TestAnNVMeBecomesReadings(t *testing.T) {
-	d := &drive{log: health(), controller: dump(identifySize, map[int]string{4: "5331", 24: "4e564d65", 266: "5a01 6a01"})}
-	s := New(filepath.Join(t.TempDir(), "nvme0"), 0)
+	d := &fake{log: health(), controller: dump(identifySize, map[int]string{4: "5331", 24: "4e564d65", 266: "5a01 6a01"})}
+	s := newDrive(filepath.Join(t.TempDir(), "nvme0"))
 	if err := os.WriteFile(s.path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -460,19 +450,24 @@ func TestAnNVMeBecomesReadings(t *testing.T) {
 	if heat.Value != 40 || heat.High != 73 || heat.Crit != 89 {
 		t.Errorf("%+v", heat)
 	}
-	if r := one(t, s, at, "media"); r.Finding.Level != predict.Well || r.Value != 0 {
+	if r := one(t, s, at, "wear"); r.Finding.Level != predict.Well || r.Value != 3 {
 		t.Errorf("%+v", r)
 	}
 	copy(d.log[160:], []byte{5})
-	if r := one(t, s, at.Add(time.Hour), "media"); r.Value != 1 || !strings.Contains(r.Finding.Text, "3 new media errors") {
+	if r := one(t, s, at.Add(time.Hour), "wear"); !strings.Contains(r.Finding.Text, "3 new media errors") {
+		t.Errorf("%+v", r)
+	}
+	copy(d.log[160:], []byte{2})
+	d.log[0] = WarnTemperature
+	if r := one(t, s, at.Add(time.Hour), "wear"); !strings.Contains(r.Finding.Text, "temperature") {
 		t.Errorf("%+v", r)
 	}
 	d.log[0] = WarnReadOnly
-	if r := one(t, s, at.Add(2*time.Hour), "media"); r.Finding.Level != predict.Move {
+	if r := one(t, s, at.Add(2*time.Hour), "wear"); r.Finding.Level != predict.Move {
 		t.Errorf("%+v", r)
 	}
 	d.log = nil
-	for _, r := range s.Read(nil, at.Add(3*time.Hour), time.Second) {
+	for _, r := range readings(s, at.Add(3*time.Hour)) {
 		if r.State != sensors.Unreadable {
 			t.Errorf("%+v", r)
 		}
@@ -480,7 +475,7 @@ func TestAnNVMeBecomesReadings(t *testing.T) {
 }
 
 func TestADeviceThatLeftIsUnreadable(t *testing.T) {
-	r := New("/nonexistent/sdz", 0).Read(nil, at, time.Second)
+	r := readings(newDrive("/nonexistent/sdz"), at)
 	if len(r) != 1 || r[0].State != sensors.Unreadable || !strings.Contains(r[0].Why, "no such file") {
 		t.Errorf("%+v", r)
 	}

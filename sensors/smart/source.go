@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/twinbeat/twinbeat/sensors"
+	"github.com/twinbeat/twinbeat/sensors/paced"
 	"github.com/twinbeat/twinbeat/sensors/predict"
 )
 
@@ -23,6 +24,10 @@ const retryEvery = time.Minute
 // memory is how far back counters are compared: what grew within it is news.
 const memory = 7 * 24 * time.Hour
 
+// patience is how long a drive may take: one that sleeps has to spin up, and the
+// kernel may reset its bus meanwhile.
+const patience = 30 * time.Second
+
 // A device is an open drive of either kind.
 type device interface {
 	bus
@@ -30,15 +35,12 @@ type device interface {
 	Close() error
 }
 
-// A Source is one drive. It is asked once in a while; in between it gives the
-// readings that it has, with their own time.
-type Source struct {
-	path  string // as configured: /dev/nvme0, /dev/sda, /dev/disk/by-id/...
-	every time.Duration
-	sys   string // where sysfs is mounted
-	open  func(path string) (device, error)
+// A drive is what is known of one from the last time.
+type drive struct {
+	path string // as configured: /dev/nvme0, /dev/sda, /dev/disk/by-id/...
+	sys  string // where sysfs is mounted
+	open func(path string) (device, error)
 
-	next time.Time // when the drive is asked again
 	last []sensors.Reading
 	ok   bool // last came from the drive
 
@@ -64,61 +66,63 @@ func (o *older[T]) before(now T, at time.Time) *T {
 }
 
 // New returns the source of a drive. every 0 is DefaultEvery. It does no I/O.
-func New(path string, every time.Duration) *Source {
+func New(path string, every time.Duration) sensors.Source {
 	if every <= 0 {
 		every = DefaultEvery
 	}
-	return &Source{path: path, every: every, sys: "/sys", open: func(p string) (device, error) {
+	return paced.New(paced.Config{Name: "drive " + path, Every: every, Patience: patience, Ask: newDrive(path).ask})
+}
+
+func newDrive(path string) *drive {
+	return &drive{path: path, sys: "/sys", open: func(p string) (device, error) {
 		f, err := openDevice(p)
 		return f, err
 	}}
 }
 
-// Name names the source in a sentence.
-func (s *Source) Name() string { return "drive " + s.path }
-
 // id makes the ID of one of its readings.
-func (s *Source) id(input string) string {
-	return "smart/" + filepath.Base(s.path) + "/" + input
-}
+func (s *drive) id(input string) string { return "smart/" + filepath.Base(s.path) + "/" + input }
 
-// Read implements sensors.Source. A command that the kernel waits for cannot be
-// called back, so within is not looked at: see kernelWait.
-func (s *Source) Read(to []sensors.Reading, at time.Time, _ time.Duration) []sensors.Reading {
-	if !at.Before(s.next) || s.next.Sub(at) > s.every { // or the clock went back
-		s.refresh(at)
-	}
-	return append(to, s.last...)
-}
-
-func (s *Source) refresh(at time.Time) {
-	readings, err := s.ask(at)
+// ask is a paced.Ask.
+func (s *drive) ask(at time.Time) ([]sensors.Reading, time.Duration) {
+	readings, err := s.read(at)
 	if err == nil {
-		s.last, s.ok, s.next = readings, true, at.Add(s.every)
-		return
+		s.last, s.ok = readings, true
+		return s.last, 0
 	}
-	s.next = at.Add(min(s.every, retryEvery))
 	state := sensors.Unreadable
 	switch {
 	case errors.Is(err, ErrAsleep) && s.ok:
-		return // what it said when it was awake still holds
+		return s.last, retryEvery // what it said when it was awake still holds
 	case errors.Is(err, ErrAsleep), errors.Is(err, ErrNoPassThrough), errors.Is(err, ErrNoSMART):
 		state = sensors.Absent
 	}
-	if !s.ok && len(s.last) == 0 {
-		s.last = []sensors.Reading{sensors.New(s.id("media"), s.label("media"), sensors.Alarm, math.NaN(), at)}
+	if len(s.last) == 0 {
+		s.last = []sensors.Reading{s.reading(s.first(), sensors.Wear, math.NaN(), at)}
 	}
-	for i, r := range s.last {
-		s.last[i] = sensors.Lost(r.ID, r.Label, r.Kind, at, state, err.Error())
+	lost := make([]sensors.Reading, 0, len(s.last))
+	for _, r := range s.last {
+		lost = append(lost, sensors.Lost(r.ID, r.Label, r.Kind, at, state, err.Error()))
 	}
-	s.ok = false
+	s.last, s.ok = lost, false
+	return lost, retryEvery
 }
 
-// label is what people call a reading.
-func (s *Source) label(input string) string { return filepath.Base(s.path) + " " + input }
+// first is the reading that every drive of its kind has.
+func (s *drive) first() string {
+	if isNVMe(s.path) {
+		return "wear"
+	}
+	return "media"
+}
 
-// ask opens the drive, reads what it has, and closes it.
-func (s *Source) ask(at time.Time) ([]sensors.Reading, error) {
+func isNVMe(path string) bool { return strings.HasPrefix(filepath.Base(path), "nvme") }
+
+// label is what people call a reading.
+func (s *drive) label(input string) string { return filepath.Base(s.path) + " " + input }
+
+// read opens the drive, reads what it has, and closes it.
+func (s *drive) read(at time.Time) ([]sensors.Reading, error) {
 	target, err := filepath.EvalSymlinks(s.path)
 	if err != nil {
 		return nil, err
@@ -128,7 +132,7 @@ func (s *Source) ask(at time.Time) ([]sensors.Reading, error) {
 		return nil, err
 	}
 	defer d.Close()
-	if strings.HasPrefix(filepath.Base(target), "nvme") {
+	if isNVMe(target) {
 		return s.askNVMe(d, target, at)
 	}
 	return s.askATA(d, target, at)
@@ -143,7 +147,7 @@ const (
 	getController = 0x01                      // CNS
 )
 
-func (s *Source) askNVMe(d device, target string, at time.Time) ([]sensors.Reading, error) {
+func (s *drive) askNVMe(d device, target string, at time.Time) ([]sensors.Reading, error) {
 	page := make([]byte, identifySize)
 	if err := d.admin(opIdentify, 0, getController, page); err != nil {
 		return nil, err
@@ -163,24 +167,24 @@ func (s *Source) askNVMe(d device, target string, at time.Time) ([]sensors.Readi
 	s.is(c.Model + " " + c.Serial)
 	now := predict.NVMeState{Warning: h.Warning, Spare: h.Spare, Threshold: h.Threshold, Used: h.Used, MediaErrors: h.MediaErrors}
 	finding := predict.NVMe(now, s.nvme.before(now, at))
-	media := s.reading("media", sensors.Alarm, 0, at)
-	if finding.Level > predict.Well {
-		media.Value, media.Finding = 1, finding
+	if h.Warning&WarnTemperature != 0 && finding.Level < predict.Alert {
+		finding = predict.Finding{Level: predict.Alert, Text: "NVMe drive reports a temperature beyond its threshold"}
 	}
+	wear := s.reading("wear", sensors.Wear, float64(h.Used), at)
+	wear.Finding = finding
 	out := []sensors.Reading{
-		media, s.reading("wear", sensors.Wear, float64(h.Used), at),
-		s.context("spare", float64(h.Spare), "%", at), s.context("media_errors", float64(h.MediaErrors), "", at),
+		wear, s.context("spare", float64(h.Spare), "%", at), s.context("media_errors", float64(h.MediaErrors), "", at),
 		s.context("unsafe_shutdowns", float64(h.Unsafe), "", at), s.context("power_on", float64(h.PowerOnHours), "h", at),
 	}
 	if s.kernelKnowsHeat(target) {
 		return out, nil
 	}
-	heat := s.reading("temperature", sensors.Temperature, h.Temperature, at)
+	heat := s.context("temperature", h.Temperature, "C", at)
 	heat.High, heat.Crit = c.Warning, c.Critical
 	return append(out, orAbsent(heat)), nil
 }
 
-func (s *Source) askATA(b bus, target string, at time.Time) ([]sensors.Reading, error) {
+func (s *drive) askATA(b bus, target string, at time.Time) ([]sensors.Reading, error) {
 	d := &disk{bus: b, twelve: s.twelve}
 	page, _, err := d.do(identify) // answers from the drive's memory, asleep or not
 	if err != nil {
@@ -212,16 +216,14 @@ func (s *Source) askATA(b bus, target string, at time.Time) ([]sensors.Reading, 
 	return s.readATA(table, id, d.failing(), target, at), nil
 }
 
-func (s *Source) readATA(t ATA, id Identity, failing bool, target string, at time.Time) []sensors.Reading {
+func (s *drive) readATA(t ATA, id Identity, failing bool, target string, at time.Time) []sensors.Reading {
 	now := predict.ATAState{Reallocated: t.Raw(Reallocated), Uncorrectable: t.Raw(Uncorrectable), Pending: t.Raw(Pending), Offline: t.Raw(Offline)}
 	finding := predict.ATA(now, s.ata.before(now, at))
 	if own := verdict(t, failing); own.Level >= finding.Level && own.Level > predict.Well {
 		finding = own
 	}
-	media := s.reading("media", sensors.Alarm, 0, at)
-	if finding.Level > predict.Well {
-		media.Value, media.Finding = 1, finding
-	}
+	media := s.reading("media", sensors.Wear, float64(now.Reallocated+now.Pending), at)
+	media.Unit, media.Finding = "bad sectors", finding
 	out := []sensors.Reading{
 		media, s.context("reallocated", float64(now.Reallocated), "", at), s.context("uncorrectable", float64(now.Uncorrectable), "", at),
 		s.context("pending", float64(now.Pending), "", at), s.context("offline_uncorrectable", float64(now.Offline), "", at),
@@ -234,7 +236,7 @@ func (s *Source) readATA(t ATA, id Identity, failing bool, target string, at tim
 		out = append(out, wear)
 	}
 	if !s.kernelKnowsHeat(target) {
-		out = append(out, orAbsent(s.reading("temperature", sensors.Temperature, t.Celsius(), at)))
+		out = append(out, orAbsent(s.context("temperature", t.Celsius(), "C", at)))
 	}
 	return out
 }
@@ -261,17 +263,17 @@ func verdict(t ATA, failing bool) predict.Finding {
 }
 
 // is forgets the counters of another drive.
-func (s *Source) is(serial string) {
+func (s *drive) is(serial string) {
 	if s.serial != serial {
 		s.serial, s.nvme, s.ata = serial, older[predict.NVMeState]{}, older[predict.ATAState]{}
 	}
 }
 
-func (s *Source) reading(input string, kind sensors.Kind, value float64, at time.Time) sensors.Reading {
+func (s *drive) reading(input string, kind sensors.Kind, value float64, at time.Time) sensors.Reading {
 	return sensors.New(s.id(input), s.label(input), kind, value, at)
 }
 
-func (s *Source) context(input string, value float64, unit string, at time.Time) sensors.Reading {
+func (s *drive) context(input string, value float64, unit string, at time.Time) sensors.Reading {
 	r := s.reading(input, sensors.Context, value, at)
 	r.Unit = unit
 	return r
@@ -286,8 +288,9 @@ func orAbsent(r sensors.Reading) sensors.Reading {
 }
 
 // kernelKnowsHeat says whether hwmon has the drive's temperature (nvme's own, or
-// drivetemp): then it is read there, and counted once.
-func (s *Source) kernelKnowsHeat(target string) bool {
+// drivetemp): then it is read there, each second. What is read here once in a
+// while goes up in steps that no trend should be drawn through, so it is context.
+func (s *drive) kernelKnowsHeat(target string) bool {
 	name := filepath.Base(target)
 	for _, pattern := range []string{
 		"class/nvme/" + name + "/hwmon*", "block/" + name + "/device/hwmon*", "block/" + name + "/device/hwmon/hwmon*",
@@ -299,7 +302,4 @@ func (s *Source) kernelKnowsHeat(target string) bool {
 	return false
 }
 
-var (
-	_ sensors.Source = (*Source)(nil)
-	_ device         = file{(*os.File)(nil)}
-)
+var _ device = file{(*os.File)(nil)}
