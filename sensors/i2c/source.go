@@ -78,8 +78,6 @@ func newProbe(c Config) (*probe, error) {
 		return nil, fmt.Errorf("mux %#02x is none of a multiplexer, which may be at %#02x to %#02x", c.Mux, muxFirst, muxLast)
 	case c.Channel >= muxChannels:
 		return nil, fmt.Errorf("channel %d: a multiplexer has 0 to %d", c.Channel, muxChannels-1)
-	case c.Mux != 0 && c.Mux == c.Address:
-		return nil, fmt.Errorf("address %#02x is that of the multiplexer", c.Address)
 	}
 	if c.Every <= 0 {
 		c.Every = DefaultEvery
