@@ -17,6 +17,7 @@ import (
 	"github.com/twinbeat/twinbeat/agent/act"
 	"github.com/twinbeat/twinbeat/agent/config"
 	"github.com/twinbeat/twinbeat/agent/control"
+	"github.com/twinbeat/twinbeat/agent/health"
 	"github.com/twinbeat/twinbeat/agent/journal"
 	"github.com/twinbeat/twinbeat/agent/loop"
 	"github.com/twinbeat/twinbeat/agent/pair"
@@ -71,6 +72,7 @@ type agent struct {
 	group   sync.WaitGroup
 
 	notifier *notifier // nil: no service manager listens
+	senses   senses    // nil: no sensors are read
 }
 
 // Run runs the agent until ctx ends, then gives up its groups in order and
@@ -258,6 +260,9 @@ func (a *agent) open(ctx context.Context) error {
 		})
 	}
 	a.tellWatchdog()
+	if err := a.openSensors(); err != nil {
+		return err
+	}
 	for _, t := range troubles {
 		a.loop.Tell(loop.AlarmChanged{Name: "journal", On: true, Text: t.Error()})
 	}
@@ -281,6 +286,7 @@ func (a *agent) compose(ctx context.Context, how string, lease time.Duration) *l
 		Board: a.board, Memory: a.memory, Saved: a.saved(), Boot: a.state.Boot,
 		Timer: a.timer, Now: monotonic, Suspended: suspended, Wall: time.Now, Nonce: nonce, Log: a.log,
 	}
+	o.Health = health.Config(c.Health)
 	t.BootWait = a.bootWait(t)
 	fenceOptions(c, &o, a.hands.fenceName())
 	a.composeWatch(&o)

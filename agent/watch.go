@@ -20,6 +20,9 @@ func (a *agent) watch(ctx context.Context) {
 	a.group.Go(func() { a.hands.watchKernel(ctx, a.lease) })
 	a.group.Go(func() { a.hands.watchForeign(ctx) })
 	a.group.Go(func() { a.hands.refresh(ctx) })
+	if a.senses != nil {
+		a.group.Go(func() { a.senses.run(ctx) })
+	}
 	a.group.Go(func() {
 		a.lease.Watch(ctx, func(what string, restored error) {
 			a.insist(loop.GateChanged{What: what, Restored: restored})
@@ -179,6 +182,9 @@ func (h handler) Wait(ctx context.Context, after uint64) error { return h.a.boar
 
 // Do carries out an order.
 func (h handler) Do(ctx context.Context, o control.Order) (string, error) {
+	if o.Command == control.OrderSensors {
+		return h.a.showSensors()
+	}
 	text, err := h.a.loop.Do(ctx, loop.Order(o))
 	if err != nil && ctx.Err() != nil {
 		err = errors.Join(err, ctx.Err())

@@ -20,16 +20,16 @@ const (
 	settled = 3
 	// silence is the time without a reading after which a sensor has gone.
 	silence = time.Minute
-	// urgent is the time to a critical limit within which a handover may not wait.
-	urgent = 2 * time.Minute
 )
 
 // What a level takes from the node's health, in points, before its weight. An
-// alert asks for a person and not for another box: three of them together weigh
-// less than the least thing that asks for a handover.
-var losses = [...]int{predict.Well: 0, predict.Weak: 2, predict.Alert: 10, predict.Move: 70}
+// alert asks for a person and not for another box: those of three kinds together
+// are less than the usual margin between the nodes.
+var losses = [...]int{predict.Well: 0, predict.Weak: 1, predict.Alert: 6, predict.Move: 70}
 
-// criticalLoss is that of a limit that is reached, or about to be.
+// criticalLoss is that of a critical limit that is reached. What only approaches
+// it is not critical: where a room warms both boxes, one of them is first by
+// seconds, and would hand over at once to a peer that is as badly off.
 const criticalLoss = 90
 
 // A Rule is what the configuration says about the sensors whose ID matches.
@@ -71,13 +71,18 @@ type Change struct {
 // A row is one sensor.
 type row struct {
 	Reading
-	rule    *Rule  // nil: none matches
-	refused string // why the box does not follow it
-	series  int    // in the box, -1: it has none
+	rule    *Rule     // nil: none matches
+	seen    time.Time // newest round in which it was told of
+	fresh   bool      // no reading was taken yet
+	refused string    // why the box does not follow it
+	series  int       // in the box, -1: it has none
 	count   int
-	beyond  int  // readings in a row beyond the critical limit
-	alarm   bool // by the device's own word since the very first reading: believed never
-	begun   bool // that first reading was
+	beyond  int             // readings in a row beyond the critical limit
+	begun   bool            // the device's own word was heard once
+	stood   bool            // it has stood since then
+	streak  int             // rounds with it, less those without
+	word    bool            // it is believed
+	said    predict.Finding // its newest
 	level   predict.Level
 	text    string
 	told    State // last one that was news
@@ -115,11 +120,14 @@ func (j *Judge) Take(at time.Time, readings []Reading) []Change {
 				continue
 			}
 		}
-		j.take(w, r)
+		if w.seen = at; !r.At.Equal(w.At) || w.fresh { // what a slow source says again is old
+			w.fresh = false
+			j.take(w, r)
+		}
 	}
 	j.box.Around(j.load, j.ambient)
 	for _, w := range j.rows {
-		if since := at.Sub(w.At); since > silence && w.State != Ignored {
+		if since := at.Sub(w.seen); since > silence && w.State != Ignored {
 			w.State, w.Why = Silent, fmt.Sprintf("has not been there for %s", since.Round(time.Second))
 		}
 		j.judge(w)
@@ -134,7 +142,7 @@ func (j *Judge) meet(r *Reading) *row {
 		j.beyond++
 		return nil
 	}
-	w := &row{Reading: *r, series: -1, count: -1, rule: j.rule(r.ID), told: OK}
+	w := &row{Reading: *r, series: -1, count: -1, rule: j.rule(r.ID), told: OK, fresh: true}
 	if w.rule != nil && w.rule.Label != "" {
 		w.Label = w.rule.Label
 	}
@@ -258,7 +266,7 @@ func (j *Judge) observe(w *row) {
 	case predict.Stuck:
 		w.State, w.Why = Stuck, "has not changed by a digit for hours"
 	default:
-		w.State, w.Why = Implausible, fmt.Sprintf("%g %s is %s", w.Value, w.UnitName(), outOf[state])
+		w.State, w.Why = Implausible, fmt.Sprintf("%.7g %s is %s", w.Value, w.UnitName(), outOf[state])
 	}
 	if w.beyond++; w.State != OK || !(w.Value >= w.Crit) || w.Kind != Temperature && !w.ruled() {
 		w.beyond = 0
@@ -285,31 +293,46 @@ func (j *Judge) judge(w *row) {
 		}
 	}
 	if w.count >= 0 {
-		level, text := j.box.Counter(w.count)
-		w.level, w.text = level, w.Label+strings.TrimPrefix(text, w.ID)
+		if level, text := j.box.Counter(w.count); level > predict.Well {
+			w.level, w.text = level, w.Label+strings.TrimPrefix(text, w.ID)
+		}
 	}
 	j.judgeFinding(w)
 }
 
-// judgeFinding takes the device's own word. An alarm that stood already at the
-// first reading is firmware's: registers of limits are at their defaults on most
-// boards, and every input is beyond them. What wears is believed at once.
+// judgeFinding takes the device's own word.
 func (j *Judge) judgeFinding(w *row) {
 	f := w.Finding
-	if w.Kind != Wear && !w.Sure {
-		if on := f.Level > predict.Well; !w.begun {
-			w.begun, w.alarm = true, on
-		} else if !on {
-			w.alarm = false
-		}
-		if w.alarm && f.Level > predict.Well {
-			w.Why = "its alarm has stood since the first reading, and is not counted"
-			return
-		}
+	if w.Kind != Wear && !w.Sure && f.Level < predict.Move {
+		f = w.believed()
 	}
 	if f.Level > w.level {
 		w.level, w.text = f.Level, w.Label+": "+f.Text
 	}
+}
+
+// believed is the device's own word once it has stood for some rounds, until it
+// has been gone for as many. An alarm that stood already at the first reading is
+// firmware's: registers of limits are at their defaults on most boards, and every
+// input is beyond them.
+func (w *row) believed() predict.Finding {
+	on := w.Finding.Level > predict.Well
+	w.stood = on && (w.stood || !w.begun)
+	w.begun = true
+	switch {
+	case w.stood:
+		w.Why = "its alarm has stood since the first reading, and is not counted"
+		return predict.Finding{}
+	case on:
+		w.said, w.streak = w.Finding, min(w.streak+1, settled)
+	default:
+		w.streak = max(w.streak-1, 0)
+	}
+	w.word = w.streak == settled || w.word && w.streak > 0
+	if !w.word {
+		return predict.Finding{}
+	}
+	return w.said
 }
 
 // news tells what has changed for good.
@@ -373,12 +396,11 @@ func (j *Judge) vote(w *row) Vote {
 	v := Vote{Kind: w.Kind, Loss: losses[w.level], Reason: w.text, Critical: w.beyond >= AtOnce || w.Fatal && w.level == predict.Move}
 	if w.series >= 0 && w.level == predict.Move {
 		s := j.box.Series(w.series)
-		verdict, _ := s.Verdict()
-		ahead, heads := s.Ahead()
-		if heads {
+		if ahead, heads := s.Ahead(); heads {
 			v.Left = max(ahead.Likely, time.Second)
 		}
-		v.Critical = v.Critical || verdict.Cause == predict.BeyondCrit || verdict.Cause == predict.NearCrit || heads && ahead.Early < urgent
+		verdict, _ := s.Verdict()
+		v.Critical = v.Critical || verdict.Cause == predict.BeyondCrit
 	}
 	switch {
 	case v.Critical:

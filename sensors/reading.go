@@ -143,7 +143,8 @@ type Source interface {
 	// end within the time given; one that does not is left behind, called again
 	// only after it has returned, and its readings become Blocked. A sensor that
 	// cannot be read is a reading, too, and no reason to leave out the next. Read
-	// is never called twice at the same time.
+	// is never called twice at the same time. A source that asks its device seldom
+	// says its last answer again, with the At that it had.
 	Read(to []Reading, at time.Time, within time.Duration) []Reading
 }
 

@@ -43,9 +43,10 @@ var drivers = []string{
 // rooms is the import graph of the design: arrows point down.
 var rooms = map[string]room{
 	"":          {may: []string{"agent/cli"}},
-	"agent/cli": {may: []string{"agent", "fence", "agent/config", "agent/control", "agent/report", "agent/wire", "agent/journal", "agent/pair", "agent/sim", "sensors/predict"}},
+	"agent/cli": {may: []string{"agent", "fence", "agent/config", "agent/control", "agent/report", "agent/wire", "agent/journal", "agent/pair", "agent/sim", "sensors", "sensors/predict"}},
 	"agent": {may: slices.Concat(drivers, []string{
 		"agent/act", "agent/config", "agent/health", "agent/loop", "agent/pair", "agent/report", "agent/vital", "agent/wire", "vip",
+		"sensors", "sensors/predict", "sensors/rounds", "sensors/sysfs",
 	})},
 	"agent/loop": {may: []string{"agent/act", "agent/health", "agent/pair", "agent/report", "agent/vital", "agent/wire", "vip"}},
 	"agent/act":  {},

@@ -41,7 +41,9 @@ type Config struct {
 	Groups []Group
 	Fence  *Fence
 
+	Health   Health
 	Watchdog *Watchdog // nil: no device is opened
+	Sensors  *Sensors  // nil: none is read
 }
 
 // Me returns the node that runs with this configuration.

@@ -9,6 +9,7 @@ const (
 	_             kind = iota
 	text               // "..."
 	number             // an integer
+	decimal            // a number with or without a point
 	boolean            // true or false
 	duration           // a string such as "50ms"
 	list               // an array of strings
@@ -58,7 +59,7 @@ const byProfile = "by profile"
 
 // keys is the one list of everything that a file may say, in the order of
 // reference.toml.
-var keys = concat(pairKeys, timingKeys, linkKeys, groupKeys, serviceKeys, fenceKeys, watchdogKeys)
+var keys = concat(pairKeys, timingKeys, linkKeys, groupKeys, serviceKeys, fenceKeys, watchdogKeys, healthKeys, sensorKeys)
 
 func concat(parts ...[]key) []key {
 	var all []key

@@ -157,6 +157,11 @@ func (p *parser) pair(t table, node string) {
 	if dog, ok := t.table("watchdog"); ok && nodes {
 		c.Watchdog = p.watchdog(dog)
 	}
+	if s, ok := t.table("sensors"); ok && nodes {
+		c.Sensors = p.sensors(s)
+	}
+	judged, _ := t.table("health")
+	c.Health = p.health(judged)
 	before := p.errors
 	p.mode(t)
 	intervals, _ := t.table("timing")

@@ -126,6 +126,7 @@ func TestBaseFileIsReadWithoutAProblem(t *testing.T) {
 			Line: 31, Name: "pdu", Driver: "exec", Level: 1, Repower: "never", OffText: "off", OnText: "on", Timeout: 10 * time.Second, Holdup: time.Second,
 			Off: []string{"/bin/pdu", "off", "1"}, Status: []string{"/bin/pdu", "get", "1"},
 		}}},
+		Health: Health{Margin: 20, Hold: 10 * time.Second, PerDay: 6},
 	}
 	if diff := cmp.Diff(want, c, cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})); diff != "" {
 		t.Errorf("-want +got\n%s", diff)

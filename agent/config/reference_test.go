@@ -83,7 +83,7 @@ func entry(b *strings.Builder, k key, name string) {
 // facts are a key's type, limits and default.
 func facts(k key) string {
 	out := map[kind]string{
-		text: "text", number: "number", boolean: "true or false", duration: "duration", list: "array of text",
+		text: "text", number: "number", decimal: "number", boolean: "true or false", duration: "duration", list: "array of text",
 		textByNode: "text, or a table by node", listByNode: "table by node", addressByNode: "table by node",
 		namesByNode: "table by node", texts: "array of text", textTable: "table of text",
 		inline: "array of tables", addresses: "array of text or tables",

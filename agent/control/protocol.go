@@ -51,6 +51,7 @@ const (
 	OrderResume         = "resume"          // end maintenance; clear failed and unfit
 	OrderConfirmDead    = "confirm-dead"    // the operator saw the peer powered off
 	OrderFenceVerify    = "fence-verify"    // switch the peer, which is in maintenance, off and on, and look
+	OrderSensors        = "sensors"         // tell what is known of the sensors, as JSON in the result; changes nothing
 	OrderWatchdogDisarm = "watchdog-disarm" // end the watch over the box until the agent is started anew
 )
 
@@ -136,6 +137,7 @@ var arguments = map[string][]string{
 	OrderResume:         {"group", "reason"},
 	OrderConfirmDead:    {"reason"},
 	OrderFenceVerify:    {"reason"},
+	OrderSensors:        nil,
 	OrderWatchdogDisarm: {"reason"},
 }
 

@@ -26,6 +26,7 @@ func (l *Loop) step(now pair.Instant, g *group, in pair.Input) {
 	if s := g.m.View().State; s != g.last {
 		if g.last.Owns() && !s.Owns() {
 			l.forget(g)
+			l.countMove(now)
 		}
 		g.last, g.since = s, now
 	}

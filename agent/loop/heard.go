@@ -24,6 +24,7 @@ type peer struct {
 	counter uint32
 	m       wire.Message // the newest, by counter
 	known   bool
+	acked   bool // two-way contact was seen in this session
 }
 
 // heard takes one authentic frame.
@@ -54,7 +55,11 @@ func (l *Loop) heard(now pair.Instant, f *Frame) {
 		l.peer.counter, l.peer.m = m.Counter, *m
 	}
 	l.peer.heardAt = max(l.peer.heardAt, f.At)
-	l.peer.ackAt = max(l.peer.ackAt, l.sent.at(m.Echo))
+	if sent := l.sent.at(m.Echo); sent != 0 {
+		l.peer.ackAt = max(l.peer.ackAt, sent)
+		l.urgent = l.urgent || !l.peer.acked // an adopted lease may be renewed from now on, and may not have long
+		l.peer.acked = true
+	}
 	if !newest && m.Kind == wire.Beat {
 		return // an old heartbeat that only the slow link delivered says nothing new
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/twinbeat/twinbeat/agent/act"
+	"github.com/twinbeat/twinbeat/agent/health"
 	"github.com/twinbeat/twinbeat/agent/pair"
 	"github.com/twinbeat/twinbeat/agent/report"
 	"github.com/twinbeat/twinbeat/agent/wire"
@@ -164,6 +165,7 @@ type Options struct {
 	Saved   Saved
 	Boot    uint32
 
+	Health    health.Config    // when one node is better off
 	Watch     *Watch           // nil: there is no watchdog to feed
 	NoDog     *report.Watchdog // what status shows then
 	LastReset *report.Reset
@@ -220,6 +222,7 @@ type Loop struct {
 	moves       []move
 	answered    *pair.Answer
 	watch       guarding
+	health      comparing
 	counters    Counters
 	buf         [wire.MaxFrame]byte
 	message     wire.Message
@@ -256,6 +259,7 @@ func New(o Options) *Loop {
 		ended:  make(chan struct{}),
 		alarms: map[string]report.Alarm{}, pending: map[uint32]func(error) Fact{},
 	}
+	l.health.judge = health.NewJudge(o.Health)
 	for i, g := range o.Groups {
 		l.groups = append(l.groups, &group{Group: g, index: i, m: pair.New(g.Pair), last: pair.Boot})
 	}
@@ -347,7 +351,9 @@ func (l *Loop) turn(frame *Frame, fact Fact) {
 	}
 	l.judgeVerify(now)
 	l.settle(now)
-	l.beat(now)
+	if l.beat(now) {
+		l.compare(now)
+	}
 	if len(l.moves) > 0 {
 		l.finishMoves(now)
 	}

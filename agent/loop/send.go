@@ -3,6 +3,7 @@ package loop
 import (
 	"time"
 
+	"github.com/twinbeat/twinbeat/agent/health"
 	"github.com/twinbeat/twinbeat/agent/pair"
 	"github.com/twinbeat/twinbeat/agent/wire"
 )
@@ -17,12 +18,13 @@ const (
 
 // beat sends heartbeats when they are due, or when a state changed, and renews
 // the leases in the same turn.
-func (l *Loop) beat(began pair.Instant) {
+// It reports whether it did.
+func (l *Loop) beat(began pair.Instant) bool {
 	if began < l.nextBeat && !l.urgent {
-		return
+		return false
 	}
 	if l.tokenAt == 0 {
-		return // it became urgent in this turn: the next one, at once, has a mark
+		return false // it became urgent in this turn: the next one, at once, has a mark
 	}
 	now := l.o.Now()
 	if now >= l.nextBeat {
@@ -43,6 +45,7 @@ func (l *Loop) beat(began pair.Instant) {
 	l.renew(now)
 	l.watchLinks(now)
 	l.beatDone()
+	return true
 }
 
 func (l *Loop) helloDue(now pair.Instant) bool {
@@ -121,7 +124,8 @@ func (l *Loop) send(now pair.Instant, kind wire.Kind, groupIndex uint8) bool {
 func (l *Loop) fill(now pair.Instant, m *wire.Message) {
 	m.Mode, m.Digest, m.Version = uint8(l.o.Mode), l.o.Digest, l.o.Soft
 	m.Lease = l.o.Lease + l.o.Window
-	m.TimeToCritical = wire.NoTimeToCritical
+	s := l.health.board.State()
+	m.Health, m.TimeToCritical = health.Byte(s.Score), timeToCritical(s)
 	if l.peer.known && l.peer.session == l.session { // counters of another session mean nothing in this one
 		m.Echo, m.EchoAge = l.peer.counter, now.Since(l.peer.heardAt)
 	}

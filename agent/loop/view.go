@@ -63,6 +63,7 @@ func (l *Loop) self(now pair.Instant) report.NodeView {
 		Version: l.o.Version, DigestOK: l.agrees(), Digest: fmt.Sprintf("%08x", l.o.Digest),
 		UptimeMS: now.Since(l.began).Milliseconds(), LeaseMS: l.o.Lease.Milliseconds(),
 		Maintenance: l.saved.clone().Maintenance, // the loop counts on in its own
+		Health:      l.healthView(),
 	}
 }
 
@@ -79,6 +80,7 @@ func (l *Loop) peerView(now pair.Instant) report.NodeView {
 		HeardAgoMS: ago(now, l.peer.heardAt), AckAgoMS: ago(now, l.peer.ackAt),
 	}
 	if l.peer.known {
+		v.Health = l.peerHealth()
 		v.Session = fmt.Sprintf("%08x", l.peer.session)
 		v.DigestOK, v.Digest = l.agrees(), fmt.Sprintf("%08x", l.peer.m.Digest)
 		v.LeaseMS = l.peer.m.Lease.Milliseconds()

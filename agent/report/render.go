@@ -114,12 +114,30 @@ func nodeFacts(p *page, n NodeView) {
 	fact(p, "config", config+lease)
 	fact(p, "session", n.Session)
 	fact(p, "lines", n.Lines)
+	if n.Health != nil {
+		fact(p, "health", HealthText(*n.Health))
+		for _, v := range n.Health.Votes {
+			fact(p, "", fmt.Sprintf("-%d %s: %s", v.Loss, v.Source, v.Reason))
+		}
+	}
 	if m := n.Maintenance; m != nil {
 		fact(p, "out of use", MaintenanceText(*m))
 	}
 	if f := n.Fence; f != nil {
 		fact(p, "fence", fenceText(*f))
 	}
+}
+
+// HealthText says how well a node is, in one clause.
+func HealthText(h Health) string {
+	text := fmt.Sprintf("%d of 100", h.Score)
+	if h.Critical {
+		text += ", ABOUT TO FAIL"
+	}
+	if h.LeftSec > 0 {
+		text += ", a limit is reached in about " + Span(float64(h.LeftSec)*1000)
+	}
+	return text
 }
 
 // MaintenanceText writes why, by whom, since when and for how long a node is

@@ -47,6 +47,25 @@ type NodeView struct {
 
 	Maintenance *Maintenance `json:"maintenance,omitempty"`
 	Fence       *FenceView   `json:"fence,omitempty"`
+	Health      *Health      `json:"health,omitempty"` // null: the peer does not say
+}
+
+// Health is how well a node is, in points; 100 is full health. Of the peer only
+// what a heartbeat carries is known.
+type Health struct {
+	Score    int          `json:"score"`
+	Critical bool         `json:"critical,omitempty"`
+	LeftSec  int64        `json:"left_seconds,omitempty"` // until a limit is reached; 0: none is in sight
+	Votes    []HealthVote `json:"votes,omitempty"`        // the gravest first
+}
+
+// A HealthVote is one source's word on what is wrong.
+type HealthVote struct {
+	Source   string `json:"source"`
+	Loss     int    `json:"loss"` // points
+	Reason   string `json:"reason"`
+	Critical bool   `json:"critical,omitempty"`
+	LeftSec  int64  `json:"left_seconds,omitempty"`
 }
 
 // Maintenance says who took the node out of service, and for how long.

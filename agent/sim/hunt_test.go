@@ -19,7 +19,7 @@ const common = 600
 // hunted are the faults among which rare pairs are found: late frames and
 // orders while slow actions are under way.
 var hunted = []FaultKind{
-	FaultHold, FaultHold, FaultHold, FaultCutAll, FaultOrder, FaultOrder, FaultOrder, FaultStop, FaultRestart, FaultKill, FaultSick, FaultReach, FaultFlush, FaultAlien,
+	FaultHold, FaultHold, FaultHold, FaultCutAll, FaultOrder, FaultOrder, FaultOrder, FaultStop, FaultRestart, FaultKill, FaultSick, FaultIll, FaultReach, FaultFlush, FaultAlien,
 }
 
 // TestRarePairs writes to testdata, cut down, a schedule for each pair that

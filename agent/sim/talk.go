@@ -67,6 +67,7 @@ type talk struct {
 	heard     uint32 // newest counter
 	heardAt   pair.Instant
 	ackAt     pair.Instant
+	acked     bool   // two-way contact was seen in this session
 	top       uint32 // window of counters that were fed
 	seen      uint64
 	nextHello pair.Instant
@@ -129,7 +130,7 @@ func (t *talk) follow(p *process) {
 	}
 	t.session = s
 	t.sentC = [echoes]uint32{}
-	t.known, t.heard, t.top, t.seen, t.last = false, 0, 0, 0, 0
+	t.known, t.heard, t.top, t.seen, t.last, t.acked = false, 0, 0, 0, 0, false
 	for i := range p.inlets {
 		p.inlets[i].heardAt = 0
 	}
@@ -336,7 +337,11 @@ func (p *process) hear(ref int32) {
 	t.heard = max(t.heard, f.counter)
 	t.heardAt = max(t.heardAt, f.at)
 	sent := t.when(f.echo)
-	t.ackAt = max(t.ackAt, sent)
+	if sent != 0 {
+		t.ackAt = max(t.ackAt, sent)
+		p.urgent = p.urgent || !t.acked
+		t.acked = true
+	}
 	if !newest && f.kind == pair.Beat && w.cfg.Mutant != NoFrameOrder && !replay {
 		return
 	}

@@ -9,32 +9,29 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/twinbeat/twinbeat/sensors"
-	"github.com/twinbeat/twinbeat/sensors/predict"
 )
 
 // context is what explains other sensors, or is good to know: load, memory,
 // disk, traces of a crash and of a watchdog's reset. Each is a device of its own,
 // because a disk may hang.
 func (t *Tree) context() []*device {
-	one := func(id, label, unit, file string, read func(*device, *input, *sensors.Reading) error) *device {
-		in := &input{id: id, label: label, kind: sensors.Context, unit: unit, file: file, read: read, scale: 1, limits: predict.NoLimits()}
-		return &device{name: label, dir: file, inputs: []*input{in}}
+	var out []*device
+	add := func(id, label, unit, file string, read func(*device, *input, *sensors.Reading) error) {
+		if !exists(file) {
+			return
+		}
+		in := &input{id: id, label: label, kind: sensors.Context, unit: unit, file: file, read: read, scale: 1}
+		out = append(out, &device{name: label, dir: file, inputs: []*input{in}})
 	}
-	out := []*device{
-		one(sensors.LoadID, "processor load", "%", t.at("proc/stat"), load),
-		one("context/memory", "memory available", "%", t.at("proc/meminfo"), memory),
-	}
+	add(sensors.LoadID, "processor load", "%", t.at("proc/stat"), load)
+	add("context/memory", "memory available", "%", t.at("proc/meminfo"), memory)
 	if t.disk != "" {
-		out = append(out, one("context/disk", "disk free at "+t.disk, "%", t.disk, disk))
+		add("context/disk", "disk free at "+t.disk, "%", t.disk, disk)
 	}
-	if dir := t.at("sys/fs/pstore"); exists(dir) {
-		out = append(out, one("context/pstore", "kernel dumps kept", "", dir, dumps))
-	}
+	add("context/pstore", "kernel dumps kept", "", t.at("sys/fs/pstore"), dumps)
 	class := t.at("sys/class/watchdog")
 	for _, n := range list(class) {
-		if file := filepath.Join(class, n, "bootstatus"); exists(file) {
-			out = append(out, one("context/"+sensors.Clean(n)+"/bootstatus", n+" boot status", "", file, nil))
-		}
+		add("context/"+sensors.Clean(n)+"/bootstatus", n+" boot status", "", filepath.Join(class, n, "bootstatus"), nil)
 	}
 	return out
 }

@@ -33,8 +33,8 @@ type input struct {
 	fault     string  // file that is 1 while the sensor is broken; empty: none
 	enable    string  // file that is 0 while it is switched off
 	alarms    []string
-	drive     string // fan: file of its pwm
-	limits    predict.Limits
+	drive     string         // fan: file of its pwm
+	limits    predict.Limits // of kinds before Other
 	fatal     bool
 	// read takes the reading in a way of its own; nil: a number in file.
 	read func(d *device, in *input, r *sensors.Reading) error
@@ -76,7 +76,10 @@ func (d *device) Where() string {
 func (d *device) Read(to []sensors.Reading, at time.Time, _ time.Duration) []sensors.Reading {
 	for _, in := range d.inputs {
 		r := sensors.New(in.id, in.label, in.kind, math.NaN(), at)
-		r.Unit, r.Low, r.High, r.Crit, r.Fatal = in.unit, in.limits.Low, in.limits.High, in.limits.Crit, in.fatal
+		r.Unit, r.Fatal = in.unit, in.fatal
+		if in.kind < sensors.Other {
+			r.Low, r.High, r.Crit = in.limits.Low, in.limits.High, in.limits.Crit
+		}
 		d.where.Store(&in.file)
 		if err := d.take(in, &r); err != nil {
 			r.State, r.Why = sensors.Unreadable, reason(err)

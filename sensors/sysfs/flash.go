@@ -20,7 +20,7 @@ func (t *Tree) flash() []*device {
 }
 
 func wear(id, label, file string, read func(*device, *input, *sensors.Reading) error) *input {
-	return &input{id: sensors.Clean(id), label: label, kind: sensors.Wear, file: file, read: read, limits: predict.NoLimits()}
+	return &input{id: sensors.Clean(id), label: label, kind: sensors.Wear, file: file, read: read}
 }
 
 // cards finds eMMC (Documentation/ABI/testing/sysfs-bus-mmc).

@@ -1,6 +1,7 @@
 package sysfs
 
 import (
+	"cmp"
 	"math"
 	"path/filepath"
 	"strings"
@@ -31,7 +32,7 @@ func (t *Tree) chips() []*device {
 
 // chip is one hwmon device with its inputs.
 func chip(dir, place string) *device {
-	c := hwmon{dir: dir, name: sensors.Clean(text(filepath.Join(dir, "name"))), files: map[string]bool{}}
+	c := hwmon{dir: dir, name: cmp.Or(sensors.Clean(text(filepath.Join(dir, "name"))), "unnamed"), files: map[string]bool{}}
 	where := address(place)
 	c.prefix = "hwmon/" + c.name + "@" + where + "/"
 	d := &device{name: "hwmon " + c.name + " at " + where, dir: dir}

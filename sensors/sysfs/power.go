@@ -13,6 +13,9 @@ func (t *Tree) supplies() []*device {
 	class := t.at("sys/class/power_supply")
 	for _, n := range list(class) {
 		dir := filepath.Join(class, n)
+		if text(filepath.Join(dir, "scope")) == "Device" {
+			continue // of a mouse
+		}
 		d := &device{name: "power supply " + n, dir: dir}
 		id, label := "power/"+n+"/", "supply "+n+" "
 		for _, m := range [...]struct {
@@ -33,7 +36,7 @@ func (t *Tree) supplies() []*device {
 		}
 		if file := filepath.Join(dir, "capacity"); exists(file) {
 			d.inputs = append(d.inputs, &input{
-				id: sensors.Clean(id + "capacity"), label: label + "charge", kind: sensors.Context, unit: "%", file: file, scale: 1, limits: predict.NoLimits(),
+				id: sensors.Clean(id + "capacity"), label: label + "charge", kind: sensors.Context, unit: "%", file: file, scale: 1,
 			})
 		}
 		for _, w := range [...]struct{ file, label, well string }{

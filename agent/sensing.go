@@ -1,0 +1,52 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/twinbeat/twinbeat/agent/control"
+)
+
+// senses read the sensors of this node and cast its votes.
+type senses interface {
+	// run goes on until ctx ends.
+	run(ctx context.Context)
+	// show tells what is known, as JSON.
+	show() (string, error)
+}
+
+// openSenses makes them; nil in a build without.
+var openSenses func(*agent) senses
+
+// noSenses says why nobody reads sensors; nil if the build can.
+func noSenses() error {
+	if openSenses == nil {
+		return &control.Error{
+			Text: fmt.Sprintf("read sensors: this is the %s build, which has none", buildName), Advice: "use the full build, or leave out [sensors]",
+		}
+	}
+	return nil
+}
+
+// openSensors prepares the reading of sensors, if the configuration asks for it.
+func (a *agent) openSensors() error {
+	if a.cfg.Sensors == nil {
+		return nil
+	}
+	if err := noSenses(); err != nil {
+		return err
+	}
+	a.senses = openSenses(a)
+	return nil
+}
+
+// showSensors answers the control socket.
+func (a *agent) showSensors() (string, error) {
+	if a.senses != nil {
+		return a.senses.show()
+	}
+	if err := noSenses(); err != nil {
+		return "", err
+	}
+	return "", &control.Error{Text: "read sensors: the agent reads none", Advice: "add a section [sensors] to the configuration, and start it again"}
+}

@@ -1,0 +1,294 @@
+//go:build !lite
+
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/twinbeat/twinbeat/agent/config"
+	"github.com/twinbeat/twinbeat/agent/health"
+	"github.com/twinbeat/twinbeat/agent/loop"
+	"github.com/twinbeat/twinbeat/agent/report"
+	"github.com/twinbeat/twinbeat/sensors"
+	"github.com/twinbeat/twinbeat/sensors/predict"
+	"github.com/twinbeat/twinbeat/sensors/rounds"
+	"github.com/twinbeat/twinbeat/sensors/sysfs"
+)
+
+func init() { openSenses = newSensing }
+
+const (
+	// learnedFile holds what the sensors usually read, in the state folder.
+	learnedFile = "sensors.learned"
+	// maxSensorAlarms bounds those that stand at a time; the rest is in `twinbeat sensors`.
+	maxSensorAlarms = 32
+	// warmUp is for how many rounds sensors may appear before what was learned
+	// is given to them.
+	warmUp = 2
+)
+
+// A SensorReport is what `twinbeat sensors` gets.
+type SensorReport struct {
+	At      time.Time      `json:"at"`
+	Direct  bool           `json:"direct,omitempty"` // read by the command itself: nothing is known of the past
+	Sensors []sensors.View `json:"sensors"`
+	Votes   []SensorVote   `json:"votes"`
+	Beyond  int            `json:"beyond,omitempty"` // readings of sensors for which there is no room
+}
+
+// A SensorVote is what the sensors of one kind take from the node's health.
+type SensorVote struct {
+	Kind     string `json:"kind"`
+	Loss     int    `json:"loss"`
+	Critical bool   `json:"critical,omitempty"`
+	Reason   string `json:"reason"`
+	LeftMS   int64  `json:"left_ms,omitempty"`
+}
+
+// sensing reads the sensors in a goroutine of its own and judges them.
+type sensing struct {
+	cfg    config.Sensors
+	file   string
+	fresh  bool // since the kernel was booted no agent ran before
+	vote   func(health.Vote) bool
+	tell   func(loop.Fact) // waits for the loop
+	log    *slog.Logger
+	rounds *rounds.Rounds
+	voted  [sensors.Context + 1]bool
+	raised map[string]bool
+	taken  int       // rounds
+	saved  time.Time // by the monotonic clock
+
+	mu    sync.Mutex // of judge: the control socket asks, too
+	judge *sensors.Judge
+	at    time.Time
+}
+
+func newSensing(a *agent) senses {
+	s := &sensing{
+		cfg: *a.cfg.Sensors, file: filepath.Join(a.cfg.StateDir, learnedFile), fresh: !a.journal.SameBoot(),
+		vote: a.loop.Vote, tell: a.insist, log: a.log, raised: map[string]bool{}, saved: time.Now(),
+		judge: sensors.NewJudge(sensorConfig(*a.cfg.Sensors)),
+	}
+	s.rounds = rounds.New(sensorSources(s.cfg, a.cfg.StateDir), s.cfg.Deadline)
+	return s
+}
+
+// sensorFinders make what finds sources. Whoever links a kind of them adds its own.
+var sensorFinders = []func(c config.Sensors, disk string) rounds.Finder{
+	func(c config.Sensors, disk string) rounds.Finder { return sysfs.New(c.Root, disk).Find },
+}
+
+// sensorSources finds everything that this node can read.
+func sensorSources(c config.Sensors, disk string) rounds.Finder {
+	var all []rounds.Finder
+	for _, f := range sensorFinders {
+		all = append(all, f(c, disk))
+	}
+	return func() []sensors.Source {
+		var out []sensors.Source
+		for _, find := range all {
+			out = append(out, find()...)
+		}
+		return out
+	}
+}
+
+// sensorConfig turns what the configuration says into the judge's terms.
+func sensorConfig(c config.Sensors) sensors.Config {
+	out := sensors.Config{Ambient: c.Ambient, AlertOnly: c.Act == "alert"}
+	for _, r := range c.Rules {
+		out.Rules = append(out.Rules, sensors.Rule{
+			Match: r.Match, Ignore: r.Ignore, Label: r.Label, Low: r.Low, High: r.High, Crit: r.Crit, Weight: r.Weight, AlertOnly: r.Act == "alert",
+		})
+	}
+	return out
+}
+
+// run reads until ctx ends, then keeps what was learned.
+func (s *sensing) run(ctx context.Context) {
+	defer s.rounds.Close()
+	tick := time.NewTicker(s.cfg.Interval)
+	defer tick.Stop()
+	for {
+		s.round()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			s.save()
+			return
+		}
+	}
+}
+
+// round reads all sensors once and tells what they mean.
+func (s *sensing) round() {
+	at := time.Now()
+	readings := s.rounds.Ask(at) // may take seconds, without the lock
+	s.mu.Lock()
+	changes := s.judge.Take(at, readings)
+	if s.taken++; s.taken == warmUp {
+		s.restore()
+	}
+	votes := s.judge.Votes()
+	s.at = at
+	s.mu.Unlock()
+	for _, c := range changes {
+		s.news(c)
+	}
+	for _, v := range votes {
+		s.cast(v)
+	}
+	if every := s.cfg.SaveEvery; every > 0 && time.Since(s.saved) >= every {
+		s.save()
+	}
+}
+
+// cast gives a vote, or takes back what was cast; if the loop has no room the
+// next round says it again.
+func (s *sensing) cast(v sensors.Vote) {
+	if v.Loss == 0 && !s.voted[v.Kind] {
+		return
+	}
+	given := s.vote(health.Vote{
+		Source: "sensors/" + v.Kind.String(), Loss: v.Loss, Reason: v.Reason, Critical: v.Critical, Left: v.Left.Round(time.Second),
+	})
+	if given {
+		s.voted[v.Kind] = v.Loss > 0
+	}
+}
+
+// news tells the loop what changed: an alarm, or a line for the journal.
+func (s *sensing) news(c sensors.Change) {
+	name := "sensor " + c.ID
+	switch {
+	case c.Alarm && c.On && !s.raised[name] && len(s.raised) >= maxSensorAlarms:
+		s.tell(loop.Notice{Event: report.Event{Kind: "alarm", Seen: c.Text, Decided: "no alarm: too many of sensors stand already"}})
+	case c.Alarm && c.On:
+		s.raised[name] = true
+		s.tell(loop.AlarmChanged{Name: name, On: true, Text: c.Text})
+	case c.Alarm:
+		if s.raised[name] {
+			s.tell(loop.AlarmChanged{Name: name})
+			delete(s.raised, name)
+		}
+	default:
+		s.tell(loop.Notice{Event: report.Event{Kind: "sensor", Seen: c.Text}})
+	}
+}
+
+// restore gives the sensors what was learned before. A file that is damaged is
+// left for the next save to replace.
+func (s *sensing) restore() {
+	b, err := readLearned(s.file)
+	if err == nil {
+		err = s.judge.Restore(b, s.fresh)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.log.Warn("what the sensors learned is lost, it is learned anew", "file", s.file, "err", err)
+	}
+}
+
+func readLearned(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if st.Size() > int64(predict.MaxState) {
+		return nil, fmt.Errorf("%d bytes, at most %d", st.Size(), predict.MaxState)
+	}
+	b := make([]byte, st.Size())
+	n, err := f.ReadAt(b, 0)
+	if n == len(b) {
+		err = nil
+	}
+	return b[:n], err
+}
+
+// save keeps what was learned. It has a checksum, and the old file stays until
+// the new one is whole.
+func (s *sensing) save() {
+	s.saved = time.Now()
+	if s.taken < warmUp {
+		return // what is on the disk is better
+	}
+	s.mu.Lock()
+	b := s.judge.Save()
+	s.mu.Unlock()
+	if err := writeWhole(s.file, b); err != nil {
+		s.log.Warn("keep what the sensors learned", "err", err)
+	}
+}
+
+func writeWhole(file string, b []byte) error {
+	fresh := file + ".new"
+	f, err := os.OpenFile(fresh, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(fresh, file)
+	}
+	if err != nil {
+		os.Remove(fresh) // also frees the blocks of a full disk
+	}
+	return err
+}
+
+// show tells all as JSON.
+func (s *sensing) show() (string, error) {
+	s.mu.Lock()
+	r := sensorReport(s.judge, s.at)
+	s.mu.Unlock()
+	b, err := json.Marshal(r)
+	return string(b), err
+}
+
+func sensorReport(j *sensors.Judge, at time.Time) SensorReport {
+	r := SensorReport{At: at, Sensors: j.View(), Votes: []SensorVote{}, Beyond: j.Beyond()}
+	for _, v := range j.Votes() {
+		if v.Loss > 0 {
+			r.Votes = append(r.Votes, SensorVote{v.Kind.String(), v.Loss, v.Critical, v.Reason, v.Left.Milliseconds()})
+		}
+	}
+	return r
+}
+
+// directPause is between the two looks of ReadSensors: some sensors need two.
+const directPause = 250 * time.Millisecond
+
+// ReadSensors reads the sensors of this box without an agent. c is nil where the
+// configuration says nothing.
+func ReadSensors(c *config.Sensors, disk string) SensorReport {
+	if c == nil {
+		c = &config.Sensors{Deadline: 2 * time.Second, Root: "/"}
+	}
+	j, r := sensors.NewJudge(sensorConfig(*c)), rounds.New(sensorSources(*c, disk), c.Deadline)
+	defer r.Close()
+	at := time.Now()
+	j.Take(at, r.Ask(at))
+	time.Sleep(directPause)
+	at = time.Now()
+	j.Take(at, r.Ask(at))
+	out := sensorReport(j, at)
+	out.Direct = true
+	return out
+}
