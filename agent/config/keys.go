@@ -59,7 +59,7 @@ const byProfile = "by profile"
 
 // keys is the one list of everything that a file may say, in the order of
 // reference.toml.
-var keys = concat(pairKeys, timingKeys, linkKeys, groupKeys, serviceKeys, fenceKeys, watchdogKeys, healthKeys, sensorKeys)
+var keys = concat(pairKeys, timingKeys, linkKeys, groupKeys, serviceKeys, fenceKeys, watchdogKeys, healthKeys, sensorKeys, chipKeys)
 
 func concat(parts ...[]key) []key {
 	var all []key
