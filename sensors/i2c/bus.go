@@ -1,6 +1,7 @@
 package i2c
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -192,24 +193,29 @@ func (d *device) read(b []byte) error {
 	return err
 }
 
+// smbusRequest is struct i2c_smbus_ioctl_data.
+type smbusRequest struct {
+	direction, command uint8
+	size               uint32
+	data               unsafe.Pointer
+}
+
 // transfer makes one SMBus transaction.
 func (d *device) transfer(direction, command uint8, size uint32) (uint16, error) {
 	var room [smbusRoom]byte
+	err := d.send(&smbusRequest{direction: direction, command: command, size: size}, &room)
+	if size == smbusWordData { // a __u16 of this machine
+		return binary.NativeEndian.Uint16(room[:]), err
+	}
+	return uint16(room[0]), err
+}
+
+func (d *device) send(request *smbusRequest, room *[smbusRoom]byte) error {
 	var pin runtime.Pinner // the kernel writes through an address within a struct
 	defer pin.Unpin()
-	pin.Pin(&room)
-	request := struct {
-		direction, command uint8
-		size               uint32
-		data               unsafe.Pointer
-	}{direction, command, size, unsafe.Pointer(&room)}
-	if err := ioctl(d.dev, reqSMBus, uintptr(unsafe.Pointer(&request))); err != nil {
-		return 0, err
-	}
-	if size == smbusWordData { // a __u16 of this machine
-		return *(*uint16)(unsafe.Pointer(&room)), nil
-	}
-	return uint16(room[0]), nil
+	pin.Pin(room)
+	request.data = unsafe.Pointer(room)
+	return ioctl(d.dev, reqSMBus, uintptr(unsafe.Pointer(request)))
 }
 
 //go:uintptrescapes
