@@ -128,6 +128,8 @@ func (a *agent) serve(ctx, inner context.Context) error {
 	}
 	if a.cfg.Realtime {
 		a.realtime()
+	} else {
+		a.group.Go(func() { shedding(inner) })
 	}
 	a.awaitPath()
 	grace := stopGrace

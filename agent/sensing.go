@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/twinbeat/twinbeat/agent/config"
 	"github.com/twinbeat/twinbeat/agent/control"
 )
 
@@ -17,6 +18,21 @@ type senses interface {
 
 // openSenses makes them; nil in a build without.
 var openSenses func(*agent) senses
+
+// examineSenses compares the configuration with this machine.
+var examineSenses func(config.Config) []config.Problem
+
+// ExamineSensors says what does not fit between the sensors of a configuration
+// and this machine, of which it reads all. Problems have no file.
+func ExamineSensors(c config.Config) []config.Problem {
+	if c.Sensors == nil {
+		return nil
+	}
+	if err := noSenses(); err != nil {
+		return []config.Problem{{Line: c.Sensors.Line, Key: "sensors", Text: err.Error(), Hint: control.Hint(err)}}
+	}
+	return examineSenses(c)
+}
 
 // noSenses says why nobody reads sensors; nil if the build can.
 func noSenses() error {

@@ -24,7 +24,7 @@ import (
 	"github.com/twinbeat/twinbeat/sensors/sysfs"
 )
 
-func init() { openSenses = newSensing }
+func init() { openSenses, examineSenses = newSensing, examineSensors }
 
 const (
 	// learnedFile holds what the sensors usually read, in the state folder.
@@ -171,6 +171,7 @@ func (s *sensing) cast(v sensors.Vote) {
 func (s *sensing) news(c sensors.Change) {
 	name := "sensor " + c.ID
 	switch {
+	case c.Again && !s.raised[name]: // it is told as one too many
 	case c.Alarm && c.On && !s.raised[name] && len(s.raised) >= maxSensorAlarms:
 		s.tell(loop.Notice{Event: report.Event{Kind: "alarm", Seen: c.Text, Decided: "no alarm: too many of sensors stand already"}})
 	case c.Alarm && c.On:
@@ -270,6 +271,40 @@ func sensorReport(j *sensors.Judge, at time.Time) SensorReport {
 		}
 	}
 	return r
+}
+
+// examineSensors warns of what finds no sensor here, and of sensors that say
+// nothing.
+func examineSensors(c config.Config) []config.Problem {
+	var out []config.Problem
+	warn := func(line int, key, text string) {
+		out = append(out, config.Problem{Line: line, Key: key, Text: text, Hint: "twinbeat sensors --json shows the IDs of this machine", Warning: true})
+	}
+	r := ReadSensors(c.Sensors, c.StateDir)
+	matches := func(pattern string) bool {
+		for _, s := range r.Sensors {
+			if sensors.Glob(pattern, s.ID) {
+				return true
+			}
+		}
+		return false
+	}
+	measured := false
+	for _, s := range r.Sensors {
+		measured = measured || s.Kind != sensors.Context.String()
+	}
+	if !measured {
+		warn(c.Sensors.Line, "sensors", "this machine has no sensor that its kernel knows")
+	}
+	for i, rule := range c.Sensors.Rules {
+		if !matches(rule.Match) {
+			warn(rule.Line, fmt.Sprintf("sensors.rule[%d].match", i), fmt.Sprintf("%q matches no sensor of this machine", rule.Match))
+		}
+	}
+	if a := c.Sensors.Ambient; a != "" && !matches(a) {
+		warn(c.Sensors.Line, "sensors.ambient", fmt.Sprintf("%q matches no sensor of this machine", a))
+	}
+	return out
 }
 
 // directPause is between the two looks of ReadSensors: some sensors need two.

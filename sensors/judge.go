@@ -18,6 +18,8 @@ const (
 	// settled is for how many rounds a state must last to be news: a file that
 	// gives EAGAIN now and then is none.
 	settled = 3
+	// retell is for how many rounds an alarm keeps its text.
+	retell = 30
 	// silence is the time without a reading after which a sensor has gone.
 	silence = time.Minute
 )
@@ -66,28 +68,31 @@ type Change struct {
 	// Alarm is true for what a person should look at, false for a sensor that
 	// came, left or broke.
 	Alarm bool
+	Again bool // the alarm stands already, only its text is newer
 }
 
 // A row is one sensor.
 type row struct {
 	Reading
-	rule    *Rule     // nil: none matches
-	seen    time.Time // newest round in which it was told of
-	fresh   bool      // no reading was taken yet
-	refused string    // why the box does not follow it
-	series  int       // in the box, -1: it has none
-	count   int
-	beyond  int             // readings in a row beyond the critical limit
-	begun   bool            // the device's own word was heard once
-	stood   bool            // it has stood since then
-	streak  int             // rounds with it, less those without
-	word    bool            // it is believed
-	said    predict.Finding // its newest
-	level   predict.Level
-	text    string
-	told    State // last one that was news
-	rounds  int   // for which State has differed from told
-	raised  bool  // the alarm that was told
+	rule     *Rule     // nil: none matches
+	seen     time.Time // newest round in which it was told of
+	fresh    bool      // no reading was taken yet
+	refused  string    // why the box does not follow it
+	series   int       // in the box, -1: it has none
+	count    int
+	beyond   int             // readings in a row beyond the critical limit
+	begun    bool            // the device's own word was heard once
+	stood    bool            // it has stood since then
+	streak   int             // rounds with it, less those without
+	word     bool            // it is believed
+	said     predict.Finding // its newest
+	level    predict.Level
+	text     string
+	told     State  // last one that was news
+	rounds   int    // for which State has differed from told
+	raised   bool   // the alarm that was told
+	saidText string // its text
+	stale    int    // rounds since then
 }
 
 // A Judge puts readings through the gate, follows their trends and says what
@@ -337,10 +342,7 @@ func (w *row) believed() predict.Finding {
 
 // news tells what has changed for good.
 func (j *Judge) news(w *row) {
-	if raised := w.level >= predict.Alert; raised != w.raised {
-		w.raised = raised
-		j.changes = append(j.changes, Change{ID: w.ID, On: raised, Alarm: true, Text: w.text})
-	}
+	j.alarms(w)
 	if w.State == w.told {
 		w.rounds = 0
 		return
@@ -354,6 +356,21 @@ func (j *Judge) news(w *row) {
 		j.changes = append(j.changes, Change{ID: w.ID, On: w.State != OK, Text: w.change()})
 	}
 	w.told, w.rounds = w.State, 0
+}
+
+// alarms tells of an alarm that begins or ends, and now and then how one that
+// stands has gone on.
+func (j *Judge) alarms(w *row) {
+	raised := w.level >= predict.Alert
+	w.stale++
+	switch {
+	case raised != w.raised:
+	case raised && w.stale >= retell && w.text != w.saidText:
+	default:
+		return
+	}
+	j.changes = append(j.changes, Change{ID: w.ID, On: raised, Alarm: true, Text: w.text, Again: raised == w.raised})
+	w.raised, w.stale, w.saidText = raised, 0, w.text
 }
 
 func (w *row) change() string {

@@ -108,6 +108,16 @@ func TestOneReadingThatLiesDoesNothing(t *testing.T) {
 	b.news()
 }
 
+func TestAnAlarmThatStandsIsToldAnewNowAndThen(t *testing.T) {
+	b := newBench(t, Config{})
+	for i := range 10*retell + 1 {
+		b.round(hot(101 + float64(i)/20))
+	}
+	if n := len(b.all); n < 9 || n > 11 || b.all[n-1] == b.all[0] {
+		t.Errorf("%d times: %q", n, b.all)
+	}
+}
+
 func TestRules(t *testing.T) {
 	for name, tt := range map[string]struct {
 		cfg  Config

@@ -100,7 +100,7 @@ func examine(o *options, data []byte) verdict {
 	if !refused {
 		view := views[max(0, slices.Index(seenBy, o.node))]
 		found := examineFence(o.config, view.Fence)
-		services := agent.ExamineServices(context.Background(), view)
+		services := append(agent.ExamineServices(context.Background(), view), agent.ExamineSensors(view)...)
 		for _, p := range services {
 			p.File = o.config
 			v.Problems = append(v.Problems, finding(p))

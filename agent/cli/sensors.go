@@ -24,10 +24,10 @@ import (
 )
 
 var sensorsCommand = command{
-	name: "sensors", args: "[--json] [--watch]", summary: "show temperatures, fans, errors, wear: value, limit, trend, forecast",
+	name: "sensors", args: "[--json] [--watch]", summary: "show temperatures, fans, errors, wear, and where they go",
 	text: `Show every sensor of this box with its value, the limit in use, its trend, when
-it will reach the limit, and the last half hour. What is no measurement has a
-name instead of a number: absent, fault, unreadable, blocked, implausible, stuck.
+it will reach the limit, and the last half hour. What is no measurement has a name
+instead of a number: absent, fault, unreadable, blocked, implausible, stuck.
 IDs, by which the configuration names sensors, are in --json.
 
 It asks the agent, which knows the past. If none runs, or it reads no sensors,
@@ -43,16 +43,17 @@ const watchEvery = 2 * time.Second
 
 func (sh *shell) sensors(o *options, _ []string) error {
 	if !o.watch {
-		r, err := sh.readSensors(o)
+		r, note, err := sh.readSensors(o)
 		if err != nil {
 			return err
 		}
+		fmt.Fprint(sh.stderr, note)
 		return sh.showSensors(o, r)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
 	defer stop()
 	for { // ends with a signal, or with what it writes to
-		r, err := sh.readSensors(o)
+		r, _, err := sh.readSensors(o)
 		if err != nil {
 			return err
 		}
@@ -82,35 +83,32 @@ func (sh *shell) isTerminal() bool {
 	return err == nil
 }
 
-// readSensors asks the agent, else the box.
-func (sh *shell) readSensors(o *options) (agent.SensorReport, error) {
-	var r agent.SensorReport
+// readSensors asks the agent, else the box; note says why the agent does not tell.
+func (sh *shell) readSensors(o *options) (r agent.SensorReport, note string, err error) {
 	c, err := sh.dial(o)
 	if err == nil {
 		defer c.Close()
 		var text string
 		if text, err = c.Do(context.Background(), control.Order{Command: control.OrderSensors}); err == nil {
 			if err := json.Unmarshal([]byte(text), &r); err != nil {
-				return r, fmt.Errorf("read the agent's answer: %w", err)
+				return r, "", fmt.Errorf("read the agent's answer: %w", err)
 			}
-			return r, nil
+			return r, "", nil
 		}
 	}
-	if !o.watch {
-		fmt.Fprintf(sh.stderr, "%v\nread directly, without trends\n", err)
-	}
+	note = fmt.Sprintf("%v\nread directly, without trends\n", err)
 	data, err := os.ReadFile(o.config)
 	if err != nil {
 		if o.configSet {
-			return r, fmt.Errorf("read configuration: %w", err)
+			return r, note, fmt.Errorf("read configuration: %w", err)
 		}
-		return agent.ReadSensors(nil, ""), nil
+		return agent.ReadSensors(nil, ""), note, nil
 	}
 	cfg, _ := config.Parse(o.config, data, hostName())
 	if cfg.Sensors != nil && cfg.Sensors.Deadline == 0 {
 		cfg.Sensors = nil // it has faults: check tells them
 	}
-	return agent.ReadSensors(cfg.Sensors, cfg.StateDir), nil
+	return agent.ReadSensors(cfg.Sensors, cfg.StateDir), note, nil
 }
 
 func (sh *shell) showSensors(o *options, r agent.SensorReport) error {
@@ -144,8 +142,8 @@ func unicodeTerminal() bool {
 // Widths of the table in characters.
 const (
 	labelWidth = 29
-	valueWidth = 11
-	limitWidth = 11
+	valueWidth = 13
+	limitWidth = 9
 	trendWidth = 11
 	sparkMost  = 30 // minutes
 )
@@ -167,7 +165,7 @@ func sensorTable(r agent.SensorReport, columns int, wide bool) string {
 		b.WriteString(sensorLine(s, columns, wide))
 	}
 	if quiet > 0 {
-		fmt.Fprintf(&b, "%d counters of errors stand at 0\n", quiet)
+		fmt.Fprintf(&b, "counters of errors that stand at 0: %d\n", quiet)
 	}
 	if len(r.Sensors) == 0 {
 		b.WriteString("no sensor: no driver is loaded, or this is a virtual machine\n")
@@ -207,16 +205,16 @@ func sensorLine(s sensors.View, columns int, wide bool) string {
 	if s.Value != nil && s.State == "ok" {
 		value = figure(*s.Value) + unit(s.Unit)
 	}
-	line := fmt.Sprintf("  %s%s%s%s", pad(s.Label, labelWidth), pad(value, valueWidth), pad(limitText(s), limitWidth), pad(trendText(s), trendWidth))
+	line := fmt.Sprintf("  %s%s%s%s", pad(report.Clean(s.Label), labelWidth), pad(value, valueWidth), pad(limitText(s), limitWidth), pad(trendText(s), trendWidth))
 	line += sparkline(s.Minutes, columns-1-utf8.RuneCountInString(line), wide)
 	line = strings.TrimRight(line, " ") + "\n"
 	switch {
 	case s.Verdict != "":
-		line += report.Paragraph("    ! ", 6, s.Level+": "+s.Verdict)
+		line += report.Paragraph("    !", 6, s.Level+": "+report.Clean(s.Verdict))
 	case s.Forecast != "":
-		line += report.Paragraph("    ! ", 6, "reaches its limit in "+s.Forecast)
+		line += report.Paragraph("    !", 6, "reaches its limit in "+s.Forecast)
 	case s.Why != "" && s.State != "absent" && s.State != "ignored":
-		line += report.Paragraph("    ", 4, s.Why)
+		line += report.Paragraph("   ", 4, report.Clean(s.Why))
 	}
 	return line
 }
@@ -258,7 +256,7 @@ func figure(v float64) string {
 	case a >= 20:
 		return fmt.Sprintf("%.1f", v)
 	}
-	return fmt.Sprintf("%.3g", v)
+	return fmt.Sprintf("%.4g", v)
 }
 
 // pad makes a text as wide as a column, with a space at its end.

@@ -135,6 +135,7 @@ func (sh *shell) gather(o *options, b *bundle) error {
 	}
 	put("version.txt", "twinbeat "+programVersion()+"\n", nil)
 	sh.gatherAgent(o, put)
+	sh.gatherSensors(o, put)
 	state := stateDir(string(data))
 	for _, dir := range []string{state, agent.FenceHistoryDir(state)} {
 		logs, _ := filepath.Glob(filepath.Join(dir, "*.jsonl"))
@@ -174,6 +175,17 @@ func (sh *shell) gatherAgent(o *options, put func(name, text string, err error))
 		return nil
 	})
 	put("events.txt", b.String(), err)
+}
+
+// gatherSensors asks the agent, or reads them itself.
+func (sh *shell) gatherSensors(o *options, put func(name, text string, err error)) {
+	r, _, err := sh.readSensors(o)
+	if err != nil {
+		put("sensors.json", "", err)
+		return
+	}
+	line, err := json.Marshal(r)
+	put("sensors.json", string(line)+"\n", err)
 }
 
 // put adds a file, without secrets and without more than its end.

@@ -13,6 +13,7 @@ const MaxSensorRules = 128
 
 // Sensors says how the sensors of this node are read and what they may do.
 type Sensors struct {
+	Line      int // in the file
 	Interval  time.Duration
 	Deadline  time.Duration // of one source
 	Act       string        // move or alert
@@ -28,6 +29,7 @@ type Sensors struct {
 // A SensorRule is for the sensors whose ID matches; the first one that matches
 // counts.
 type SensorRule struct {
+	Line            int // in the file
 	Match           string
 	Ignore          bool
 	Label           string
@@ -59,6 +61,7 @@ var sensorKeys = []key{
 // sensors reads the section [sensors], nil if it is switched off.
 func (p *parser) sensors(t table) *Sensors {
 	s := &Sensors{
+		Line:     p.lines.line(t.path),
 		Interval: t.duration("interval"), Deadline: t.duration("deadline"), Act: t.text("act"), Ambient: t.text("ambient"),
 		SaveEvery: t.duration("save_every"),
 	}
@@ -85,8 +88,22 @@ func (p *parser) sensors(t table) *Sensors {
 	return s
 }
 
+// sensorLoss is what the first sensor that asks for a handover takes from a
+// node's health, in points, before its limit is reached.
+const sensorLoss = 70
+
+// sensorWarnings tells of sections that contradict each other in silence.
+func (p *parser) sensorWarnings() {
+	c := &p.config
+	if c.Sensors != nil && c.Sensors.Act == "move" && c.Health.Margin > sensorLoss {
+		p.warn(p.blame("health.margin"), fmt.Sprintf("a sensor that is on its way to its limit takes %d points: nothing moves before the limit is reached", sensorLoss),
+			"a smaller margin, or act = \"alert\" in [sensors]")
+	}
+}
+
 func (p *parser) sensorRule(t table) SensorRule {
 	r := SensorRule{
+		Line:  p.lines.line(t.path),
 		Match: t.text("match"), Ignore: t.boolean("ignore"), Label: t.text("label"), Weight: t.int31("weight"), Act: t.text("act"),
 		Low: t.decimal("low"), High: t.decimal("high"), Crit: t.decimal("crit"),
 	}

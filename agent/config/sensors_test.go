@@ -46,6 +46,17 @@ weight = 50
 	}
 }
 
+func TestAMarginThatSensorsCannotReachIsWarnedOf(t *testing.T) {
+	for text, want := range map[string]int{
+		"[sensors]\n[health]\nmargin = 80\n": 1, "[sensors]\n[health]\nmargin = 70\n": 0, "[health]\nmargin = 80\n": 0,
+		"[sensors]\nact = \"alert\"\n[health]\nmargin = 80\n": 0,
+	} {
+		if _, problems := Parse("x.toml", []byte(base+text), "fw1"); len(problems) != want || Refused(problems) {
+			t.Errorf("%s: %v", text, problems)
+		}
+	}
+}
+
 func TestSensorRulesThatContradictThemselvesAreRefused(t *testing.T) {
 	for text, says := range map[string]string{
 		"interval = \"1ms\"":        "out of range",

@@ -23,6 +23,7 @@ func (p *parser) warnings() {
 	}
 	p.heartbeatOnly()
 	p.fenceWarnings()
+	p.sensorWarnings()
 	if c.Timing.Reserve <= coarsest {
 		p.warn(p.blame("timing.reserve"), grain(c.Timing.Reserve), "a longer reserve for other kernels; "+
 			"a lease may live for one grain longer than it says")

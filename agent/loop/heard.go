@@ -35,6 +35,9 @@ func (l *Loop) heard(now pair.Instant, f *Frame) {
 		l.hello(now, m)
 		return
 	}
+	if m.Kind == wire.Data {
+		return // no machine may see it, and it proves no contact
+	}
 	if m.Session != l.session {
 		l.follow(now)
 		if m.Session != l.session {
@@ -46,6 +49,7 @@ func (l *Loop) heard(now pair.Instant, f *Frame) {
 	if m.Session != l.peer.session || !l.peer.known {
 		l.peer = peer{session: m.Session, known: true}
 		l.fed = counterWindow{}
+		l.urgent = true // it waits for the echo
 	}
 	if !l.fed.first(m.Counter) {
 		return // the other link was faster

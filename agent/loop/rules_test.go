@@ -112,6 +112,22 @@ func TestNothingOfAnotherSessionCounts(t *testing.T) {
 	})
 }
 
+// A DATA frame is no word of the peer to a machine, and no sign of its life:
+// with fields of zero it would be a heartbeat of a stranger.
+func TestDataDecidesNothingAndProvesNoContact(t *testing.T) {
+	bubble(t, setup{}, func(r *rig, a, b *node) {
+		b.inLoop(func(l *Loop, now pair.Instant) {
+			m := wire.Message{Kind: wire.Data, Session: l.session, Node: 1, Counter: l.peer.counter + 1000, GroupIndex: wire.AllGroups}
+			_ = m.Items.Add(255, []byte("of a type that nobody knows"))
+			peer, path, view := l.peer, l.paths[0].talk, l.groups[0].m.View()
+			l.heard(now, &Frame{Message: m, At: now})
+			if l.peer != peer || l.paths[0].talk != path || l.groups[0].m.View() != view {
+				t.Errorf("peer %+v, path %+v, machine %+v", l.peer, l.paths[0].talk, l.groups[0].m.View())
+			}
+		})
+	})
+}
+
 func TestStallsAreToldToTheMachines(t *testing.T) {
 	t.Run("of the process", func(t *testing.T) {
 		bubble(t, setup{}, func(r *rig, a, b *node) {

@@ -324,6 +324,7 @@ func (p *process) hear(ref int32) {
 	if t.follow(p); f.session != t.session && !replay {
 		return
 	}
+	p.urgent = p.urgent || !t.known
 	t.known = true
 	in := &p.inlets[f.link]
 	in.heardAt = max(in.heardAt, f.at)

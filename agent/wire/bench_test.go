@@ -103,6 +103,20 @@ func BenchmarkDeframer(b *testing.B) {
 	}
 }
 
+func BenchmarkOpenData(b *testing.B) {
+	a, p := pairUp(b, 1)
+	f := a.seal(b, 0, fullMessage(Data))
+	cur := p.state.Load().cur
+	var m Message
+	b.ReportAllocs()
+	for b.Loop() {
+		cur.data.windows[0] = window{}
+		if d := p.openers[0].Open(f, &m); d != Accepted {
+			b.Fatal(d)
+		}
+	}
+}
+
 // A handshake derives keys: what a node pays for a peer's restart.
 func BenchmarkHandshake(b *testing.B) {
 	keys := ring(b, 1, 1)

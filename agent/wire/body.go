@@ -14,7 +14,7 @@ const (
 	helloSize  = 43
 	bodySize   = 24 // without groups and group index
 	groupSize  = 5
-	minFrame   = headerSize + bodySize + tagSize
+	minFrame   = headerSize + dataHead + itemHead + tagSize // the shortest is DATA
 )
 
 const (
@@ -56,10 +56,12 @@ func ceilMillis(d time.Duration) time.Duration {
 // check refuses what the body cannot carry.
 func (m *Message) check() error {
 	switch {
-	case m.Kind < Hello || m.Kind >= Data:
+	case m.Kind < Hello || m.Kind > Data:
 		return fmt.Errorf("seal frame: kind %d cannot be sent", m.Kind)
 	case m.Kind == Hello:
 		return nil
+	case m.Kind == Data:
+		return m.checkData()
 	case m.NGroups < 0 || m.NGroups > MaxGroups:
 		return fmt.Errorf("seal %v: %d groups do not fit", m.Kind, m.NGroups)
 	case m.Mode > MaxMode:
@@ -79,7 +81,7 @@ func (m *Message) check() error {
 	return nil
 }
 
-// appendBody encodes a checked message of any kind but HELLO.
+// appendBody encodes a checked message of any kind but HELLO and DATA.
 func (m *Message) appendBody(b []byte) []byte {
 	be := binary.BigEndian
 	age, delta, linkAge := time.Duration(0), uint32(noLinkEcho), uint8(0)
@@ -198,10 +200,24 @@ func (m *Message) decode(b []byte) bool {
 		Kind: Kind(b[0] & 15), KeyID: b[1], Node: b[2] >> 4, Link: b[2] & 15,
 		Session: sessionOf(b), GroupIndex: AllGroups, TimeToCritical: NoTimeToCritical,
 	}
-	if m.Kind == Hello {
-		return m.decodeHello(b[headerSize:])
+	switch b = b[headerSize:]; m.Kind {
+	case Hello:
+		return m.decodeHello(b)
+	case Data:
+		return m.decodeData(b)
 	}
-	return m.decodeBody(b[headerSize:])
+	return m.decodeBody(b)
+}
+
+// appendRest encodes what comes after the header of a checked message.
+func (m *Message) appendRest(b []byte) []byte {
+	switch m.Kind {
+	case Hello:
+		return m.appendHello(b)
+	case Data:
+		return m.appendData(b)
+	}
+	return m.appendBody(b)
 }
 
 // sessionOf reads the session field of a header.

@@ -12,9 +12,9 @@ import (
 
 func TestEveryKindComesBackAsItWasSent(t *testing.T) {
 	a, b := pairUp(t, 2)
-	for k := Beat; k < Data; k++ {
+	for k := Beat; k <= Data; k++ {
 		m := fullMessage(k)
-		m.Counter = a.NextCounter()
+		m.Counter = a.next(k)
 		f, err := a.Seal(nil, 1, &m)
 		if err != nil {
 			t.Fatal(err)
@@ -98,9 +98,11 @@ func TestABeatOfOneGroupTakes57BytesOnTheLine(t *testing.T) {
 		{Claim, 1, 54, 58},
 		{Beat, MaxGroups, 88, 92},
 		{Hello, 0, 67, 71},
+		{Data, 0, 220, 224},
 	} {
 		m := fullMessage(c.kind)
 		m.NGroups, m.GroupIndex = c.groups, AllGroups
+		_ = m.Items.Add(9, make([]byte, MaxItems-m.Items.Len()-itemHead))
 		f := a.seal(t, 0, m)
 		s := AppendSerial(nil, f)
 		t.Logf("%v with %d groups: %d bytes, %d on the line, %.0f/s at 115200 baud",
@@ -121,6 +123,9 @@ func randomBody(r *rand.Rand) []byte {
 		}
 		b[0], b[len(b)-1] = version<<4|byte(k), byte(r.IntN(3))
 		return b
+	}
+	if k == Data {
+		return randomData(r)
 	}
 	n := r.IntN(MaxGroups + 2)
 	b := make([]byte, headerSize+bodySize+n*groupSize)
@@ -143,10 +148,7 @@ func randomBody(r *rand.Rand) []byte {
 // reencode encodes what was decoded from a frame without its tag.
 func reencode(m *Message, frame []byte) []byte {
 	out := append([]byte(nil), frame[:headerSize]...)
-	if m.Kind == Hello {
-		return m.appendHello(out)
-	}
-	return m.appendBody(out)
+	return m.appendRest(out)
 }
 
 func TestWhatDecodesEncodesToTheSameBytes(t *testing.T) {
@@ -177,7 +179,7 @@ func TestABodyIsRefusedFor(t *testing.T) {
 	base := func(k Kind) []byte {
 		m := fullMessage(k)
 		m.Counter = 5
-		return m.appendBody([]byte{version<<4 | byte(k), 1, 0x10, 0, 0, 0, 0, 1})
+		return m.appendRest([]byte{version<<4 | byte(k), 1, 0x10, 0, 0, 0, 0, 1})
 	}
 	hello := (&Message{Kind: Hello, Nonce: nonce{1}}).appendHello(make([]byte, headerSize))
 	hello[0] = version<<4 | byte(Hello)
@@ -201,7 +203,8 @@ func TestABodyIsRefusedFor(t *testing.T) {
 		"an age without a link echo":    set(base(Beat), 18, 0x2f, 1),
 		"a time that cannot be written": set(base(Beat), 23, 240),
 		"kind zero":                     set(base(Beat), 0, version<<4),
-		"the reserved kind":             set(base(Beat), 0, version<<4|byte(Data)),
+		"a beat called data":            set(base(Beat), 0, version<<4|byte(Data)),
+		"data called a beat":            set(base(Data), 0, version<<4|byte(Beat)),
 		"an unknown kind":               set(base(Beat), 0, version<<4|15),
 		"a long hello":                  append(append([]byte(nil), hello...), 0),
 		"a short hello":                 hello[:len(hello)-1],
@@ -216,7 +219,7 @@ func TestABodyIsRefusedFor(t *testing.T) {
 			}
 		})
 	}
-	for _, good := range [][]byte{base(Beat), base(Claim), hello} {
+	for _, good := range [][]byte{base(Beat), base(Claim), base(Data), hello} {
 		var m Message
 		if !m.decode(good) {
 			t.Errorf("refused %x: the cases above prove nothing", good)
@@ -248,7 +251,8 @@ func TestSealRefusesWhatDoesNotFit(t *testing.T) {
 	a, _ := pairUp(t, 1)
 	cases := map[string]func(*Message){
 		"kind zero":           func(m *Message) { m.Kind = 0 },
-		"the reserved kind":   func(m *Message) { m.Kind = Data },
+		"an unknown kind":     func(m *Message) { m.Kind = Data + 1 },
+		"data of no items":    func(m *Message) { m.Kind, m.Counter = Data, 1 },
 		"nine groups":         func(m *Message) { m.NGroups = 9 },
 		"minus one group":     func(m *Message) { m.NGroups = -1 },
 		"a mode of four":      func(m *Message) { m.Mode = 4 },

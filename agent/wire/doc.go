@@ -18,7 +18,7 @@
 //	8           body
 //	n-16   16   tag: HMAC-SHA256 over sender, receiver, link and bytes 0..n-16
 //
-// The body of every kind but HELLO. A BEAT ends after its groups; the other
+// The body of every kind but HELLO and DATA. A BEAT ends after its groups; the other
 // kinds say with one more byte at the end which group they are about:
 //
 //	offset size field
@@ -46,13 +46,31 @@
 //	48     2    software version
 //	50     1    1 if the sender wants to replace the session both use, else 0
 //
+// The body of DATA: one item or more, at most 192 bytes of them.
+//
+//	offset size field
+//	8      4    counter of DATA frames, 1..2^31-1
+//	12     1    type of the first item, 1..255
+//	13     1    length of its value, n
+//	14     n    value; then the next item
+//
 // A packed number takes one byte: 0..127 stand for themselves, a larger code c
 // stands for (16 + c&15) << ((c-128)>>4 + 3), so the error is at most one part
 // in sixteen, always downwards.
 //
 // A BEAT of one group is 53 bytes of payload and 57 bytes on a serial line
 // (COBS 1, CRC 2, delimiter 1): 202 a second at 115200 baud. A HELLO is 67 and
-// 71 bytes.
+// 71 bytes, DATA at most 220 and 224.
+//
+// # DATA
+//
+// A DATA frame carries what the nodes want to know of each other and nothing is
+// decided by: no machine sees it, and it proves no contact, since it echoes
+// nothing. It belongs to the session and is refused when it is old or a
+// duplicate like every other frame, but by counters and windows of its own:
+// what it carries may be sent seldom, on one link, or in a burst, and yet no
+// heartbeat looks lost or old for it. Items of a type that the receiver does not
+// know are skipped; a version of before DATA drops the whole frame as malformed.
 //
 // # Keys and sessions
 //

@@ -19,8 +19,8 @@ const wornAt = MaxCounter - 1<<24
 var (
 	// ErrNoSession means that the handshake is not done; only HELLO can be sent.
 	ErrNoSession = errors.New("seal frame: no session")
-	// ErrCounter means that the counter was not given by NextCounter for this
-	// session, or that the session has no more; see Restart.
+	// ErrCounter means that the counter was not given by NextCounter or, for DATA,
+	// by NextData for this session, or that the session has no more; see Restart.
 	ErrCounter = errors.New("seal frame: counter not issued in this session")
 )
 
@@ -50,6 +50,7 @@ type Endpoint struct {
 	last    uint8           // link on which a proposal was heard last
 	rekey   bool            // we want to replace the session
 	counter uint32          // last one issued
+	data    uint32          // last one issued for DATA
 	scratch scratch
 }
 
@@ -178,7 +179,7 @@ func (e *Endpoint) install(s *session) {
 		st.next = [MaxLinks]*session{}
 	})
 	if s.rekey {
-		e.counter = 0
+		e.counter, e.data = 0, 0
 	}
 	e.heard = [MaxLinks]heard{}
 }
@@ -288,6 +289,26 @@ func (e *Endpoint) NextCounter() uint32 {
 	return e.counter
 }
 
+// NextData issues the counter of a DATA frame: a run of its own, since such
+// frames go out on some links only and must not look lost on the others. It
+// returns 0 when the session has no more, and Seal will refuse that.
+func (e *Endpoint) NextData() uint32 {
+	e.settle()
+	if e.data == MaxCounter {
+		return 0
+	}
+	e.data++
+	return e.data
+}
+
+// issued returns the last counter given out for frames of a kind.
+func (e *Endpoint) issued(k Kind) uint32 {
+	if k == Data {
+		return e.data
+	}
+	return e.counter
+}
+
 // Worn tells that the counter nears its end and Restart is due.
 func (e *Endpoint) Worn() bool { return e.counter >= wornAt }
 
@@ -335,7 +356,7 @@ func (e *Endpoint) Seal(dst []byte, link uint8, m *Message) ([]byte, error) {
 		e.introduce(st, m)
 	case st.cur == nil:
 		return dst, ErrNoSession
-	case m.Counter == 0 || m.Counter > e.counter:
+	case m.Counter == 0 || m.Counter > e.issued(m.Kind):
 		return dst, ErrCounter
 	default:
 		keys = st.cur.keys
@@ -344,11 +365,7 @@ func (e *Endpoint) Seal(dst []byte, link uint8, m *Message) ([]byte, error) {
 	start := len(dst)
 	dst = append(dst, version<<4|uint8(m.Kind), m.KeyID, m.Node<<4|m.Link, e.hash[0], e.hash[1],
 		byte(m.Session>>16), byte(m.Session>>8), byte(m.Session))
-	if m.Kind == Hello {
-		dst = m.appendHello(dst)
-	} else {
-		dst = m.appendBody(dst)
-	}
+	dst = m.appendRest(dst)
 	h := find(keys, m.KeyID).send
 	return append(dst, e.scratch.tag(h, e.node, e.peer, link, dst[start:])...), nil
 }

@@ -107,7 +107,7 @@ func (w *story) step(p []byte) []byte {
 	case 0, 1:
 		w.say((who+int(op))%2, link, Hello, true)
 	case 2, 3:
-		w.say((who+int(op))%2, link, Kind(2+len(p)%7), true)
+		w.say((who+int(op))%2, link, Kind(2+len(p)%8), true)
 	case 4:
 		w.born(who)
 	case 5:
@@ -121,7 +121,7 @@ func (w *story) step(p []byte) []byte {
 			w.nodes[(who+k)%2].SetKeys(w.ring(w.keys))
 		}
 	case 8: // lost on the way, but recorded
-		w.say(who, link, Kind(1+arg()%8), false)
+		w.say(who, link, Kind(1+arg()%9), false)
 	case 9:
 		at := arg()
 		w.replay(who, link, at, []byte{byte(arg()), byte(arg())})
@@ -137,13 +137,16 @@ func (w *story) step(p []byte) []byte {
 // say lets a node send a frame, which arrives or is only recorded.
 func (w *story) say(i, link int, k Kind, arrives bool) {
 	n := w.nodes[i]
-	if k >= Data {
+	if k > Data {
 		k = Beat
 	}
 	if k != Hello && n.session() == 0 {
 		return
 	}
 	m := Message{Kind: k, GroupIndex: AllGroups}
+	if k == Data {
+		_ = m.Items.Add(1, nil)
+	}
 	f := told{frame: n.seal(w.t, link, m), from: i, life: w.lives[i], heard: maps.Clone(w.heard[i])}
 	if len(w.tape) < tapeMost {
 		w.tape = append(w.tape, f)

@@ -437,12 +437,12 @@ func TestASessionGivenUpBeforeItsFirstFrameStaysGivenUp(t *testing.T) {
 		t.Fatal("the session of the dead was kept")
 	}
 	// A reader that looked at the state a moment ago holds the old one.
-	if d := first.admit(0, 1); d != DropSession {
+	if d := first.admit(0, Beat, 1); d != DropSession {
 		t.Fatalf("a frame of the session given up: %v", d)
 	}
 	a2.open(0, b.seal(t, 0, Message{Kind: Hello}))
 	exchange(t, a2, b, 0)
-	if cur := b.state.Load().cur; cur.retire() || cur.admit(0, 60) != Accepted {
+	if cur := b.state.Load().cur; cur.retire() || cur.admit(0, Beat, 60) != Accepted {
 		t.Fatal("a session whose frames were read was given up")
 	}
 }

@@ -62,13 +62,21 @@ func randomNonce(r *rand.Rand) (n nonce) {
 func (n *node) seal(t testing.TB, link int, m Message) []byte {
 	t.Helper()
 	if m.Kind != Hello && m.Counter == 0 {
-		m.Counter = n.NextCounter()
+		m.Counter = n.next(m.Kind)
 	}
 	f, err := n.Seal(nil, uint8(link), &m)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return f
+}
+
+// next issues the counter for a frame of a kind.
+func (n *node) next(k Kind) uint32 {
+	if k == Data {
+		return n.NextData()
+	}
+	return n.NextCounter()
 }
 
 // open feeds a frame and hands an accepted HELLO on to Accept.
@@ -136,6 +144,13 @@ func pairUpSeed(t testing.TB, links int, seed uint64) (a, b *node) {
 
 // fullMessage has a value in every field a frame of its kind carries.
 func fullMessage(k Kind) Message {
+	if k == Data {
+		m := Message{Kind: k, GroupIndex: AllGroups, TimeToCritical: NoTimeToCritical}
+		for _, v := range []string{"", "one", "longer than the others"} {
+			_ = m.Items.Add(uint8(1+len(v)), []byte(v))
+		}
+		return m
+	}
 	m := Message{
 		Kind: k, Echo: 77, EchoAge: 31 * time.Millisecond, LinkEcho: 75,
 		LinkEchoAge: 120 * time.Millisecond, HearsLinks: 3, GroupIndex: AllGroups,

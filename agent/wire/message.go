@@ -10,7 +10,7 @@ const (
 	MaxNode   = 15  // highest node id: it has four bits of the header
 )
 
-// MaxCounter is the last counter of a session. At 200 beats a second it is
+// MaxCounter is the last counter of a session, of DATA frames and of all others. At 200 beats a second it is
 // reached after 124 days; [Endpoint.Worn] says so a day earlier.
 const MaxCounter uint32 = 1<<31 - 1
 
@@ -48,7 +48,7 @@ const (
 	Released                    // the sender's gate is closed, the group is free
 	Goodbye                     // the sender leaves and will come back passive
 	FenceNotice                 // the sender has ordered the receiver to be switched off
-	Data                        // reserved for state transfer: never sealed, dropped as malformed
+	Data                        // tells what nothing is decided by, see [Items]
 )
 
 var kindNames = [...]string{
@@ -91,7 +91,7 @@ type Message struct {
 	Link    uint8  // filled by Seal
 	KeyID   uint8  // key that signed the frame; filled by Seal
 	Session uint32 // 24 bits, never 0 but in a HELLO; filled by Seal
-	Counter uint32 // of the sender, from NextCounter; not in a HELLO
+	Counter uint32 // of the sender, from NextCounter or, in DATA, from NextData; not in a HELLO
 
 	// Echo is the newest counter heard from the receiver on any link, 0 for
 	// none, and EchoAge how long before sending it was heard, rounded up to
@@ -119,6 +119,8 @@ type Message struct {
 	Lease          time.Duration // kernel lease and window of the sender, rounded up to ms
 	Digest         uint32        // of the configuration
 	Version        uint16        // of the software
+
+	Items Items // of a DATA frame, which carries nothing else
 
 	// The rest travels in a HELLO only and is filled by Seal.
 	Nonce, PeerNonce [16]byte

@@ -11,7 +11,7 @@ func TestEveryRejectedFrameHasItsReason(t *testing.T) {
 	other := newNode(t, 1, 2, nonce{1}, ring(t, 1, 1))
 	other.hash = [2]byte{^other.hash[0], other.hash[1]}
 	stranger := NewEndpoint(Config{Cluster: testCluster, Node: 3, Peer: 2, Nonce: nonce{1}, Keys: ring(t, 1, 1), Links: 2})
-	beat := a.seal(t, 0, Message{Kind: Beat})
+	beat, data := a.seal(t, 0, Message{Kind: Beat}), a.seal(t, 0, fullMessage(Data))
 	with := func(f []byte, at int, v byte) []byte {
 		f = append([]byte(nil), f...)
 		f[at] = v
@@ -49,6 +49,14 @@ func TestEveryRejectedFrameHasItsReason(t *testing.T) {
 		{"a beat made a hello", DropMAC, with(beat, 0, version<<4|byte(Hello))},
 		{"the beat itself", Accepted, beat},
 		{"the beat again", DropDuplicate, beat},
+		{"a beat made data", DropMAC, with(beat, 0, version<<4|byte(Data))},
+		{"data made a beat", DropMAC, with(data, 0, version<<4|byte(Beat))},
+		{"our own data", DropOwn, b.seal(t, 0, fullMessage(Data))},
+		{"data of another link", DropLink, a.seal(t, 1, fullMessage(Data))},
+		{"data of another session", DropSession, with(data, 7, data[7]+1)},
+		{"data with a changed value", DropMAC, with(data, 20, data[20]+1)},
+		{"the data itself", Accepted, data},
+		{"the data again", DropDuplicate, data},
 	}
 	var want [NDrops]uint64
 	before := b.openers[0].Stats()
@@ -70,7 +78,7 @@ func TestEveryRejectedFrameHasItsReason(t *testing.T) {
 // A frame any bit of which is changed must not pass, whatever the reason.
 func TestNoBitOfAFrameCanBeChanged(t *testing.T) {
 	a, b := pairUp(t, 1)
-	for _, f := range [][]byte{a.seal(t, 0, fullMessage(Claim)), a.seal(t, 0, Message{Kind: Hello})} {
+	for _, f := range [][]byte{a.seal(t, 0, fullMessage(Claim)), a.seal(t, 0, fullMessage(Data)), a.seal(t, 0, Message{Kind: Hello})} {
 		for i := range len(f) * 8 {
 			f[i/8] ^= 1 << (i % 8)
 			if d, _ := b.open(0, f); d == Accepted {

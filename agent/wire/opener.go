@@ -144,7 +144,7 @@ func (o *Opener) openSession(st *state, p []byte, m *Message) Drop {
 		if !m.decode(p[:len(p)-tagSize]) {
 			return DropMalformed
 		}
-		return s.admit(o.link, m.Counter)
+		return s.admit(o.link, m.Kind, m.Counter)
 	}
 	return d
 }

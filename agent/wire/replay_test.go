@@ -26,7 +26,7 @@ func TestAMillionReplayedFramesAreRefusedWhateverTheClockSays(t *testing.T) {
 			frames = append(frames, a.seal(t, l, Message{Kind: Hello}), b.seal(t, l, Message{Kind: Hello}))
 		}
 		meet(t, a, b)
-		for k := Beat; k < Data; k++ {
+		for k := Beat; k <= Data; k++ {
 			for i, from := range []*node{a, b} {
 				l := int(k) % 2
 				f := from.seal(t, l, fullMessage(k))

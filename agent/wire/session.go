@@ -124,8 +124,22 @@ type core struct {
 	mine, peer nonce
 	rekey      bool          // replaces a session that both nodes still use
 	life       atomic.Uint32 // fresh, proven or retired
-	newest     atomic.Uint32 // counter, on any link
-	windows    [MaxLinks]window
+	series                   // of all kinds but DATA
+	data       series        // of DATA: however many are sent, no heartbeat looks old
+}
+
+// A series is what was read of one run of counters.
+type series struct {
+	newest  atomic.Uint32 // on any link
+	windows [MaxLinks]window
+}
+
+// of returns the counters to which a kind belongs.
+func (c *core) of(k Kind) *series {
+	if k == Data {
+		return &c.data
+	}
+	return &c.series
 }
 
 func newCore(id *identity, mine, peer nonce) *core {
@@ -150,20 +164,21 @@ const staleAfter = windowSize
 
 // admit judges the counter of an authentic frame and remembers it. Only the
 // reader of the link calls it.
-func (c *core) admit(link uint8, counter uint32) Drop {
-	if newest := c.newest.Load(); counter+staleAfter <= newest {
+func (c *core) admit(link uint8, k Kind, counter uint32) Drop {
+	s := c.of(k)
+	if newest := s.newest.Load(); counter+staleAfter <= newest {
 		return DropReplay
 	}
-	if d := c.windows[link].check(counter); d != Accepted {
+	if d := s.windows[link].check(counter); d != Accepted {
 		return d
 	}
 	if !c.life.CompareAndSwap(fresh, proven) && c.life.Load() == retired {
 		return DropSession
 	}
-	c.windows[link].mark(counter)
+	s.windows[link].mark(counter)
 	for { // lost only to the reader of another link, which raised newest
-		newest := c.newest.Load()
-		if counter <= newest || c.newest.CompareAndSwap(newest, counter) {
+		newest := s.newest.Load()
+		if counter <= newest || s.newest.CompareAndSwap(newest, counter) {
 			return Accepted
 		}
 	}

@@ -24,7 +24,7 @@ func (s *Series) watchFan(rpm float64) {
 	if s.spec.Kind != Fan || math.IsNaN(s.pwm) {
 		return
 	}
-	f, bin := &s.fan, min(int(s.pwm)/(256/pwmBins), pwmBins-1)
+	f, bin := s.fan, min(int(s.pwm)/(256/pwmBins), pwmBins-1)
 	if bin < 0 || rpm == 0 {
 		return
 	}

@@ -60,7 +60,7 @@ type Series struct {
 	lived   float64 // own seconds with measurements
 
 	base   baseline
-	fan    fanCurve
+	fan    *fanCurve // of a Fan; nil: it is none
 	supply supply
 	pwm    float64 // newest, 0-255, NaN unknown
 	model  regression
@@ -97,6 +97,9 @@ func newSeries(spec Spec) *Series {
 	s := &Series{spec: spec, state: Unread, value: math.NaN(), newest: math.NaN(), pwm: math.NaN(), aim: math.NaN()}
 	s.limits, s.limit = spec.Limits.Accept(spec.Kind)
 	s.base.reset()
+	if spec.Kind == Fan {
+		s.fan = &fanCurve{}
+	}
 	return s
 }
 

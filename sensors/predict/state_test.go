@@ -57,7 +57,7 @@ func TestARestartForgetsNothingThatMatters(t *testing.T) {
 	for i, s := range b.series {
 		was := old.series[i]
 		if s.base.n != was.base.n || s.base.days != was.base.days || math.Abs(s.base.middle-was.base.middle) > 0.01*math.Abs(was.base.middle)+0.01 ||
-			s.base.peak != was.base.peak || s.model.n != was.model.n || s.fan.n != was.fan.n || s.limit != was.limit {
+			s.base.peak != was.base.peak || s.model.n != was.model.n || (s.fan == nil) != (was.fan == nil) || s.fan != nil && s.fan.n != was.fan.n || s.limit != was.limit {
 			t.Errorf("%s: %+v, was %+v", s.spec.Name, s.base.middle, was.base.middle)
 		}
 	}

@@ -40,6 +40,7 @@ type Rounds struct {
 	found   []sensors.Source
 	looked  time.Time
 	out     []sensors.Reading
+	scratch *[]sensors.Reading // the worker's; one that is left behind keeps it
 	timer   *time.Timer
 }
 
@@ -47,7 +48,6 @@ type Rounds struct {
 type post struct {
 	sensors.Source
 	seen  []sensors.Reading // last answer
-	spare []sensors.Reading // for the next; the worker's while pending
 	back  <-chan struct{}   // of the call that hangs; nil: none
 	since time.Time         // it began
 }
@@ -106,16 +106,22 @@ func (r *Rounds) free(p *post) bool {
 }
 
 func (r *Rounds) ask(p *post, at time.Time) {
-	spare, within := p.spare[:0], r.within
-	back, ended := r.run(within, func() { p.spare = p.Read(spare, at, within) })
+	scratch, within := r.scratch, r.within
+	if scratch == nil {
+		scratch = new([]sensors.Reading)
+	}
+	r.scratch = nil
+	back, ended := r.run(within, func() { *scratch = p.Read((*scratch)[:0], at, within) })
 	if !ended {
 		p.back, p.since = back, at
 		return
 	}
-	if len(p.spare) > MaxReadings {
-		p.spare = p.spare[:MaxReadings]
+	said := (*scratch)[:min(len(*scratch), MaxReadings)]
+	if cap(p.seen) < len(said) {
+		p.seen = make([]sensors.Reading, len(said))
 	}
-	p.seen, p.spare = p.spare, p.seen
+	p.seen = p.seen[:copy(p.seen[:len(said)], said)]
+	r.scratch = scratch
 }
 
 // run does a piece of work on the worker. Where that does not end in time the

@@ -3,6 +3,7 @@ package rounds
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,7 +17,7 @@ const within = time.Second
 type fake struct {
 	name  string
 	hangs chan struct{} // nil: answers at once
-	calls int
+	calls atomic.Int64
 	value float64
 	many  int
 }
@@ -26,7 +27,7 @@ func (f *fake) Name() string { return f.name }
 func (f *fake) Where() string { return f.name + "_input" }
 
 func (f *fake) Read(to []sensors.Reading, at time.Time, _ time.Duration) []sensors.Reading {
-	f.calls++
+	f.calls.Add(1)
 	if f.hangs != nil {
 		<-f.hangs
 	}
@@ -64,8 +65,8 @@ func TestEverySourceIsAsked(t *testing.T) {
 			}
 			time.Sleep(within)
 		}
-		if a.calls != 3 || b.calls != 3 {
-			t.Errorf("%d and %d calls", a.calls, b.calls)
+		if a.calls.Load() != 3 || b.calls.Load() != 3 {
+			t.Errorf("%d and %d calls", a.calls.Load(), b.calls.Load())
 		}
 	})
 }
@@ -92,8 +93,8 @@ func TestASourceThatHangsIsLeftBehindAndNamedAndComesBack(t *testing.T) {
 			}
 			time.Sleep(within)
 		}
-		if a.calls != 2 || b.calls != 6 {
-			t.Errorf("the one that hangs was asked %d times, the other %d", a.calls, b.calls)
+		if a.calls.Load() != 2 || b.calls.Load() != 6 {
+			t.Errorf("the one that hangs was asked %d times, the other %d", a.calls.Load(), b.calls.Load())
 		}
 		close(gate)
 		synctest.Wait()
@@ -132,7 +133,7 @@ func TestNoMoreThanTheBoundAreLeftBehind(t *testing.T) {
 		}
 		calls := 0
 		for _, f := range all {
-			calls += f.calls
+			calls += int(f.calls.Load())
 		}
 		if len(got) != len(all) || calls != MaxLeft {
 			t.Errorf("%d readings, %d calls", len(got), calls)

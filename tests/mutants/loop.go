@@ -2,13 +2,14 @@ package main
 
 // Files of agent/loop.
 var (
-	loopGo  = in("agent/loop/loop.go")
-	applyGo = in("agent/loop/apply.go")
-	sendGo  = in("agent/loop/send.go")
-	hearGo  = in("agent/loop/heard.go")
-	keepGo  = in("agent/loop/keep.go")
-	lfenGo  = in("agent/loop/fence.go")
-	factGo  = in("agent/loop/fact.go")
+	loopGo   = in("agent/loop/loop.go")
+	applyGo  = in("agent/loop/apply.go")
+	sendGo   = in("agent/loop/send.go")
+	hearGo   = in("agent/loop/heard.go")
+	healthGo = in("agent/loop/health.go")
+	keepGo   = in("agent/loop/keep.go")
+	lfenGo   = in("agent/loop/fence.go")
+	factGo   = in("agent/loop/fact.go")
 )
 
 // loopMutants are the rules of the order inside a turn, and of what frames say.
@@ -18,7 +19,7 @@ var loopMutants = []mutant{
 		rule: "The turn mark is put before the inputs are looked at.",
 		edits: edits{
 			loopGo("\tif l.needMark(now, fact) {\n\t\tl.mark()\n\t\tnow = l.o.Now() // the kernel may have been slow: that is a stall, too\n\t}\n", "\tneed := l.needMark(now, fact)\n"),
-			loopGo("\tl.settle(now)\n\tl.beat(now)\n", "\tif need {\n\t\tl.mark()\n\t}\n\tl.settle(now)\n\tl.beat(now)\n"),
+			loopGo("\tl.settle(now)\n\tif l.beat(now) {\n", "\tif need {\n\t\tl.mark()\n\t}\n\tl.settle(now)\n\tif l.beat(now) {\n"),
 		},
 	},
 	{
@@ -32,6 +33,36 @@ var loopMutants = []mutant{
 		name: "silence-is-judged-before-the-links-are-drained", rings: "loop",
 		rule:  "When the peer is late what waits in the links is taken before time passes.",
 		edits: edits{loopGo("\tif frame == nil {\n\t\tl.collect(now)\n\t}\n", "")},
+	},
+	{
+		name: "contact-is-answered-with-the-next-beat", rings: "loop",
+		rule:  "First contact in a session is answered at once, so that an adopted lease is renewed before it ends.",
+		edits: edits{hearGo("\t\tl.urgent = l.urgent || !l.peer.acked // an adopted lease may be renewed from now on, and may not have long\n", "")},
+	},
+	{
+		name: "first-frame-is-answered-with-the-next-beat", rings: "loop",
+		rule:  "The first frame of a session is answered at once: the peer waits for its echo.",
+		edits: edits{hearGo("\t\tl.urgent = true // it waits for the echo\n", "")},
+	},
+	{
+		name: "health-is-not-compared", rings: "loop",
+		rule:  "Both nodes' health is compared after each heartbeat.",
+		edits: edits{loopGo("\t\tl.compare(now)\n", "")},
+	},
+	{
+		name: "health-of-a-silent-peer-counts", rings: "loop",
+		rule:  "Only a peer in two-way contact that tells its health is compared.",
+		edits: edits{healthGo("known := told && l.peer.known && l.twoWay(now)", "known := told || true")},
+	},
+	{
+		name: "moves-for-health-are-not-counted", rings: "loop",
+		rule:  "The moves for health of a day are counted.",
+		edits: edits{applyGo("\t\t\tl.countMove(now)\n", "")},
+	},
+	{
+		name: "health-travels-not", rings: "loop",
+		rule:  "A heartbeat carries the node's health.",
+		edits: edits{sendGo("m.Health, m.TimeToCritical = health.Byte(s.Score), timeToCritical(s)", "m.Health, m.TimeToCritical = health.Byte(health.Full), timeToCritical(s)")},
 	},
 	{
 		name: "frame-comes-from-the-future", rings: "loop",

@@ -7,6 +7,7 @@ var (
 	sessionGo  = in("agent/wire/session.go")
 	bodyGo     = in("agent/wire/body.go")
 	serialGo   = in("agent/wire/serial.go")
+	dataGo     = in("agent/wire/data.go")
 	keysGo     = in("agent/wire/keys.go")
 )
 
@@ -125,7 +126,27 @@ var wireMutants = []mutant{
 	{
 		name: "counter-that-was-not-issued-is-sealed", rings: "wire",
 		rule:  "Only counters that were issued in this session are sealed.",
-		edits: edits{endpointGo("case m.Counter == 0 || m.Counter > e.counter:", "case false:")},
+		edits: edits{endpointGo("case m.Counter == 0 || m.Counter > e.issued(m.Kind):", "case false:")},
+	},
+	{
+		name: "data-counts-with-the-heartbeats", rings: "wire",
+		rule:  "DATA frames have counters of their own: however many are sent, no heartbeat looks old.",
+		edits: edits{sessionGo("\tif k == Data {\n\t\treturn &c.data\n\t}\n", "")},
+	},
+	{
+		name: "data-is-taken-twice", rings: "wire",
+		rule:  "A DATA frame that was read once is refused.",
+		edits: edits{openerGo("\t\treturn s.admit(o.link, m.Kind, m.Counter)\n", "\t\tif m.Kind == Data {\n\t\t\treturn Accepted\n\t\t}\n\t\treturn s.admit(o.link, m.Kind, m.Counter)\n")},
+	},
+	{
+		name: "data-of-any-length", rings: "wire",
+		rule:  "The last item of a DATA frame ends with the frame.",
+		edits: edits{dataGo("len(b) < itemHead+int(b[1]) {\n\t\t\treturn false", "len(b) < itemHead+int(b[1]) {\n\t\t\treturn true")},
+	},
+	{
+		name: "blinded-digest-without-a-key", rings: "wire",
+		rule:  "What stands for a secret needs the session's key.",
+		edits: edits{dataGo("return binary.BigEndian.Uint32(e.scratch.tag(k.send, blindFrom, blindFrom, 0, digest[:])), true", "return binary.BigEndian.Uint32(digest[:]), true")},
 	},
 	{
 		name: "removed-key-still-counts", rings: "wire",

@@ -1,0 +1,69 @@
+package agent
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func TestOnlyOwnPagesThatNobodyWritesAreShed(t *testing.T) {
+	exe, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		t.Skip("no /proc here: ", err)
+	}
+	text := fmt.Sprintf(`00400000-00a00000 r-xp 00000000 fe:00 7 %[1]s
+00a00000-00b00000 r--p 00600000 fe:00 7 %[1]s
+00b00000-00b40000 rw-p 00700000 fe:00 7 %[1]s
+7f0000000000-7f0000001000 r--p 00000000 fe:00 8 /etc/localtime
+7f0000002000-7f0000003000 r-xp 00000000 00:00 0 [vdso]
+7f0000004000-7f0000005000 r--p 00000000 fe:00 9 %[1]s.old
+rubbish
+`, exe)
+	got := ownPages([]byte(text))
+	if want := "[[4194304 10485760] [10485760 11534336]]"; fmt.Sprint(got) != want {
+		t.Errorf("%v, want %s", got, want)
+	}
+}
+
+func TestShedLeavesARunningProgram(t *testing.T) {
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Skip("no /proc here: ", err)
+	}
+	before := ownResident(t)
+	n := shed(maps)
+	after := ownResident(t)
+	t.Logf("unmapped %d kB; in use %d kB before, %d kB after", n>>10, before, after)
+	if n == 0 || after >= before/2 {
+		t.Errorf("%d bytes unmapped; %d kB in use before, %d kB after", n, before, after)
+	}
+	if s := strings.Repeat("twin", 3); s != "twintwintwin" { // the program goes on
+		t.Error(s)
+	}
+}
+
+// ownResident is how many kB of the program's unwritten pages are mapped.
+func ownResident(t *testing.T) (kb int) {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Skip("no smaps here: ", err)
+	}
+	exe, _ := os.Readlink("/proc/self/exe")
+	own := false
+	for s := bufio.NewScanner(bytes.NewReader(b)); s.Scan(); {
+		f := strings.Fields(s.Text())
+		switch {
+		case len(f) >= 5 && !strings.HasSuffix(f[0], ":"):
+			own = strings.HasSuffix(s.Text(), exe) && !strings.Contains(f[1], "w")
+		case own && len(f) > 1 && f[0] == "Rss:":
+			n, _ := strconv.Atoi(f[1])
+			kb += n
+		}
+	}
+	return kb
+}
