@@ -308,7 +308,7 @@ func (j *Judge) judge(w *row) {
 // judgeFinding takes the device's own word.
 func (j *Judge) judgeFinding(w *row) {
 	f := w.Finding
-	if w.Kind != Wear && f.Level < predict.Move {
+	if w.Kind != Wear && !w.Sure && f.Level < predict.Move {
 		f = w.believed()
 	}
 	if f.Level > w.level {
@@ -419,8 +419,11 @@ func (j *Judge) vote(w *row) Vote {
 		verdict, _ := s.Verdict()
 		v.Critical = v.Critical || verdict.Cause == predict.BeyondCrit
 	}
-	if v.Critical {
+	switch {
+	case v.Critical:
 		v.Loss = criticalLoss
+	case w.Loss > 0 && w.series < 0 && w.count < 0:
+		v.Loss = w.Loss
 	}
 	if w.rule != nil {
 		v.Loss = v.Loss * w.rule.Weight / 100

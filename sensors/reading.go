@@ -99,11 +99,17 @@ type Reading struct {
 	// Drive is of a Fan: how it is driven, 0 to 255; NaN unknown.
 	Drive float64
 	// Fatal is of a Count: each increment asks for a handover, such as memory
-	// errors that were not corrected.
+	// errors that were not corrected. Of others: a Finding of level Move is one
+	// to act on at once.
 	Fatal bool
 	// Finding is what the device's own words mean, of any kind; of Alarm and
 	// Wear it is all there is. Level Well: nothing is wrong.
 	Finding predict.Finding
+	// Sure is of a Finding: it is believed although it has stood since the very
+	// first reading, as that of a UPS.
+	Sure bool
+	// Loss is what the Finding takes from the node's health, in points; 0: by level.
+	Loss int
 }
 
 // New returns a reading without limits whose state is OK.

@@ -46,7 +46,7 @@ var rooms = map[string]room{
 	"agent/cli": {may: []string{"agent", "fence", "agent/config", "agent/control", "agent/report", "agent/wire", "agent/journal", "agent/pair", "agent/sim", "sensors", "sensors/predict", "agent/drill", "agent/link/cable"}},
 	"agent": {may: slices.Concat(drivers, []string{
 		"agent/accord", "agent/act", "agent/config", "agent/health", "agent/loop", "agent/pair", "agent/report", "agent/vital", "agent/wire", "vip",
-		"sensors", "sensors/predict", "sensors/rounds", "sensors/sysfs",
+		"sensors", "sensors/predict", "sensors/rounds", "sensors/sysfs", "sensors/smart", "sensors/i2c", "sensors/ups",
 	})},
 	"agent/loop": {may: []string{"agent/accord", "agent/act", "agent/health", "agent/pair", "agent/report", "agent/vital", "agent/wire", "vip"}},
 	"agent/act":  {},
@@ -65,6 +65,10 @@ var rooms = map[string]room{
 	"sensors":                 {pure: true, may: []string{"sensors/predict"}},
 	"sensors/rounds":          {may: []string{"sensors"}},
 	"sensors/sysfs":           {may: []string{"sensors", "sensors/predict"}},
+	"sensors/paced":           {may: []string{"sensors"}},
+	"sensors/smart":           {may: []string{"sensors", "sensors/paced", "sensors/predict"}},
+	"sensors/i2c":             {may: []string{"sensors", "sensors/paced"}},
+	"sensors/ups":             {may: []string{"sensors", "sensors/paced", "sensors/predict"}},
 	"sensors/predict":         {pure: true},
 	"sensors/predict/boxtest": {pure: true, seeded: true},
 
@@ -109,6 +113,8 @@ var lodgers = map[string]string{
 	"github.com/rogpeppe/go-internal": "only tests",
 	"github.com/vishvananda/netns":    "only tests",
 	"github.com/mdlayher/netlink":     "vip/gate", // nftables speaks through it
+	"github.com/d2r2/go-i2c":          "sensors/i2c",
+	"github.com/d2r2/go-logger":       "sensors/i2c", // go-i2c logs every byte through it
 }
 
 // impure are the packages of the standard library that a pure package must
@@ -130,7 +136,7 @@ var confined = map[string][]string{
 	"net/http":      {"fence/http"},
 	"text/template": {}, // these two look methods up by name, and
 	"html/template": {}, // with that the linker keeps every method of every type
-	"unsafe":        {"vip/gate", "vip/kernel", "vip/announce", "agent/link", "agent/link/serial", "agent/link/mcast", "agent/control", "agent", "agent/monitor"},
+	"unsafe":        {"vip/gate", "vip/kernel", "vip/announce", "agent/link", "agent/link/serial", "agent/link/mcast", "agent/control", "agent", "agent/monitor", "sensors/smart", "sensors/i2c"},
 }
 
 // topLevel is everything that may stand beside main.go.

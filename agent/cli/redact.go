@@ -24,7 +24,8 @@ var plainKeys = strings.Fields(`cluster mode profile key_file state_dir control_
 	object_id model serial outlet_count outlet_names snmp_version community_file user auth_protocol auth_file priv_protocol
 	priv_file password_file cipher_suite tls_fingerprint ca_file insecure identity_file legacy agent method off_text on_text
 	every promote depth second pretimeout governor handover required patience journal_every journal_timeout
-	enable interval deadline act ambient save_every root match ignore low high crit weight`)
+	enable interval deadline act ambient save_every root match ignore low high crit weight
+	chip bus mux channel shunt vref daemon ups`)
 
 // programKeys hold programs with arguments: the program is shown.
 var programKeys = []string{"start", "stop", "status", "on", "off"}

@@ -21,6 +21,9 @@ type Sensors struct {
 	SaveEvery time.Duration // 0: at the end only
 	Root      string
 	Rules     []SensorRule
+	Smart     []SmartDrive // of this node, as all that follows
+	I2C       []I2CChip
+	UPS       []UPS
 }
 
 // A SensorRule is for the sensors whose ID matches; the first one that matches
@@ -78,6 +81,7 @@ func (p *parser) sensors(t table) *Sensors {
 			}
 		}
 	}
+	p.chips(t, s)
 	if !t.boolean("enable") {
 		return nil
 	}

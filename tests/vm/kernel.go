@@ -34,6 +34,13 @@ var watchdogModules = map[string][]string{
 	"none": nil, "softdog": {"softdog"}, "i6300esb": {"i6300esb"}, "itco": {"lpc_ich", "iTCO_wdt"}, "ib700": {"ib700wdt"},
 }
 
+// chipModules are those of the machine with chips and drives, which alone has
+// them: buses, disks, and the drivers that our decoders are compared with.
+var chipModules = []string{
+	"i2c-dev", "i2c-stub", "lm75", "tmp102", "emc1403", "max6639", "jc42", "tmp421", "radeonfb",
+	"nvme", "ahci", "sd_mod", "xhci_pci", "usb-storage",
+}
+
 // fetchTime bounds what apt does.
 const fetchTime = 5 * time.Minute
 
@@ -69,7 +76,7 @@ func kernelVersion(name string) string {
 	_, rest, _ := strings.Cut(string(out), "Version: ")
 	version, _, _ := strings.Cut(rest, "\n")
 	sum := uint32(0)
-	for _, c := range fmt.Sprint(wanted, watchdogModules) {
+	for _, c := range fmt.Sprint(wanted, watchdogModules, chipModules) {
 		sum = sum*31 + uint32(c)
 	}
 	return fmt.Sprintf("%s_%s_%08x", name, version, sum)
@@ -96,8 +103,10 @@ func (k kernel) fetch(name string) error {
 		return err
 	}
 	keep := filepath.Join(tmp, "keep")
-	if err := os.MkdirAll(keep+"/modules", 0o755); err != nil {
-		return err
+	for _, folder := range []string{"/modules", "/chips"} {
+		if err := os.MkdirAll(keep+folder, 0o755); err != nil {
+			return err
+		}
 	}
 	images, _ := filepath.Glob(tmp + "/all/boot/vmlinuz-*")
 	if len(images) != 1 {
@@ -106,7 +115,7 @@ func (k kernel) fetch(name string) error {
 	if err := cutOut(images[0], keep+"/vmlinux"); err != nil {
 		return err
 	}
-	if err := k.keepModules(tmp+"/all/lib/modules", keep+"/modules"); err != nil {
+	if err := k.keepModules(tmp+"/all/lib/modules", keep); err != nil {
 		return err
 	}
 	return os.Rename(keep, k.dir)
@@ -180,22 +189,22 @@ func (k kernel) keepModules(from, to string) error {
 		}
 		return moduleNeeds(b), nil
 	}
-	keep := func(list string, names []string) error {
+	keep := func(folder, list string, names []string) error {
 		all, err := inOrder(names, needs)
 		var order strings.Builder
 		for _, m := range all {
 			b, readErr := os.ReadFile(files[m])
-			err = errors.Join(err, readErr, os.WriteFile(filepath.Join(to, m+".ko"), b, 0o644))
+			err = errors.Join(err, readErr, os.WriteFile(filepath.Join(to, folder, m+".ko"), b, 0o644))
 			order.WriteString(m + ".ko\n")
 		}
-		return errors.Join(err, os.WriteFile(filepath.Join(to, list), []byte(order.String()), 0o644))
+		return errors.Join(err, os.WriteFile(filepath.Join(to, folder, list), []byte(order.String()), 0o644))
 	}
 	for dog, names := range watchdogModules {
-		if err := keep(dog+".order", names); err != nil {
+		if err := keep("modules", dog+".order", names); err != nil {
 			return err
 		}
 	}
-	return keep("order", wanted)
+	return errors.Join(keep("modules", "order", wanted), keep("chips", "order", chipModules))
 }
 
 // moduleName is how the kernel calls a module: a file may have dashes.
