@@ -43,7 +43,7 @@ var drivers = []string{
 // rooms is the import graph of the design: arrows point down.
 var rooms = map[string]room{
 	"":          {may: []string{"agent/cli"}},
-	"agent/cli": {may: []string{"agent", "fence", "agent/config", "agent/control", "agent/report", "agent/wire", "agent/journal", "agent/pair", "agent/sim", "sensors/predict"}},
+	"agent/cli": {may: []string{"agent", "fence", "agent/config", "agent/control", "agent/report", "agent/wire", "agent/journal", "agent/pair", "agent/sim", "agent/survey", "sensors/predict"}},
 	"agent": {may: slices.Concat(drivers, []string{
 		"agent/act", "agent/config", "agent/health", "agent/loop", "agent/pair", "agent/report", "agent/vital", "agent/wire", "vip",
 	})},
@@ -67,6 +67,7 @@ var rooms = map[string]room{
 	"agent/link/mcast":    {may: []string{"agent/link"}},
 	"agent/link/serial":   {may: []string{"agent/link"}},
 	"agent/service":       {},
+	"agent/survey":        {may: []string{"agent/service", "agent/watchdog"}}, // each knows how to look for its own
 	"agent/watchdog":      {},
 	"agent/journal":       {may: []string{"agent/report"}},
 	"agent/control":       {may: []string{"agent/report"}},

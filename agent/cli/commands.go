@@ -111,6 +111,11 @@ type options struct {
 	limitHigh   *float64 // nil: none
 	limitLow    *float64
 	disarm      bool
+
+	answers  map[string][]string // of init, by flag
+	keysText string              // of init: the key file before it is written
+	yes      bool
+	detect   bool
 }
 
 // flagTable binds every flag of the program. A flag means the same in all
