@@ -143,7 +143,8 @@ func nodesOf(o *options, data []byte) (names, seenBy []string) {
 	return nil, []string{hostName()}
 }
 
-func hostName() string {
+// hostName is a variable for the sake of tests.
+var hostName = func() string {
 	name, err := os.Hostname()
 	if err != nil {
 		return "unknown"

@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -32,9 +31,9 @@ var thisBox = survey.This()
 func initCommand() *command {
 	return &command{
 		name: "init", args: "[--output DIR] [--yes] [--force] [FLAGS] | --detect [--json]", summary: "write the first configuration and key of a pair",
-		text: `Write twinbeat.toml and the key file for a new pair, the same for both boxes, and
-say how to copy them. What no flag tells is asked, with what was found on this
-box as the proposal; --yes takes the proposals and asks nothing. Nothing is
+		text: `Write twinbeat.toml and the key file for a new pair, the same for both boxes,
+and say how to copy them. What no flag tells is asked, with what was found on
+this box as the proposal; --yes takes the proposals and asks nothing. Nothing is
 written before all is answered and the result is what run accepts: ctrl-C leaves
 everything as it was. A configuration that is there is not replaced without
 --force, which keeps it under another name; a key file that is there is kept.
@@ -135,10 +134,26 @@ func (sh *shell) initialise(o *options, _ []string) error {
 	return s.finish(target)
 }
 
+// explainHead is how much of the timing is shown before the last question: the
+// arithmetic would drive all else off a screen of 24 lines. check has it.
+const explainHead = 2
+
+// head returns the first n lines.
+func head(text string, n int) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if n--; n >= 0 {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
 // finish shows what would be written, and writes it.
 func (s *setup) finish(t *pairFiles) error {
 	text := s.plan.draft()
 	v := examine(&options{config: t.config, keysText: t.keysText}, []byte(text))
+	v.Explain = head(v.Explain, explainHead)
 	if !s.o.yes {
 		fmt.Fprint(s.stderr, "\n"+text+"\n")
 	}
@@ -290,9 +305,8 @@ func (s *setup) warn() {
 
 // isHere says whether this box is one of the pair, and which.
 func (s *setup) isHere() (index int, ok bool) {
-	full, _ := os.Hostname()
 	for i, n := range s.plan.nodes {
-		if n == s.host || n == full {
+		if n == s.host || n == hostName() {
 			return i, true
 		}
 	}

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -61,8 +62,8 @@ func (p plan) withStandIns() plan {
 	if len(p.serials)+len(p.heartbeats) == 0 {
 		p.heartbeats = []path{{on: [2]string{"not-yet", "not-yet"}, group: group4}}
 	}
-	if len(p.vips) == 0 && p.lan != "" {
-		p.vips = []string{"192.0.2.1/24@" + p.lan}
+	if len(p.vips) == 0 {
+		p.vips = []string{"192.0.2.1/24@" + cmp.Or(p.lan, "not-yet")}
 	}
 	if p.baud == 0 {
 		p.baud = 115200
@@ -93,12 +94,12 @@ func (p plan) draft() string {
 	line("# Made by twinbeat init. The same file belongs on both boxes; twinbeat.toml(5)\n# has every key.\n")
 	line("cluster = %q", p.cluster)
 	if p.mode != "" {
-		line("mode = %-14s # %s", quote(p.mode), modeMeans[p.mode])
+		line("mode = %-14s # %s", tomlText(p.mode), modeMeans[p.mode])
 	}
 	if len(p.serials) > 0 && p.baud < slowBaud {
-		line("profile = %-11s # the serial line has no room for quicker heartbeats", quote("slow"))
+		line("profile = %-11s # the serial line has no room for quicker heartbeats", tomlText("slow"))
 	}
-	line("\n[[node]]\nname = %-14s # its host name; it owns the group when both start", quote(p.nodes[0]))
+	line("\n[[node]]\nname = %-14s # its host name; it owns the group when both start", tomlText(p.nodes[0]))
 	line("[[node]]\nname = %q", p.nodes[1])
 	line("\n# Ways to the other box: the nodes beat on all of them.")
 	for _, s := range p.serials {
@@ -109,7 +110,7 @@ func (p plan) draft() string {
 	}
 	line("\n# What one box owns at a time.\n[[group]]\nname = %q", initGroup)
 	if len(p.vips) > 0 {
-		line("addresses = [%s]", quoteAll(p.vips))
+		line("addresses = [%s]", tomlList(p.vips))
 	}
 	for _, s := range p.services {
 		line("[[group.service]]\nname = %q\ndriver = %q\nunit = %q", s.name, s.driver, s.unit)
@@ -133,10 +134,10 @@ func (p plan) draftFence(line func(string, ...any)) {
 	if f.driver == "" {
 		return
 	}
-	line("\n# How a box is switched off; outlets and addresses are those of the box that goes\n# off. twinbeat fence identify prints the pins to add, fence verify proves it all.")
+	line("\n# How a box is switched off; what is by node is of the box that goes off.\n# twinbeat fence identify prints pins to add, fence verify proves the wiring.")
 	line("[[fence.device]]\nname = %q\ndriver = %q\naddress = %s", f.name(), f.driver, p.perNode(f.address))
 	if !f.isBMC() {
-		line("outlets = { %s = [%s], %s = [%s] }", key(p.nodes[0]), quoteAll(f.outlets[0]), key(p.nodes[1]), quoteAll(f.outlets[1]))
+		line("outlets = { %s = [%s], %s = [%s] }", tomlKey(p.nodes[0]), tomlList(f.outlets[0]), tomlKey(p.nodes[1]), tomlList(f.outlets[1]))
 	}
 	if f.isSNMP() {
 		line("snmp_version = \"2c\"\ncommunity_file = %q", f.secret())
@@ -180,26 +181,26 @@ func (f planFence) secret() string {
 // perNode writes what both nodes have, once where it is the same.
 func (p plan) perNode(on [2]string) string {
 	if on[0] == on[1] {
-		return quote(on[0])
+		return tomlText(on[0])
 	}
-	return fmt.Sprintf("{ %s = %q, %s = %q }", key(p.nodes[0]), on[0], key(p.nodes[1]), on[1])
+	return fmt.Sprintf("{ %s = %q, %s = %q }", tomlKey(p.nodes[0]), on[0], tomlKey(p.nodes[1]), on[1])
 }
 
-// key is a host name as a key of TOML: bare if it may be (TOML 1.0, "Keys").
-func key(name string) string {
+// tomlKey is a host name as a key of TOML: bare if it may be (TOML 1.0, "Keys").
+func tomlKey(name string) string {
 	if strings.Contains(name, ".") {
-		return quote(name)
+		return tomlText(name)
 	}
 	return name
 }
 
-// quote is for words that have nothing to escape; see take.
-func quote(s string) string { return strconv.Quote(s) }
+// tomlText is for words that have nothing to escape; see take.
+func tomlText(s string) string { return strconv.Quote(s) }
 
-func quoteAll(words []string) string {
+func tomlList(words []string) string {
 	var out []string
 	for _, w := range words {
-		out = append(out, quote(w))
+		out = append(out, tomlText(w))
 	}
 	return strings.Join(out, ", ")
 }

@@ -45,19 +45,19 @@ func questions() []question {
 		},
 		{flag: "lan", usage: "`INTERFACE` of the virtual addresses", ask: "Interface of the virtual addresses", offer: offerLAN, set: func(s *setup, text string) error { s.plan.lan = text; return nil }},
 		{flag: "heartbeat", usage: "`INTERFACES` between the boxes, or none", ask: "Interfaces for heartbeats, or none", offer: offerHeartbeat, set: setHeartbeat},
-		{flag: "vip", usage: "virtual `ADDRESS/LENGTH[@INTERFACE]`; may be repeated", ask: "Virtual addresses, as 192.0.2.1/24", set: setVIPs},
+		{flag: "vip", usage: "virtual `ADDRESS`, as 192.0.2.1/24 or 192.0.2.1/24@eth0; may be repeated", ask: "Virtual addresses, as 192.0.2.1/24", set: setVIPs},
 		{flag: "service", usage: "`UNIT` or DRIVER:UNIT that goes with the addresses, or none; may be repeated", ask: "Services that go with them, or none", offer: offerServices, set: setServices},
-		{flag: "watchdog", usage: "feed the box's watchdog: `yes|no`", ask: "Have the box reset by its watchdog when the agent hangs", offer: always("no"), set: setWatchdog, skip: noWatchdog},
+		{flag: "watchdog", usage: "`yes|no`: have the box reset by its watchdog when the agent hangs", ask: "Have the box reset by its watchdog when the agent hangs", offer: always("no"), set: setWatchdog, skip: noWatchdog},
 	}, fenceQuestions()...)
 }
 
 func fenceQuestions() []question {
 	without := func(s *setup) bool { return s.plan.fence.driver == "" }
 	return []question{
-		{flag: "fence", usage: "`DRIVER` of the power switch or BMC, or none: " + strings.Join(fenceDrivers, ", "), ask: "Driver of a fence device, or none", offer: always(noAnswer), set: setFence},
-		{flag: "fence-address", usage: "its `ADDRESS`; of BMCs one by node", ask: "Its address (BMC: fw1=ADDRESS fw2=ADDRESS)", set: setFenceAddress, skip: without},
+		{flag: "fence", usage: "`DRIVER` of a power switch or BMC, or none: " + strings.Join(fenceDrivers, ", "), ask: "Driver of a fence device, or none", offer: always(noAnswer), set: setFence},
+		{flag: "fence-address", usage: "`ADDRESS` of the device; of BMCs fw1=ADDRESS fw2=ADDRESS", ask: "Its address (BMC: fw1=ADDRESS fw2=ADDRESS)", set: setFenceAddress, skip: without},
 		{
-			flag: "fence-outlets", usage: "`OUTLETS` by the node that goes off: fw1=1,5 fw2=2,6", ask: "Outlets of each box, as fw1=1,5 fw2=2,6", set: setOutlets,
+			flag: "fence-outlets", usage: "`OUTLETS` of each box, as fw1=1,5 fw2=2,6", ask: "Outlets of each box, as fw1=1,5 fw2=2,6", set: setOutlets,
 			skip: func(s *setup) bool { return without(s) || s.plan.fence.isBMC() },
 		},
 		{
@@ -65,7 +65,7 @@ func fenceQuestions() []question {
 			skip: func(s *setup) bool { return without(s) || s.plan.fence.isSNMP() },
 		},
 		{
-			flag: "mode", usage: "what a takeover needs: `fence|silence|lease`", ask: "Mode: fence, silence or lease", offer: offerMode,
+			flag: "mode", usage: "`fence|silence|lease`: what a takeover needs", ask: "Mode: fence, silence or lease", offer: offerMode,
 			set: func(s *setup, text string) error { s.plan.mode = text; return nil },
 		},
 	}
@@ -149,8 +149,8 @@ func setSerial(s *setup, text string) (err error) {
 }
 
 func setBaud(s *setup, text string) (err error) {
-	if s.plan.baud, err = strconv.Atoi(text); err != nil {
-		return errors.New("not a number")
+	if s.plan.baud, err = strconv.Atoi(text); err != nil || s.plan.baud <= 0 {
+		return errors.New("not a number of bits a second")
 	}
 	return nil
 }
@@ -181,7 +181,6 @@ func offerLAN(s *setup) string {
 		global,
 	)
 }
-
 
 // offerHeartbeat prefers a cable of its own: a real port that carries no
 // address that others use.

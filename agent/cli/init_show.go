@@ -172,23 +172,29 @@ var starts = map[string]string{
 // next says what is left to do, as commands to copy.
 func (s *setup) next(t *pairFiles) string {
 	var b strings.Builder
-	para := func(text string) { b.WriteString("\n" + report.Paragraph("", 0, text)) }
+	para := func(text string) {
+		b.WriteByte('\n')
+		for line := range strings.Lines(report.Paragraph("", 0, text)) {
+			b.WriteString(strings.TrimPrefix(line, " "))
+		}
+	}
 	here, isHere := s.isHere()
 	home := filepath.Dir(defaultConfig)
 	for _, c := range s.cautions() {
 		para("Before you start: " + report.Clean(c) + ".")
 	}
 	if secret := s.plan.fence.secret(); secret != "" {
-		para("The fence device's secret goes into a file that only root reads; type it, then Enter and ctrl-D:")
+		para("The fence device's secret goes into a file that only root reads, on both boxes; type it, then ctrl-D twice:")
 		fmt.Fprintf(&b, "  (umask 077; cat >%s)\n", secret)
 	}
 	if isHere && t.dir != home {
 		para("Put both files in their place on this box:")
-		fmt.Fprintf(&b, "  install -m 600 %s %s -t %s\n", t.keys, t.config, home)
+		fmt.Fprintf(&b, "  mkdir -p -m 700 %s && cp -p %s %s %[1]s/\n", home, t.keys, t.config)
 	}
 	para("Copy both to the same place on the other box. Who has the key commands the pair: by ssh, or on a stick that is wiped afterwards; not by mail, ftp or http.")
 	for i, n := range s.plan.nodes {
 		if !isHere || i != here {
+			fmt.Fprintf(&b, "  ssh root@%s mkdir -p -m 700 %s\n", n, home)
 			fmt.Fprintf(&b, "  scp -p %s %s root@%s:%s/\n", t.keys, t.config, n, home)
 		}
 	}

@@ -94,7 +94,7 @@ func (b Box) nets() ([]Net, error) {
 		if to, err := os.Readlink(b.path(dir, "master")); err == nil {
 			n.Master = filepath.Base(to)
 		}
-		_, err := os.Stat(b.path(dir, "device"))
+		_, err := os.Lstat(b.path(dir, "device"))
 		n.Virtual = err != nil
 		n.IPv6 = b.read("proc/sys/net/ipv6/conf", i.Name, "disable_ipv6") == "0"
 		out = append(out, n)

@@ -11,6 +11,12 @@ import (
 	"strings"
 )
 
+// maxTaken bounds the reasons given for one port.
+const maxTaken = 4
+
+// agentName is the process of the agent: what it has open is the pair's already.
+const agentName = "twinbeat"
+
 // A Serial is a port with hardware behind it.
 type Serial struct {
 	Device string   `json:"device"`
@@ -44,7 +50,7 @@ func (b Box) serials(running []process) []Serial {
 		}
 		s.Taken = append(consoles[name], b.gettys(name)...)
 		for _, p := range running {
-			if slices.Contains(p.ttys, s.Device) {
+			if slices.Contains(p.ttys, s.Device) && p.name != agentName && len(s.Taken) < maxTaken {
 				s.Taken = append(s.Taken, fmt.Sprintf("open in %s (pid %d)", p.name, p.pid))
 			}
 		}
