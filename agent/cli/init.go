@@ -44,7 +44,7 @@ nothing; no device is opened for it.`,
 		examples: []string{
 			"twinbeat init", "twinbeat init --detect",
 			"twinbeat init --yes --nodes 'fw1 fw2' --vip 192.0.2.1/24 --output new",
-			"twinbeat init --fence apc --fence-address 192.0.2.20 --fence-outlets 'fw1=1,5 fw2=2,6'",
+			"twinbeat init --fence shelly --fence-address 'fw1=192.0.2.31 fw2=192.0.2.32'",
 		},
 		flags: append(questionFlags(), "output", "yes", "force", "detect", "json"),
 		run:   (*shell).initialise,

@@ -142,7 +142,7 @@ func playInit(t *testing.T, file string) {
 		case "<":
 			c.typed = append(c.typed, rest)
 		case "file":
-			name, text, _ := strings.Cut(rest, " ")
+			name, text, _ := strings.Cut(strings.ReplaceAll(rest, `\n`, "\n"), " ")
 			if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 				t.Fatal(err)
 			}
@@ -191,7 +191,7 @@ func judgeConsole(t *testing.T, text string) {
 	t.Helper()
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\n")
-		whole := strings.HasPrefix(line, "  scp ") || strings.Contains(line, " = ") || strings.Contains(line, ".toml:") || strings.HasPrefix(line, "  hint:") || strings.HasPrefix(line, "hint:")
+		whole := strings.HasPrefix(line, "  scp ") || strings.HasPrefix(line, "  mkdir ") || strings.HasPrefix(line, "twinbeat: ") || strings.Contains(line, " = ") || strings.Contains(line, ".toml:") || strings.HasPrefix(line, "  hint:") || strings.HasPrefix(line, "hint:")
 		if utf8.RuneCountInString(line) > report.Columns && !whole {
 			t.Errorf("too wide: %s", line)
 		}
