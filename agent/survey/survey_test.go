@@ -86,7 +86,8 @@ func TestSerialPorts(t *testing.T) {
 		{"a getty of inittab", map[string]string{"etc/inittab": "id:2:initdefault:\n#T0:23:respawn:/sbin/getty -L ttyUSB0 9600\nT1:23:respawn:/sbin/getty -L ttyS1 9600 vt100\n"}, []Serial{console, taken(free, "a getty of /etc/inittab"), usb}},
 		{"a getty of busybox", map[string]string{"etc/inittab": "::sysinit:/etc/rcS\nttyS1::respawn:/sbin/getty 115200 -\n"}, []Serial{console, taken(free, "a getty of /etc/inittab"), usb}},
 		{
-			"open in a process", map[string]string{"proc/77/comm": "gpsd\n", "proc/77/fd/3": "-> /dev/ttyUSB0", "proc/77/fd/4": "-> /dev/ttyUSB0", "proc/77/fd/5": "-> /dev/null"},
+			"open in a process",
+			map[string]string{"proc/77/comm": "gpsd\n", "proc/77/fd/3": "-> /dev/ttyUSB0", "proc/77/fd/4": "-> /dev/ttyUSB0", "proc/77/fd/5": "-> /dev/null"},
 			[]Serial{console, free, taken(usb, "open in gpsd (pid 77)")},
 		},
 		{"open in the agent", map[string]string{"proc/78/comm": "twinbeat\n", "proc/78/fd/3": "-> /dev/ttyS1"}, []Serial{console, free, usb}},
@@ -158,18 +159,24 @@ func TestServicesAndTheirInit(t *testing.T) {
 		want []Service
 	}{
 		{
-			"systemd", map[string]string{
+			"systemd",
+			map[string]string{
 				"run/systemd/system/x": "", "usr/lib/systemd/system/dnsmasq.service": "", "lib/systemd/system/named.service": "", "etc/init.d/lighttpd": "#!/bin/sh\n",
-			}, "systemd",
+			},
+			"systemd",
 			[]Service{{"dnsmasq.service", "systemd", "dnsmasq"}, {"named.service", "systemd", "named"}, {"lighttpd", "sysv", "lighttpd"}},
 		},
 		{
-			"sysvinit", map[string]string{"etc/init.d/dnsmasq": "#!/bin/sh\n", "etc/init.d/bind9": "#!/bin/sh\n"}, "sysv",
+			"sysvinit",
+			map[string]string{"etc/init.d/dnsmasq": "#!/bin/sh\n", "etc/init.d/bind9": "#!/bin/sh\n"},
+			"sysv",
 			[]Service{{"dnsmasq", "sysv", "dnsmasq"}, {"bind9", "sysv", "named"}},
 		},
 		{"OpenRC", map[string]string{"run/openrc/softlevel": "default", "etc/init.d/dnsmasq": "#!/sbin/openrc-run\n"}, "openrc", []Service{{"dnsmasq", "openrc", "dnsmasq"}}},
 		{
-			"OpenWrt", map[string]string{"sbin/procd": "", "var/run/ubus/ubus.sock": "", "etc/init.d/dnsmasq": "#!/bin/sh /etc/rc.common\nUSE_PROCD=1\n"}, "procd",
+			"OpenWrt",
+			map[string]string{"sbin/procd": "", "var/run/ubus/ubus.sock": "", "etc/init.d/dnsmasq": "#!/bin/sh /etc/rc.common\nUSE_PROCD=1\n"},
+			"procd",
 			[]Service{{"dnsmasq", "procd", "dnsmasq"}},
 		},
 		{"runit", map[string]string{"proc/1/comm": "runit\n", "etc/service/dnsmasq/run": "", "etc/service/dnsmasq/supervise/ok": ""}, "runit", []Service{{"dnsmasq", "runit", "dnsmasq"}}},
