@@ -39,12 +39,12 @@ type command struct {
 // commands is the table of all, in the order of the overview. It is a function
 // because the commands' code needs it, too.
 func commands() []*command {
-	all := []*command{
+	all := append(first(),
 		&runCommand, &checkCommand, &keygenCommand,
 		&statusCommand, &eventsCommand,
 		&handoverCommand, &takeCommand, &maintenanceCommand, &resumeCommand, &confirmDeadCommand,
 		&watchdogCommand,
-	}
+	)
 	return append(append(append(all, fenceCommands()...), &versionCommand), extra()...)
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -194,6 +195,8 @@ func match(words []string) (*command, []string, error) {
 		}
 	}
 	switch {
+	case slices.Contains(absent, words[0]):
+		return nil, nil, &usageError{text: words[0] + " is not in the lite build", hint: "the full build has it"}
 	case len(verbs) == 0:
 		return nil, nil, unknown("command", words[0], names())
 	case len(words) == 1 || strings.HasPrefix(words[1], "-"):

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/twinbeat/twinbeat/agent"
 	"github.com/twinbeat/twinbeat/agent/config"
 	"github.com/twinbeat/twinbeat/agent/control"
@@ -30,6 +32,9 @@ type pairFiles struct {
 // newPairFiles looks whether the files may be written, before anything is asked.
 func newPairFiles(dir string, force bool) (*pairFiles, error) {
 	t := &pairFiles{dir: dir, config: filepath.Join(dir, "twinbeat.toml"), keys: filepath.Join(dir, "keys")}
+	if err := t.mayWrite(); err != nil {
+		return nil, err
+	}
 	_, err := os.Lstat(t.config)
 	switch {
 	case err == nil && !force:
@@ -53,6 +58,18 @@ func newPairFiles(dir string, force bool) (*pairFiles, error) {
 	}
 	t.keysThere, t.keysText = true, string(data)
 	return t, nil
+}
+
+// mayWrite says so before somebody has answered a dozen questions in vain.
+func (t *pairFiles) mayWrite() error {
+	err := unix.Access(t.dir, unix.W_OK)
+	if errors.Is(err, unix.ENOENT) {
+		err = unix.Access(filepath.Dir(t.dir), unix.W_OK) // place makes one folder, not its parents
+	}
+	if err != nil {
+		return &control.Error{Text: fmt.Sprintf("write into %s: %v", t.dir, err), Advice: "as root, or into another folder by --output"}
+	}
+	return nil
 }
 
 // place writes both files or none. Whoever reads meanwhile sees the old or the

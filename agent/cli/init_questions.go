@@ -160,9 +160,9 @@ func global(n survey.Net) bool {
 	return slices.ContainsFunc(n.Addresses, func(p netip.Prefix) bool { return !p.Addr().IsLinkLocalUnicast() })
 }
 
-// first returns the name of the first interface that suits the earliest of some
+// suited returns the name of the first interface that suits the earliest of some
 // wishes. Ports of a bridge or bond suit none: their master has the traffic.
-func first(nets []survey.Net, wishes ...func(survey.Net) bool) string {
+func suited(nets []survey.Net, wishes ...func(survey.Net) bool) string {
 	for _, wish := range wishes {
 		for _, n := range nets {
 			if n.Master == "" && wish(n) {
@@ -174,7 +174,7 @@ func first(nets []survey.Net, wishes ...func(survey.Net) bool) string {
 }
 
 func offerLAN(s *setup) string {
-	return first(
+	return suited(
 		s.facts.Nets,
 		func(n survey.Net) bool { return n.Carrier && global(n) && !n.Default },
 		func(n survey.Net) bool { return n.Carrier && global(n) },
@@ -186,7 +186,7 @@ func offerLAN(s *setup) string {
 // address that others use.
 func offerHeartbeat(s *setup) string {
 	other := func(n survey.Net) bool { return n.Name != s.plan.lan && !n.Default && !n.Virtual }
-	own := first(
+	own := suited(
 		s.facts.Nets,
 		func(n survey.Net) bool { return other(n) && n.Carrier && !global(n) },
 		func(n survey.Net) bool { return other(n) && n.Carrier },

@@ -112,6 +112,11 @@ func (s *setup) cautions() []string {
 			out = append(out, name+" is down; it has to come up at boot on both boxes, with or without an address")
 		}
 	}
+	for _, w := range s.facts.Watchdogs {
+		if w.Path == s.plan.watchdog && w.Holder != "" {
+			out = append(out, w.Path+" is held by "+w.Holder+"; a watchdog has one owner")
+		}
+	}
 	return append(out, s.strangers()...)
 }
 
@@ -197,6 +202,9 @@ func (s *setup) next(t *pairFiles) string {
 			fmt.Fprintf(&b, "  ssh root@%s mkdir -p -m 700 %s\n", n, home)
 			fmt.Fprintf(&b, "  scp -p %s %s root@%s:%s/\n", t.keys, t.config, n, home)
 		}
+	}
+	if t.replace {
+		para("An agent that runs goes on with the old configuration until it is started again.")
 	}
 	para("Then on both boxes:")
 	b.WriteString("  twinbeat check\n")

@@ -40,6 +40,7 @@ var fakeBoxes = map[string]fakeBox{
 			"sys/class/tty/ttyS2/type": "0", "proc/consoles": "ttyS0 -W- (EC p a) 4:64",
 			"run/systemd/system/x": "", "lib/systemd/system/dnsmasq.service": "", "proc/300/comm": "dnsmasq",
 			"dev/watchdog0": "", "sys/class/watchdog/watchdog0/identity": "SP5100 TCO timer", "sys/class/watchdog/watchdog0/timeout": "60",
+			"proc/1/comm": "systemd", "proc/1/fd/40": "-> /dev/watchdog0",
 			"proc/net/route": "eth1\t00000000\tFE0200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0",
 		}, []string{"eth0 up carrier 192.0.2.11/24 fe80::1/64", "eth1 up carrier 198.51.100.2/24", "eth2 up carrier 10.255.0.1/30"},
 	},
@@ -55,9 +56,11 @@ func (f fakeBox) build(t *testing.T) {
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
+		if to, link := strings.CutPrefix(text, "-> "); link {
+			must(t, os.Symlink(to, file))
+			return
 		}
+		must(t, os.WriteFile(file, []byte(text), 0o644))
 	}
 	for name, text := range f.files {
 		put(name, text)
@@ -305,7 +308,6 @@ func TestDetectTellsAProgramTheSame(t *testing.T) {
 // TestWhatCannotBeWrittenLeavesNothing breaks each step of placing.
 func TestWhatCannotBeWrittenLeavesNothing(t *testing.T) {
 	const well = "cluster = \"a\"\n"
-	text := config.Example
 	files := func(dir string) string {
 		entries, _ := os.ReadDir(dir)
 		var names []string
@@ -322,10 +324,10 @@ func TestWhatCannotBeWrittenLeavesNothing(t *testing.T) {
 		left  string
 	}{
 		{"a configuration that is refused", false, well, func(*testing.T, string, *pairFiles) {}, ""},
-		{"a configuration came meanwhile", false, text, func(t *testing.T, dir string, p *pairFiles) { must(t, os.WriteFile(p.config, []byte("x"), 0o600)) }, "twinbeat.toml"},
-		{"a key file came meanwhile", false, text, func(t *testing.T, dir string, p *pairFiles) { must(t, os.WriteFile(p.keys, []byte("x"), 0o600)) }, "keys"},
-		{"the old one cannot be kept", true, text, func(t *testing.T, dir string, p *pairFiles) { must(t, os.WriteFile(p.backup, []byte("x"), 0o600)) }, "twinbeat.toml twinbeat.toml.TIME"},
-		{"the place is a folder", true, text, func(t *testing.T, dir string, p *pairFiles) {
+		{"a configuration came meanwhile", false, config.Example, func(t *testing.T, dir string, p *pairFiles) { must(t, os.WriteFile(p.config, []byte("x"), 0o600)) }, "twinbeat.toml"},
+		{"a key file came meanwhile", false, config.Example, func(t *testing.T, dir string, p *pairFiles) { must(t, os.WriteFile(p.keys, []byte("x"), 0o600)) }, "keys"},
+		{"the old one cannot be kept", true, config.Example, func(t *testing.T, dir string, p *pairFiles) { must(t, os.WriteFile(p.backup, []byte("x"), 0o600)) }, "twinbeat.toml twinbeat.toml.TIME"},
+		{"the place is a folder", true, config.Example, func(t *testing.T, dir string, p *pairFiles) {
 			must(t, os.Remove(p.config))
 			must(t, os.Mkdir(p.config, 0o700))
 		}, "twinbeat.toml"},
@@ -348,10 +350,8 @@ func TestWhatCannotBeWrittenLeavesNothing(t *testing.T) {
 			}
 		})
 	}
-	if p, err := newPairFiles(filepath.Join(t.TempDir(), "no", "such"), false); err != nil {
-		t.Fatal(err)
-	} else if err := p.place(text, "fw1"); err == nil {
-		t.Error("a folder in a folder that is not there was made")
+	if _, err := newPairFiles(filepath.Join(t.TempDir(), "no", "such"), false); err == nil {
+		t.Error("a folder in a folder that is not there would be made")
 	}
 }
 
