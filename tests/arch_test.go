@@ -43,7 +43,7 @@ var drivers = []string{
 // rooms is the import graph of the design: arrows point down.
 var rooms = map[string]room{
 	"":          {may: []string{"agent/cli"}},
-	"agent/cli": {may: []string{"agent", "fence", "agent/config", "agent/control", "agent/report", "agent/wire", "agent/journal", "agent/pair", "agent/sim", "sensors", "sensors/predict", "agent/drill", "agent/link/cable"}},
+	"agent/cli": {may: []string{"agent", "fence", "agent/config", "agent/control", "agent/report", "agent/wire", "agent/journal", "agent/pair", "agent/sim", "sensors", "sensors/predict", "agent/drill", "agent/link/cable", "agent/survey"}},
 	"agent": {may: slices.Concat(drivers, []string{
 		"agent/accord", "agent/act", "agent/config", "agent/health", "agent/loop", "agent/pair", "agent/report", "agent/vital", "agent/wire", "vip",
 		"sensors", "sensors/predict", "sensors/rounds", "sensors/sysfs", "sensors/smart", "sensors/i2c", "sensors/ups",
@@ -78,6 +78,7 @@ var rooms = map[string]room{
 	"agent/link/mcast":    {may: []string{"agent/link"}},
 	"agent/link/serial":   {may: []string{"agent/link"}},
 	"agent/service":       {},
+	"agent/survey":        {may: []string{"agent/service", "agent/watchdog"}}, // each knows how to look for its own
 	"agent/watchdog":      {},
 	"agent/monitor":       {may: []string{"agent/health", "agent/service", "vip/announce"}},
 	"agent/journal":       {may: []string{"agent/report"}},

@@ -93,7 +93,7 @@ func examine(o *options, data []byte) verdict {
 	v.Nodes = append(v.Nodes, names...)
 	refused := config.Refused(problems)
 	if file := views[0].KeyFile; file != "" {
-		keys, found := examineKeys(file)
+		keys, found := examineKeys(file, o.keysText)
 		v.Keys = keys
 		v.Problems = append(v.Problems, found...)
 		refused = refused || len(found) > 0
@@ -144,7 +144,8 @@ func nodesOf(o *options, data []byte) (names, seenBy []string) {
 	return nil, []string{hostName()}
 }
 
-func hostName() string {
+// hostName is a variable for the sake of tests.
+var hostName = func() string {
 	name, err := os.Hostname()
 	if err != nil {
 		return "unknown"
@@ -153,8 +154,15 @@ func hostName() string {
 }
 
 // examineKeys loads the key file as run does, and where that fails looks for
-// the lines that are wrong.
-func examineKeys(file string) (keys string, problems []finding) {
+// the lines that are wrong. A text stands for a file that is not written yet.
+func examineKeys(file, text string) (keys string, problems []finding) {
+	if text != "" {
+		ring, wrong := wire.ParseKeys(file, []byte(text))
+		if len(wrong) == 0 {
+			return file + ": " + ring.String(), nil
+		}
+		return "", []finding{{File: file, Key: "key_file", Text: wrong[0].Error()}}
+	}
 	ring, err := agent.LoadKeys(file)
 	if err == nil {
 		return file + ": " + ring.String(), nil

@@ -39,12 +39,12 @@ type command struct {
 // commands is the table of all, in the order of the overview. It is a function
 // because the commands' code needs it, too.
 func commands() []*command {
-	all := []*command{
+	all := append(first(),
 		&runCommand, &checkCommand, &keygenCommand,
 		&statusCommand, &eventsCommand,
 		&handoverCommand, &takeCommand, &maintenanceCommand, &resumeCommand, &confirmDeadCommand,
 		&watchdogCommand,
-	}
+	)
 	return append(append(append(all, fenceCommands()...), &versionCommand), extra()...)
 }
 
@@ -120,6 +120,11 @@ type options struct {
 	stay        time.Duration
 	tcp         int
 	wait        time.Duration // of cable-test
+
+	answers  map[string][]string // of init, by flag
+	keysText string              // of init: the key file before it is written
+	yes      bool
+	detect   bool
 }
 
 // flagTable binds every flag of the program. A flag means the same in all

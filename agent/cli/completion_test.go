@@ -41,6 +41,7 @@ var tabbed = []struct {
 	{[]string{"run", "--log-level", ""}, []string{"debug", "info", "warn", "error"}, []string{"--config"}},
 	{[]string{"completion", ""}, []string{"bash", "zsh", "fish"}, nil},
 	{[]string{"fence", "off", "--snmp-version", ""}, []string{"1", "2c", "3"}, nil},
+	{[]string{"init", "--mode", ""}, []string{"fence", "silence", "lease"}, nil},
 	{[]string{"check", "--config", "/etc/host"}, []string{"/etc/hosts"}, []string{"--json"}},
 }
 

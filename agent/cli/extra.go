@@ -14,3 +14,6 @@ func extra() []*command {
 
 // redactor shows values of a configuration without their secrets.
 var redactor = redactValue
+
+// first are those that come before all others: the way to a configuration.
+func first() []*command { return []*command{initCommand()} }

@@ -87,8 +87,13 @@ func freshKey(id int) string {
 	return wire.GenerateKey(random, uint8(id))
 }
 
+// freshKeys is a key file with one key, which is active.
+func freshKeys(id int) string {
+	return fmt.Sprintf("# twinbeat: who has this file can command the pair; mode 0600\nactive %d\n%s", id, freshKey(id))
+}
+
 func (sh *shell) newKeyFile(path string, id int, force bool) error {
-	data := fmt.Sprintf("# twinbeat: who has this file can command the pair; mode 0600\nactive %d\n%s", id, freshKey(id))
+	data := freshKeys(id)
 	if path == "-" {
 		return sh.print(data)
 	}

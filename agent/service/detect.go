@@ -67,8 +67,35 @@ func Choose(f Facts) (driver string, err error) {
 }
 
 // Detect chooses the driver of a service by its name, on this machine.
-func Detect(name string) (driver string, err error) {
-	if driver, err = Choose(gather("/", name)); err != nil {
+func Detect(name string) (driver string, err error) { return DetectBelow("/", name) }
+
+// InitSystem names the init system whose marks are below root, by the same facts;
+// sysv if there are only its scripts, empty if not even those.
+func InitSystem(root string) string {
+	f := gather(root, "")
+	first, _ := os.ReadFile(filepath.Join(root, "proc/1/comm"))
+	_, noScripts := os.Stat(filepath.Join(root, initDir))
+	switch {
+	case f.Systemd:
+		return "systemd"
+	case f.OpenRC:
+		return "openrc"
+	case f.Procd:
+		return "procd"
+	case strings.TrimSpace(string(first)) == "runit":
+		return "runit"
+	case noScripts == nil:
+		return "sysv"
+	}
+	return ""
+}
+
+// DetectBelow is Detect on the machine whose root folder that is.
+func DetectBelow(root, name string) (driver string, err error) {
+	if err := checkServiceName("auto", name); err != nil {
+		return "", err
+	}
+	if driver, err = Choose(gather(root, name)); err != nil {
 		return "", fmt.Errorf("driver auto, unit %s: %w", name, err)
 	}
 	return driver, nil

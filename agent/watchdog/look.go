@@ -27,6 +27,9 @@ const maxSeen = 16
 // Look lists the devices of this box.
 func Look() []Seen { return system().look() }
 
+// LookBelow is Look on the machine whose root folder that is.
+func LookBelow(root string) []Seen { return machine{root: root}.look() }
+
 func (k machine) look() []Seen {
 	names := k.devices()
 	var out []Seen

@@ -50,8 +50,8 @@ var deb = sync.OnceValues(func() (string, error) {
 })
 
 // box runs a script of testdata in a box with the package, and returns the
-// folder that both see.
-func box(t *testing.T, script string, attr *syscall.SysProcAttr) (dir string) {
+// folder that both see. What prepare returns are further arguments.
+func box(t *testing.T, script string, attr *syscall.SysProcAttr, prepare ...func(dir string) []string) (dir string) {
 	t.Helper()
 	need(t, "dpkg-deb", "dpkg", "unshare", "ip", "nft")
 	if os.Geteuid() != 0 {
@@ -69,6 +69,9 @@ func box(t *testing.T, script string, attr *syscall.SysProcAttr) (dir string) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "unshare", "--mount", "--net", "--pid", "--ipc", "--cgroup", "--fork", "--kill-child", "--mount-proc",
 		"--propagation", "private", "sh", "testdata/"+script, dir, file)
+	for _, p := range prepare {
+		cmd.Args = append(cmd.Args, p(dir)...)
+	}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.WaitDelay, cmd.SysProcAttr = time.Second, attr
