@@ -71,6 +71,7 @@ type agent struct {
 	log     *slog.Logger
 	group   sync.WaitGroup
 
+	alerts   alerts
 	notifier *notifier // nil: no service manager listens
 }
 
@@ -122,6 +123,7 @@ func (a *agent) serve(ctx, inner context.Context) error {
 		}
 	})
 	a.notify(ctx, inner)
+	a.group.Go(func() { a.alerts.run(inner) })
 	if len(a.dogs) == 0 {
 		a.group.Go(a.keepKick)
 	}
@@ -261,6 +263,7 @@ func (a *agent) open(ctx context.Context) error {
 		})
 	}
 	a.tellWatchdog()
+	a.openAlerts()
 	for _, t := range troubles {
 		a.loop.Tell(loop.AlarmChanged{Name: "journal", On: true, Text: t.Error()})
 	}

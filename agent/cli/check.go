@@ -105,6 +105,10 @@ func examine(o *options, data []byte) verdict {
 			p.File = o.config
 			v.Problems = append(v.Problems, finding(p))
 		}
+		for _, p := range agent.ExamineNotify(view) {
+			p.File = o.config
+			v.Problems = append(v.Problems, finding(p))
+		}
 		v.Problems = append(v.Problems, found...)
 		refused = len(found) > 0 || config.Refused(services)
 	}

@@ -4,5 +4,5 @@ package cli
 
 // extra are the commands that a small build leaves out.
 func extra() []*command {
-	return []*command{&forecastCommand, &supportCommand, completionCommand(), &simulateCommand}
+	return []*command{&forecastCommand, &notifyCommand, &supportCommand, completionCommand(), &simulateCommand}
 }

@@ -22,13 +22,14 @@ var plainKeys = strings.Fields(`cluster mode profile key_file state_dir control_
 	restart_window on_start_failure on_stop_failure keep_on_stop retry budget verified level outlets timeout holdup repower
 	object_id model serial outlet_count outlet_names snmp_version community_file user auth_protocol auth_file priv_protocol
 	priv_file password_file cipher_suite tls_fingerprint ca_file insecure identity_file legacy agent method off_text on_text
+	severity groups kinds repeat rate transport facility token_file tls inform
 	promote depth second pretimeout governor handover required patience journal_every journal_timeout`)
 
 // programKeys hold programs with arguments: the program is shown.
 var programKeys = []string{"start", "stop", "status", "on", "off"}
 
 // urlKeys hold URLs: scheme and host are shown.
-var urlKeys = []string{"off_url", "on_url", "status_url"}
+var urlKeys = []string{"off_url", "on_url", "status_url", "url"}
 
 // redact returns a configuration without secrets, with the line numbers that it
 // had, and the texts that it left out. It need not be a right one.

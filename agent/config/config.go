@@ -43,6 +43,7 @@ type Config struct {
 
 	Health   Health
 	Watchdog *Watchdog // nil: no device is opened
+	Notify   []Notify
 }
 
 // Me returns the node that runs with this configuration.

@@ -170,6 +170,7 @@ func (p *parser) pair(t table, node string) {
 	}
 	judge := nodes && p.errors == before && c.Profile != ""
 	p.groups(t, nodes)
+	p.notify(t)
 	if judge {
 		p.inequalities()
 	}

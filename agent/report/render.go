@@ -35,6 +35,7 @@ func Render(s Snapshot, width int) string {
 		renderGroup(p, s, g)
 	}
 	renderWatchdog(p, s)
+	renderAlerting(p, s.Alerting)
 	if len(s.Alarms) > 0 {
 		p.line("")
 		p.line("ALARMS")
