@@ -35,13 +35,13 @@ type teller struct {
 
 // What only some builds have; nil: this one has it not.
 var (
-	secureSyslog func(config.Notify, alertSecrets) func(context.Context, net.Conn, string) (net.Conn, error)
+	secureSyslog func(*config.Notify, alertSecrets) func(context.Context, net.Conn, string) (net.Conn, error)
 	engineOf     func(config.Config) string
 )
 
 // alertSenders are the types of targets in this build.
-var alertSenders = map[string]func(config.Notify, alertSecrets, teller) (notify.Sender, error){
-	"syslog": func(n config.Notify, s alertSecrets, _ teller) (notify.Sender, error) {
+var alertSenders = map[string]func(*config.Notify, alertSecrets, teller) (notify.Sender, error){
+	"syslog": func(n *config.Notify, s alertSecrets, _ teller) (notify.Sender, error) {
 		out := notify.Syslog{Address: n.Address, Transport: n.Transport, Facility: n.Facility}
 		if n.Transport != "tls" {
 			return out, nil
@@ -52,14 +52,14 @@ var alertSenders = map[string]func(config.Notify, alertSecrets, teller) (notify.
 		out.Secure = secureSyslog(n, s)
 		return out, nil
 	},
-	"command": func(n config.Notify, _ alertSecrets, _ teller) (notify.Sender, error) {
+	"command": func(n *config.Notify, _ alertSecrets, _ teller) (notify.Sender, error) {
 		return notify.Command{Argv: n.Command, Timeout: n.Timeout}, nil
 	},
 }
 
 // openTarget reads the secrets of a target and makes its sender. A target that
 // cannot be used is one that fails: alerts must not keep a node from serving.
-func openTarget(n config.Notify, t teller) (notify.Target, error) {
+func openTarget(n *config.Notify, t teller) (notify.Target, error) {
 	out := notify.Target{
 		Name: n.Name, Type: n.Type, Where: where(n), Timeout: n.Timeout,
 		Filter: alert.Filter{Severity: alert.SeverityNamed(n.Severity), Groups: n.Groups, Kinds: n.Kinds},
@@ -83,7 +83,7 @@ func openTarget(n config.Notify, t teller) (notify.Target, error) {
 }
 
 // where is a target's place as it may be shown: of a URL the host.
-func where(n config.Notify) string {
+func where(n *config.Notify) string {
 	if len(n.Command) > 0 {
 		return n.Command[0]
 	}
@@ -93,7 +93,7 @@ func where(n config.Notify) string {
 	return n.Address
 }
 
-func readAlertSecrets(n config.Notify) (s alertSecrets, err error) {
+func readAlertSecrets(n *config.Notify) (s alertSecrets, err error) {
 	s.community = n.Community
 	for _, one := range []struct {
 		to         *string
@@ -145,7 +145,8 @@ func (a *agent) openAlerts() {
 		Disk: filepath.Join(c.StateDir, "alerts.spool"), Memory: c.ControlSocket + ".alerts",
 		Tell: func(e report.Event) bool { return a.loop.Tell(loop.Notice{Event: e}) },
 	}
-	for _, n := range c.Notify {
+	for i := range c.Notify {
+		n := &c.Notify[i]
 		t, err := openTarget(n, teller{o.Pair, a.state.Boot})
 		if err != nil {
 			a.log.Error("alerts", "err", err)
@@ -178,7 +179,8 @@ func (l alerts) view() *report.Alerting {
 // ExamineNotify says which targets cannot be used, and why. Nothing is sent.
 func ExamineNotify(c config.Config) []config.Problem {
 	var out []config.Problem
-	for _, n := range c.Notify {
+	for i := range c.Notify {
+		n := &c.Notify[i]
 		if _, err := openTarget(n, teller{Pair: pairOf(c)}); err != nil {
 			out = append(out, config.Problem{Line: n.Line, Key: "notify", Text: err.Error(), Hint: "until then it is told of nothing, and status says so", Warning: true})
 		}
@@ -207,14 +209,16 @@ func TestNotify(ctx context.Context, c config.Config, name string) ([]TestedTarg
 	}
 	who := teller{pairOf(c), bootsOnRecord(c.StateDir)}
 	var out []TestedTarget
-	for _, n := range c.Notify {
+	for i := range c.Notify {
+		n := &c.Notify[i]
 		if name != "" && n.Name != name {
 			continue
 		}
 		t, _ := openTarget(n, who) // the sender says what is wrong
 		try, cancel := context.WithTimeout(ctx, n.Timeout)
 		began := time.Now()
-		answer, err := t.Sender.Send(try, alert.Test(who.Pair, began))
+		a := alert.Test(who.Pair, began)
+		answer, err := t.Sender.Send(try, &a)
 		cancel()
 		r := TestedTarget{Name: n.Name, Type: n.Type, Where: t.Where, Answer: report.Clean(answer), Took: time.Since(began)}
 		if err != nil {
@@ -228,7 +232,8 @@ func TestNotify(ctx context.Context, c config.Config, name string) ([]TestedTarg
 // TrapEngine is the snmpEngineID of this node where a target gets traps of
 // version 3, which the receiver must know; empty: there is none.
 func TrapEngine(c config.Config) string {
-	for _, n := range c.Notify {
+	for i := range c.Notify {
+		n := &c.Notify[i]
 		if n.Type == "snmp" && n.User != "" && !n.Inform && engineOf != nil {
 			return engineOf(c)
 		}

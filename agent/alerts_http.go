@@ -12,12 +12,12 @@ import (
 )
 
 func init() {
-	alertSenders["webhook"] = func(n config.Notify, s alertSecrets, _ teller) (notify.Sender, error) {
+	alertSenders["webhook"] = func(n *config.Notify, s alertSecrets, _ teller) (notify.Sender, error) {
 		return notify.NewWebhook(notify.WebhookConfig{
 			URL: n.URL, Token: s.token, User: n.User, Password: s.password, Trust: trust(n, s), Timeout: n.Timeout,
 		})
 	}
-	alertSenders["mail"] = func(n config.Notify, s alertSecrets, t teller) (notify.Sender, error) {
+	alertSenders["mail"] = func(n *config.Notify, s alertSecrets, t teller) (notify.Sender, error) {
 		how := n.TLS
 		if how == "" {
 			how = "starttls"
@@ -27,11 +27,11 @@ func init() {
 			Node: t.Node, From: n.From, To: n.To,
 		}, nil
 	}
-	secureSyslog = func(n config.Notify, s alertSecrets) func(context.Context, net.Conn, string) (net.Conn, error) {
+	secureSyslog = func(n *config.Notify, s alertSecrets) func(context.Context, net.Conn, string) (net.Conn, error) {
 		return notify.Secure(trust(n, s))
 	}
 }
 
-func trust(n config.Notify, s alertSecrets) http.Trust {
+func trust(n *config.Notify, s alertSecrets) http.Trust {
 	return http.Trust{CA: s.ca, Fingerprint: n.TLSFingerprint, Insecure: n.Insecure}
 }

@@ -15,7 +15,7 @@ import (
 )
 
 func init() {
-	alertSenders["snmp"] = func(n config.Notify, s alertSecrets, t teller) (notify.Sender, error) {
+	alertSenders["snmp"] = func(n *config.Notify, s alertSecrets, t teller) (notify.Sender, error) {
 		c := snmp.TrapConfig{Inform: n.Inform, Engine: notify.EngineID(t.Cluster, t.Node), Boots: t.boots, Up: sinceBoot}
 		c.Name, c.Address, c.Timeout = n.Name, n.Address, n.Timeout
 		if c.Version, c.Community = "2c", s.community; n.User != "" {

@@ -101,11 +101,7 @@ func examine(o *options, data []byte) verdict {
 		view := views[max(0, slices.Index(seenBy, o.node))]
 		found := examineFence(o.config, view.Fence)
 		services := agent.ExamineServices(context.Background(), view)
-		for _, p := range services {
-			p.File = o.config
-			v.Problems = append(v.Problems, finding(p))
-		}
-		for _, p := range agent.ExamineNotify(view) {
+		for _, p := range append(services, agent.ExamineNotify(view)...) {
 			p.File = o.config
 			v.Problems = append(v.Problems, finding(p))
 		}

@@ -107,12 +107,12 @@ func (p *parser) notify(t table) {
 			n.report("name", fmt.Sprintf("a second target is called %q", target.Name), fmt.Sprintf("the first is on line %d", p.lines.line(at)))
 		}
 		first[target.Name] = join(n.path, "name")
-		p.config.Notify = append(p.config.Notify, target)
+		p.config.Notify = append(p.config.Notify, *target)
 	}
 }
 
-func (p *parser) target(t table) Notify {
-	n := Notify{
+func (p *parser) target(t table) *Notify {
+	n := &Notify{
 		Line: p.lines.line(join(t.path, "type")),
 		Name: t.name(), Type: t.text("type"), Severity: t.text("severity"),
 		Groups: t.texts("groups"), Kinds: t.texts("kinds"),
@@ -139,14 +139,14 @@ func (p *parser) target(t table) Notify {
 		t.needs(name)
 	}
 	t.notifyFilter(n)
-	t.notifyAddress(&n)
+	t.notifyAddress(n)
 	t.notifyMail(n)
 	t.notifySecrets(n)
 	return n
 }
 
 // notifyFilter reports groups and kinds that there are not.
-func (t table) notifyFilter(n Notify) {
+func (t table) notifyFilter(n *Notify) {
 	var groups []string
 	for _, g := range t.config.Groups {
 		groups = append(groups, g.Name)
@@ -202,7 +202,7 @@ const maxRecipients = 8
 
 // notifyMail checks sender and recipients: plain addresses, which can add no
 // line to a header.
-func (t table) notifyMail(n Notify) {
+func (t table) notifyMail(n *Notify) {
 	if n.Type != "mail" {
 		return
 	}
@@ -228,7 +228,7 @@ func (t table) notifyMail(n Notify) {
 }
 
 // notifySecrets checks what goes with a secret, or must not be one.
-func (t table) notifySecrets(n Notify) {
+func (t table) notifySecrets(n *Notify) {
 	tls := n.Type == "webhook" || n.Type == "mail" && n.TLS != "none" || n.Transport == "tls"
 	for name := range strings.FieldsSeq(tlsKeys) {
 		if t.has(name) && !tls && slices.Contains([]string{"syslog", "mail"}, n.Type) {

@@ -20,7 +20,7 @@ type Command struct {
 const refusedCode = 65
 
 // Send runs the program with the alert in its environment and on its standard input.
-func (c Command) Send(ctx context.Context, a alert.Alert) (string, error) {
+func (c Command) Send(ctx context.Context, a *alert.Alert) (string, error) {
 	text, err := a.JSON()
 	if err != nil {
 		return "", err

@@ -38,7 +38,7 @@ var mailPorts = map[string]string{"starttls": "587", "tls": "465", "none": "25"}
 
 // Send hands the alert to the server in one session. Unless TLS is none, nothing
 // is said in plain but the wish for TLS.
-func (m Mail) Send(ctx context.Context, a alert.Alert) (string, error) {
+func (m Mail) Send(ctx context.Context, a *alert.Alert) (string, error) {
 	port := mailPorts[m.TLS]
 	host, _, err := net.SplitHostPort(withPort(m.Address, port))
 	if err != nil {
@@ -100,7 +100,7 @@ func (m Mail) begin(c *smtp.Client, host string, conf *tls.Config) error {
 
 // letter sends the mail. A server that refuses it after its text refuses what it
 // says (RFC 5321 section 4.2.1: 5yz after DATA).
-func (m Mail) letter(c *smtp.Client, a alert.Alert) (string, error) {
+func (m Mail) letter(c *smtp.Client, a *alert.Alert) (string, error) {
 	if err := c.Mail(m.From); err != nil {
 		return "", fmt.Errorf("sender: %w", err)
 	}
@@ -129,7 +129,7 @@ func (m Mail) letter(c *smtp.Client, a alert.Alert) (string, error) {
 }
 
 // messageID differs between alerts, and between tests.
-func messageID(a alert.Alert) string {
+func messageID(a *alert.Alert) string {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails
 	return fmt.Sprintf("%d.%d.%s", a.Seq, a.At.Unix(), hex.EncodeToString(b[:]))

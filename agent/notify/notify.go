@@ -33,7 +33,7 @@ var ErrRefused = errors.New("refused")
 // A Sender tells one alert and returns what the target answered. It returns soon
 // after ctx ends.
 type Sender interface {
-	Send(ctx context.Context, a alert.Alert) (answer string, err error)
+	Send(ctx context.Context, a *alert.Alert) (answer string, err error)
 }
 
 // A Target is told of alerts.
@@ -162,7 +162,8 @@ func (f *Office) take() {
 	for _, d := range f.desks {
 		d.queue.Lose(lost)
 		for _, e := range events {
-			d.queue.Offer(f.now(), alert.Of(e, f.o.Pair))
+			a := alert.Of(e, f.o.Pair)
+			d.queue.Offer(f.now(), &a)
 		}
 		poke(d.wake)
 	}
@@ -181,7 +182,7 @@ func (f *Office) deliver(ctx context.Context, d *desk) {
 			d.rest(ctx, wait)
 			continue
 		}
-		f.send(ctx, d, a)
+		f.send(ctx, d, &a)
 	}
 	<-f.read
 	last, cancel := context.WithTimeout(context.Background(), lastChance)
@@ -193,7 +194,7 @@ func (f *Office) deliver(ctx context.Context, d *desk) {
 		if !ok {
 			return
 		}
-		f.send(last, d, a)
+		f.send(last, d, &a)
 	}
 }
 
@@ -214,7 +215,7 @@ func (d *desk) rest(ctx context.Context, wait time.Duration) {
 
 // send makes one try. One that is under way when ctx ends may go on for lastChance:
 // cut off, nobody would know whether it arrived.
-func (f *Office) send(ctx context.Context, d *desk, a alert.Alert) {
+func (f *Office) send(ctx context.Context, d *desk, a *alert.Alert) {
 	try, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.Timeout)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() {
@@ -234,7 +235,7 @@ func (f *Office) send(ctx context.Context, d *desk, a alert.Alert) {
 		outcome = alert.Failed
 	}
 	f.mu.Lock()
-	d.queue.Done(f.now(), a, outcome)
+	d.queue.Done(f.now(), *a, outcome)
 	event := d.judge(answer, err)
 	f.mu.Unlock()
 	if event != nil && !f.o.Tell(*event) {
@@ -305,4 +306,4 @@ func ago(at time.Time) *float64 {
 type Broken struct{ Err error }
 
 // Send says why.
-func (b Broken) Send(context.Context, alert.Alert) (string, error) { return "", b.Err }
+func (b Broken) Send(context.Context, *alert.Alert) (string, error) { return "", b.Err }

@@ -34,7 +34,7 @@ const farewell = 2 * time.Second
 
 // Send sends one message. Over TCP each has a connection of its own: on one that
 // stays, what the kernel has taken may be lost with the server, and nobody tells.
-func (s Syslog) Send(ctx context.Context, a alert.Alert) (string, error) {
+func (s Syslog) Send(ctx context.Context, a *alert.Alert) (string, error) {
 	facility, pid := facilities[s.Facility], strconv.Itoa(os.Getpid())
 	if strings.HasPrefix(s.Address, "/") {
 		return s.local(ctx, a.Local(facility, pid))

@@ -23,7 +23,7 @@ func NewTrap(c snmp.TrapConfig) (*Trap, error) {
 }
 
 // Send sends one notification.
-func (t *Trap) Send(ctx context.Context, a alert.Alert) (string, error) {
+func (t *Trap) Send(ctx context.Context, a *alert.Alert) (string, error) {
 	var objects []snmp.TrapObject
 	for _, b := range a.Binds() {
 		objects = append(objects, snmp.TrapObject(b))

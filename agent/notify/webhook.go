@@ -50,7 +50,7 @@ func NewWebhook(c WebhookConfig) (*Webhook, error) {
 }
 
 // Send posts the alert. The path is not shown: it may be the secret.
-func (w *Webhook) Send(ctx context.Context, a alert.Alert) (string, error) {
+func (w *Webhook) Send(ctx context.Context, a *alert.Alert) (string, error) {
 	body, err := a.JSON()
 	if err != nil {
 		return "", err

@@ -119,7 +119,7 @@ func Of(e report.Event, p Pair) Alert {
 	} {
 		*s = clip(report.Clean(*s), maxText)
 	}
-	a.Severity = judge(a)
+	a.Severity = judge(&a)
 	return a
 }
 
@@ -156,7 +156,7 @@ var grave = []string{"gate", "lease", "foreign", "split", "stop", "isolated", "u
 
 // judge says how bad it is. That a condition is over is as weighty as that it
 // began: whoever was told of the one must be told of the other.
-func judge(a Alert) Severity {
+func judge(a *Alert) Severity {
 	switch a.Kind {
 	case "role":
 		return judgeRole(a)
@@ -182,7 +182,7 @@ func judge(a Alert) Severity {
 	return Notice
 }
 
-func judgeRole(a Alert) Severity {
+func judgeRole(a *Alert) Severity {
 	switch {
 	case a.To == "FAILED" || a.To == "ISOLATED" || a.To == "FENCING":
 		return Critical
@@ -197,7 +197,7 @@ func judgeRole(a Alert) Severity {
 // ends in order, or of no consequence.
 var calm = []string{"first-start", "agent-restart", "reboot"}
 
-func judgeAgent(a Alert) Severity {
+func judgeAgent(a *Alert) Severity {
 	cause, told := strings.CutPrefix(a.Decided, "last end: ")
 	switch {
 	case told && slices.Contains(calm, cause):
@@ -211,7 +211,7 @@ func judgeAgent(a Alert) Severity {
 }
 
 // topic is what an alert is about, whatever it says of it.
-func (a Alert) topic() string {
+func (a *Alert) topic() string {
 	switch a.Kind {
 	case "role":
 		return a.Kind + " " + a.Group

@@ -31,7 +31,7 @@ type Filter struct {
 }
 
 // Wants says whether an alert passes.
-func (f Filter) Wants(a Alert) bool {
+func (f Filter) Wants(a *Alert) bool {
 	switch {
 	case a.Severity > f.Severity:
 		return false
@@ -80,14 +80,14 @@ func New(name string, p Pair, f Filter, l Limits) *Queue {
 }
 
 // Offer takes an alert if the target wants it, or counts it as a repetition.
-func (q *Queue) Offer(now time.Duration, a Alert) {
+func (q *Queue) Offer(now time.Duration, a *Alert) {
 	if !q.filter.Wants(a) || a.Kind == KindNotify && a.Name == q.name {
 		return
 	}
 	if q.limits.Repeat > 0 && !q.isNews(now, a) {
 		return
 	}
-	q.put(a)
+	q.put(*a)
 }
 
 // Lose counts alerts that went by unseen.
@@ -95,7 +95,7 @@ func (q *Queue) Lose(n uint64) { q.dropped += n }
 
 // isNews says whether an alert is to be told now. One window holds all states of
 // a topic, so that what is told last is what came last.
-func (q *Queue) isNews(now time.Duration, a Alert) bool {
+func (q *Queue) isNews(now time.Duration, a *Alert) bool {
 	q.due(now)
 	topic := a.topic()
 	i := slices.IndexFunc(q.windows, func(w window) bool { return w.topic == topic })
@@ -112,7 +112,7 @@ func (q *Queue) isNews(now time.Duration, a Alert) bool {
 		return true
 	}
 	w.repeats++
-	w.last = a
+	w.last = *a
 	return false
 }
 

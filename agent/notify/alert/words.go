@@ -15,7 +15,7 @@ import (
 )
 
 // Title is what happened, in a few words.
-func (a Alert) Title() string {
+func (a *Alert) Title() string {
 	title := ""
 	switch a.Kind {
 	case "role":
@@ -51,7 +51,7 @@ func first(texts ...string) string {
 }
 
 // facts are what was seen, decided and done, and what proves it, by name.
-func (a Alert) facts() [][2]string {
+func (a *Alert) facts() [][2]string {
 	out := [][2]string{}
 	for _, f := range [][2]string{{"seen", a.Seen}, {"decided", a.Decided}, {"done", a.Done}, {"evidence", a.Evidence}} {
 		if f[1] != "" {
@@ -65,7 +65,7 @@ func (a Alert) facts() [][2]string {
 }
 
 // Line is the whole alert in one line.
-func (a Alert) Line() string {
+func (a *Alert) Line() string {
 	parts := []string{fmt.Sprintf("%s %s: %s", a.Cluster, a.Node, a.Title())}
 	for _, f := range a.facts() {
 		parts = append(parts, f[0]+": "+f[1])
@@ -79,7 +79,7 @@ const maxSyslog = 2048
 
 // Syslog writes the alert as RFC 5424 has it. What is not ASCII begins with a
 // byte order mark there.
-func (a Alert) Syslog(facility int, process string) []byte {
+func (a *Alert) Syslog(facility int, process string) []byte {
 	text := a.Line()
 	if strings.ContainsFunc(text, func(r rune) bool { return r >= utf8.RuneSelf }) {
 		text = "\ufeff" + text
@@ -106,18 +106,18 @@ func word(s string, most int) string {
 
 // Local writes the alert as syslog(3) writes to /dev/log, which every daemon
 // there reads; RFC 5424 few of them do.
-func (a Alert) Local(facility int, process string) []byte {
+func (a *Alert) Local(facility int, process string) []byte {
 	head := fmt.Sprintf("<%d>%s twinbeat[%s]: ", facility*8+int(a.Severity), a.At.Local().Format(time.Stamp), process)
 	return []byte(head + clip(a.Line(), maxSyslog-len(head)))
 }
 
 // JSON writes the alert as one object, with its title and its line.
-func (a Alert) JSON() ([]byte, error) {
+func (a *Alert) JSON() ([]byte, error) {
 	b, err := json.Marshal(struct {
 		Version int    `json:"version"`
 		Title   string `json:"title"`
 		Text    string `json:"text"`
-		Alert
+		*Alert
 	}{1, a.Title(), a.Line(), a})
 	if err != nil {
 		return nil, fmt.Errorf("encode alert: %w", err)
@@ -126,7 +126,7 @@ func (a Alert) JSON() ([]byte, error) {
 }
 
 // Environment is the alert for a program: NAME=value.
-func (a Alert) Environment() []string {
+func (a *Alert) Environment() []string {
 	var out []string
 	for _, v := range [][2]string{
 		{"TITLE", a.Title()},
@@ -166,7 +166,7 @@ const maxSubject = 150
 
 // Mail writes the alert as RFC 5322 has it: nothing of the alert's text gets into
 // a header but in encoded words, and the body is quoted-printable.
-func (a Alert) Mail(l Letter) []byte {
+func (a *Alert) Mail(l Letter) []byte {
 	var b bytes.Buffer
 	subject := clip(fmt.Sprintf("[twinbeat %s] %s %s: %s", a.Cluster, strings.ToUpper(a.Severity.String()), a.Node, a.Title()), maxSubject)
 	for _, h := range [][2]string{
@@ -190,7 +190,7 @@ func (a Alert) Mail(l Letter) []byte {
 }
 
 // letter is the body: one fact a line.
-func (a Alert) letter() string {
+func (a *Alert) letter() string {
 	var b strings.Builder
 	b.WriteString(a.Title() + "\n\n")
 	facts := append(a.facts(), [][2]string{
@@ -223,7 +223,7 @@ const (
 )
 
 // Notification is the object identifier of the alert's trap.
-func (a Alert) Notification() string {
+func (a *Alert) Notification() string {
 	n, ok := notifications[a.Kind]
 	switch {
 	case !ok:
@@ -244,7 +244,7 @@ type Bind struct {
 }
 
 // Binds are the objects of the trap, in the order of TWINBEAT-MIB.
-func (a Alert) Binds() []Bind {
+func (a *Alert) Binds() []Bind {
 	texts := func(from int, all ...string) (out []Bind) {
 		for i, s := range all {
 			out = append(out, Bind{OID: object(from + i), Text: clip(s, maxText)})
