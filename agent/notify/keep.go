@@ -30,6 +30,8 @@ const (
 	settle = 5 * time.Second
 	// memoryPause is the time between two writes to the file in memory.
 	memoryPause = 20 * time.Millisecond
+	// diskRetry is the pause after a write to disk that failed.
+	diskRetry = time.Minute
 )
 
 // load reads what an earlier office left: of this kernel boot in memory, else on disk.
@@ -67,22 +69,26 @@ func readSpool(path string) (alert.Spool, error) {
 // still waits after settle. At the end it writes both.
 func (f *Office) keep(finish chan struct{}) {
 	var due <-chan time.Time
+	var memory, disk error
 	written, _ := os.ReadFile(f.o.Disk)
 	for {
 		select {
 		case <-f.changed:
-			f.note(f.toMemory())
+			memory = f.toMemory()
 			if due == nil {
 				due = time.After(settle)
 			}
 			time.Sleep(memoryPause)
 		case <-due:
 			due = nil
-			f.note(f.toDisk(&written))
+			if disk = f.toDisk(&written); disk != nil {
+				due = time.After(diskRetry)
+			}
 		case <-finish:
 			f.note(errors.Join(f.toMemory(), f.toDisk(&written)))
 			return
 		}
+		f.note(errors.Join(memory, disk))
 	}
 }
 
