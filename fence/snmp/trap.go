@@ -81,6 +81,9 @@ func (t *Trapper) Send(ctx context.Context, oid string, objects []TrapObject) er
 		if ctx.Err() != nil {
 			return errNoAnswer
 		}
+		if t.c.Version == "3" && t.c.Inform { // it reports what it dislikes unsigned, which gosnmp does not read
+			err = fmt.Errorf("%w; are user, passwords and protocols those of the receiver?", err)
+		}
 		return oneLine(socketError(err))
 	}
 	if !t.c.Inform {
