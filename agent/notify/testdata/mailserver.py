@@ -23,7 +23,7 @@ class Handler:
 
 def authenticator(server, session, envelope, mechanism, data):
     ok = data.login == b"twinbeat" and data.password == b"s3cret of mail"
-    return AuthResult(success=ok)
+    return AuthResult(success=ok, handled=False)
 
 
 class Server(Controller):
