@@ -65,6 +65,7 @@ func child(dir, url string) error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	var wg sync.WaitGroup
 	wg.Go(func() { f.Run(ctx) })
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {

@@ -111,6 +111,8 @@ func Of(e report.Event, p Pair) Alert {
 		a.alarm(p.Groups)
 	case "link":
 		a.Name = e.Done
+	case "health":
+		a.health()
 	case KindNotify:
 		a.Name = strings.TrimPrefix(e.Done, "target ")
 	}
@@ -134,6 +136,19 @@ func (a *Alert) alarm(groups []string) {
 	if group, _, ok := strings.Cut(a.Name, "/"); ok && a.Group == "" && slices.Contains(groups, group) {
 		a.Group = group
 	}
+}
+
+// health takes a change of a node's health apart: "SOURCE: reason" or "SOURCE is
+// well", and "health N, was M". Its state is known by tens, so that a score that
+// trembles is told once.
+func (a *Alert) health() {
+	var score, was int
+	if n, _ := fmt.Sscanf(a.Decided, "health %d, was %d", &score, &was); n < 2 {
+		return // a comparison of both nodes
+	}
+	name, _, _ := strings.Cut(a.Seen, ": ")
+	a.Name = strings.TrimSuffix(name, " is well")
+	a.State = fmt.Sprintf("health %d to %d", score/10*10, min(100, score/10*10+9))
 }
 
 // clip cuts a text between two characters.
@@ -172,7 +187,12 @@ func judge(a *Alert) Severity {
 		return Critical
 	case "service", KindNotify:
 		return Error
-	case "address", "health", "sensor":
+	case "health":
+		if strings.Contains(a.Decided, "about to fail") {
+			return Critical
+		}
+		return Warning
+	case "address", "sensor":
 		return Warning
 	case "agent":
 		return judgeAgent(a)
@@ -215,7 +235,7 @@ func (a *Alert) topic() string {
 	switch a.Kind {
 	case "role":
 		return a.Kind + " " + a.Group
-	case "alarm", "link", KindNotify:
+	case "alarm", "link", KindNotify, "health":
 		return a.Kind + " " + a.Name
 	}
 	return a.Kind + " " + a.Group + " " + a.Decided + " " + a.Done

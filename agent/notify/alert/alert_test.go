@@ -51,6 +51,9 @@ func TestAnEventIsWorthWhatItMeans(t *testing.T) {
 		{"restart", report.Event{Kind: "agent", Decided: "last end: agent-restart"}, Notice, "", "", "", "agent: last end: agent-restart"},
 		{"starving", report.Event{Kind: "agent", Decided: "gates closed, GOODBYE said; the watchdog is not fed again"}, Critical, "", "", "", "agent: gates closed, GOODBYE said; the watchdog is not fed again"},
 		{"target", report.Event{Kind: KindNotify, To: "failing", Done: "target mail"}, Error, "mail", "failing", "", "notify: target mail"},
+		{"health", report.Event{Kind: "health", Seen: "fan2: 62 % of its usual speed", Decided: "health 74, was 90"}, Warning, "fan2", "health 70 to 79", "", "health: health 74, was 90"},
+		{"well again", report.Event{Kind: "health", Seen: "fan2 is well", Decided: "health 100, was 74"}, Warning, "fan2", "health 100 to 100", "", "health: health 100, was 74"},
+		{"about to fail", report.Event{Kind: "health", Seen: "fw1 has 40, fw2 100", Decided: "peer is healthier, and this node is about to fail"}, Critical, "", "", "", "health: peer is healthier, and this node is about to fail"},
 		{"kind of later", report.Event{Kind: "moon", Seen: "full"}, Notice, "", "", "", "moon: full"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
