@@ -77,6 +77,7 @@ type agent struct {
 	log     *slog.Logger
 	group   sync.WaitGroup
 
+	alerts   alerts
 	notifier *notifier // nil: no service manager listens
 	senses   senses    // nil: no sensors are read
 }
@@ -130,6 +131,7 @@ func (a *agent) serve(ctx, inner context.Context) error {
 		}
 	})
 	a.notify(ctx, inner)
+	a.group.Go(func() { a.alerts.run(inner) })
 	if len(a.dogs) == 0 {
 		a.group.Go(a.keepKick)
 	}
@@ -295,6 +297,7 @@ func (a *agent) open(ctx context.Context) error {
 		})
 	}
 	a.tellWatchdog()
+	a.openAlerts()
 	if err := a.openSensors(); err != nil {
 		return err
 	}

@@ -169,9 +169,11 @@ func (h handler) Snapshot() report.Snapshot {
 	s.Monitors = h.a.monitorViews()
 	if err != nil {
 		s = h.a.board.Snapshot()
+		s.Alerting = h.a.alerts.view()
 		s.Alarms = append(s.Alarms, report.Alarm{Name: "loop", Since: time.Now(), Text: err.Error() + "; what is shown is old"})
 		return s
 	}
+	s.Alerting = h.a.alerts.view()
 	h.a.board.Publish(s)
 	return s
 }

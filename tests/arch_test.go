@@ -37,7 +37,7 @@ type room struct {
 var drivers = []string{
 	"agent/link", "agent/link/serial", "agent/link/mcast", "agent/service", "agent/journal", "agent/control",
 	"fence", "fence/exec", "fence/http", "fence/redfish", "fence/snmp", "fence/ipmi", "fence/ssh", "vip/kernel", "vip/gate", "vip/announce",
-	"agent/watchdog", "agent/monitor", "agent/link/cable",
+	"agent/watchdog", "agent/monitor", "agent/notify", "agent/link/cable",
 }
 
 // rooms is the import graph of the design: arrows point down.
@@ -45,7 +45,7 @@ var rooms = map[string]room{
 	"":          {may: []string{"agent/cli"}},
 	"agent/cli": {may: []string{"agent", "fence", "agent/config", "agent/control", "agent/report", "agent/wire", "agent/journal", "agent/pair", "agent/sim", "sensors", "sensors/predict", "agent/drill", "agent/link/cable", "agent/survey"}},
 	"agent": {may: slices.Concat(drivers, []string{
-		"agent/accord", "agent/act", "agent/config", "agent/health", "agent/loop", "agent/pair", "agent/report", "agent/vital", "agent/wire", "vip",
+		"agent/accord", "agent/act", "agent/config", "agent/health", "agent/loop", "agent/notify/alert", "agent/pair", "agent/report", "agent/vital", "agent/wire", "vip",
 		"sensors", "sensors/predict", "sensors/rounds", "sensors/sysfs", "sensors/smart", "sensors/i2c", "sensors/ups",
 	})},
 	"agent/loop": {may: []string{"agent/accord", "agent/act", "agent/health", "agent/pair", "agent/report", "agent/vital", "agent/wire", "vip"}},
@@ -83,6 +83,8 @@ var rooms = map[string]room{
 	"agent/monitor":       {may: []string{"agent/health", "agent/service", "vip/announce"}},
 	"agent/journal":       {may: []string{"agent/report"}},
 	"agent/control":       {may: []string{"agent/report"}},
+	"agent/notify":        {may: []string{"agent/notify/alert", "agent/report", "agent/service", "fence/http", "fence/snmp"}}, // these two have the bounded client and SNMP
+	"agent/notify/alert":  {pure: true, may: []string{"agent/report"}},
 	"fence":               {},
 	"fence/exec":          {may: []string{"fence", "agent/service"}}, // service knows how to run a program and be rid of it
 	"fence/fencetest":     {may: []string{"fence"}},

@@ -101,7 +101,7 @@ func examine(o *options, data []byte) verdict {
 	if !refused {
 		view := views[max(0, slices.Index(seenBy, o.node))]
 		found := examineFence(o.config, view.Fence)
-		services := slices.Concat(agent.ExamineServices(context.Background(), view), agent.ExamineBuild(view), agent.ExamineSensors(view))
+		services := slices.Concat(agent.ExamineServices(context.Background(), view), agent.ExamineBuild(view), agent.ExamineSensors(view), agent.ExamineNotify(view))
 		for _, p := range services {
 			p.File = o.config
 			v.Problems = append(v.Problems, finding(p))

@@ -192,6 +192,14 @@ var presets = map[string]func() report.Snapshot{
 		s.LastReset = &report.Reset{Cause: report.CauseWatchdog, Text: "nobody fed it"}
 		return s
 	},
+	"telling": func() report.Snapshot {
+		s := well()
+		s.Alerting = &report.Alerting{Targets: []report.AlertTarget{{
+			Name: "mail", Type: "mail", Where: "smtp.example.org", Delivered: 7, Waiting: 2, Held: 3, Dropped: 5, Tries: 4,
+			ToldAgoMS: ms(4000), Answer: "the server took the mail", FailedAgoMS: ms(1000), Error: "connection refused",
+		}}}
+		return s
+	},
 	"none": func() report.Snapshot {
 		s := well()
 		s.Groups = nil

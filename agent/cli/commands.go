@@ -125,6 +125,7 @@ type options struct {
 	keysText string              // of init: the key file before it is written
 	yes      bool
 	detect   bool
+	test     bool // of notify
 }
 
 // flagTable binds every flag of the program. A flag means the same in all
@@ -242,6 +243,9 @@ var flagTable = map[string]func(*flag.FlagSet, *options){
 	},
 	"disarm": func(fs *flag.FlagSet, o *options) {
 		fs.BoolVar(&o.disarm, "disarm", false, "end the watch over this box until the agent is started again")
+	},
+	"test": func(fs *flag.FlagSet, o *options) {
+		fs.BoolVar(&o.test, "test", false, "send a test alert, and tell the answer")
 	},
 	"outlet": func(fs *flag.FlagSet, o *options) {
 		fs.Func("outlet", "outlets of the node, `N|NAME[,M...]`; may be repeated", func(text string) error {

@@ -8,7 +8,7 @@ var lacking []string
 // extra are the commands that a small build leaves out.
 func extra() []*command {
 	return []*command{
-		&sensorsCommand, &drillCommand, &cableCommand, &forecastCommand, &supportCommand, completionCommand(), &simulateCommand, &reloadCommand,
+		&notifyCommand, &sensorsCommand, &drillCommand, &cableCommand, &forecastCommand, &supportCommand, completionCommand(), &simulateCommand, &reloadCommand,
 	}
 }
 

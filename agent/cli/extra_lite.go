@@ -5,7 +5,7 @@ package cli
 import "github.com/twinbeat/twinbeat/agent/control"
 
 // lacking are the commands that this build lacks.
-var lacking = []string{"cable-test", "completion", "drill", "forecast", "init", "reload", "sensors", "simulate", "support"}
+var lacking = []string{"cable-test", "completion", "drill", "forecast", "init", "notify", "reload", "sensors", "simulate", "support"}
 
 // extra are the commands that a small build leaves out: none of them here.
 func extra() []*command { return nil }

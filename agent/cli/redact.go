@@ -25,13 +25,14 @@ var plainKeys = strings.Fields(`cluster mode profile key_file state_dir control_
 	priv_file password_file cipher_suite tls_fingerprint ca_file insecure identity_file legacy agent method off_text on_text
 	every promote depth second pretimeout governor handover required patience journal_every journal_timeout
 	enable interval deadline act ambient save_every root match ignore low high crit weight
-	chip bus mux channel shunt vref daemon ups`)
+	chip bus mux channel shunt vref daemon ups
+	severity groups kinds repeat rate transport facility token_file tls inform`)
 
 // programKeys hold programs with arguments: the program is shown.
 var programKeys = []string{"start", "stop", "status", "on", "off"}
 
 // urlKeys hold URLs: scheme and host are shown.
-var urlKeys = []string{"off_url", "on_url", "status_url"}
+var urlKeys = []string{"off_url", "on_url", "status_url", "url"}
 
 // redact returns a configuration without secrets, with the line numbers that it
 // had, and the texts that it left out. It need not be a right one.

@@ -56,6 +56,7 @@ address = "https://admin:c4naryBird13@192.0.2.40"
 outlets = { fw1 = ["1"], fw2 = ["2"] }
 user = "admin"
 password_file = "@PASSWORD@"
+url = "https://hooks.example.org/c4naryBird90/path"
 off_url = "http://user:c4naryBird14@192.0.2.40/off?key=c4naryBird15"
 on_url = "/c4naryBird16/on"
 status_url = "/status"

@@ -37,6 +37,7 @@ var wrong = map[string][]struct {
 	"cable-test":     {{"", exitUsage}, {"{DIR}/none", exitFailed}, {"--wait 0s x", exitUsage}},
 	"init":           {{"--yes --output {DIR}", exitUsage}, {"--mode brave --yes --output {DIR}", exitUsage}},
 	"sensors":        {{"--config {DIR}/none", exitFailed}},
+	"notify":         {{"--test --config {DIR}/none", exitFailed}},
 	"reload":         {{"", exitFailed}},
 	"fence off":      {{"--config {DIR}/none", exitFailed}, {"--driver apx", exitUsage}, {"--driver apc", exitUsage}},
 	"fence on":       {{"--config {DIR}/none", exitFailed}},

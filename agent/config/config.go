@@ -47,7 +47,8 @@ type Config struct {
 	Watchdog *Watchdog // nil: no device is opened
 	Upstream *Upstream // nil: the network is not asked who has the addresses
 	Monitors []Monitor
-	Sensors  *Sensors  // nil: none is read
+	Sensors  *Sensors // nil: none is read
+	Notify   []Notify
 }
 
 // Me returns the node that runs with this configuration.

@@ -60,7 +60,7 @@ const byProfile = "by profile"
 
 // keys is the one list of everything that a file may say, in the order of
 // reference.toml.
-var keys = concat(pairKeys, timingKeys, linkKeys, groupKeys, serviceKeys, fenceKeys, watchdogKeys, healthKeys, upstreamKeys, monitorKeys, sensorKeys, chipKeys)
+var keys = concat(pairKeys, timingKeys, linkKeys, groupKeys, serviceKeys, fenceKeys, watchdogKeys, healthKeys, upstreamKeys, monitorKeys, sensorKeys, chipKeys, notifyKeys)
 
 func concat(parts ...[]key) []key {
 	var all []key

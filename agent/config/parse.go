@@ -155,6 +155,7 @@ func (p *parser) pair(t table, node string) {
 	if nodes {
 		p.monitors(t)
 	}
+	p.notify(t)
 	if judge {
 		p.inequalities()
 	}

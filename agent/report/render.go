@@ -36,6 +36,7 @@ func Render(s Snapshot, width int) string {
 	}
 	renderMonitors(p, s)
 	renderWatchdog(p, s)
+	renderAlerting(p, s.Alerting)
 	if len(s.Alarms) > 0 {
 		p.line("")
 		p.line("ALARMS")

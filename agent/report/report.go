@@ -17,6 +17,7 @@ type Snapshot struct {
 	Alarms    []Alarm    `json:"alarms"`
 
 	Watchdog  *Watchdog `json:"watchdog,omitempty"`
+	Alerting  *Alerting `json:"alerting,omitempty"`   // who is told of events; nil: nobody
 	LastReset *Reset    `json:"last_reset,omitempty"` // why the box, or the agent, was started
 	Monitors  []Monitor `json:"monitors,omitempty"`   // of this node
 }

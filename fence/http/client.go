@@ -27,6 +27,9 @@ const (
 	maxShown       = 120             // bytes of an answer that an error or Reading.Raw shows
 )
 
+// ErrLonger says that an answer was longer than MaxBody. Only its status is known.
+var ErrLonger = errors.New("longer")
+
 // Trust says by what a device's certificate is believed. The zero Trust is the
 // system's certificate authorities and the name in the address.
 type Trust struct {
@@ -63,6 +66,7 @@ type Request struct {
 	Method string
 	Path   string // with the query; starts with "/"
 	Secret string // more of the query, not to be shown
+	Hidden string // asked for instead of Path, and not shown
 	Body   string
 	Header map[string]string
 }
@@ -86,7 +90,7 @@ func NewClient(c ClientConfig) (*Client, error) {
 	if c.Timeout == 0 {
 		c.Timeout = DefaultTimeout
 	}
-	conf, err := tlsConfig(c.Trust, base.Hostname())
+	conf, err := c.Trust.TLS(base.Hostname())
 	if err != nil {
 		return nil, err
 	}
@@ -126,9 +130,9 @@ func baseURL(c ClientConfig) (*url.URL, error) {
 	return &url.URL{Scheme: u.Scheme, Host: u.Host}, nil
 }
 
-// tlsConfig makes the one check of a certificate. crypto/tls is told to skip
+// TLS makes the one check of a host's certificate. crypto/tls is told to skip
 // its own, as it does not name the certificate that it refuses.
-func tlsConfig(t Trust, host string) (*tls.Config, error) {
+func (t Trust) TLS(host string) (*tls.Config, error) {
 	var roots *x509.CertPool
 	if t.CA != "" {
 		roots = x509.NewCertPool()
@@ -187,7 +191,7 @@ func fingerprint(text string) ([]byte, error) {
 	if text == "" {
 		return nil, nil
 	}
-	sum, err := hex.DecodeString(strings.ReplaceAll(text, ":", ""))
+	sum, err := hex.DecodeString(strings.ReplaceAll(strings.TrimPrefix(strings.ToLower(text), "sha256:"), ":", ""))
 	if err != nil || len(sum) != sha256.Size {
 		return nil, fmt.Errorf("fingerprint %q is not the %d bytes of a SHA-256 in hex", text, sha256.Size)
 	}
@@ -231,14 +235,15 @@ func (c *Client) Begin(ctx context.Context) error {
 // End lets the next operation begin.
 func (c *Client) End() { <-c.busy }
 
-// Do sends the request and reads the whole answer, whatever its status. A
+// Do sends the request and reads the whole answer, whatever its status; of one
+// that is too long the status comes with the error. A
 // device that asks for credentials is asked twice, or thrice if the challenge
 // that it gave before is stale by now: a request that was refused did nothing.
 func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 	for try := 0; ; try++ {
 		a, asked, err := c.once(ctx, r)
 		if err != nil {
-			return Answer{}, fmt.Errorf("%s %s: %w", r.Method, r.Path, err)
+			return Answer{Status: a.Status}, fmt.Errorf("%s %s: %w", r.Method, r.Path, err)
 		}
 		if asked == nil || try == 2 || try == 1 && !asked.stale {
 			return a, nil // also a second 401: another try would only lock the account
@@ -270,7 +275,7 @@ func (c *Client) once(ctx context.Context, r Request) (Answer, *digest, error) {
 	case err != nil:
 		return Answer{}, nil, fmt.Errorf("read answer: %w", err)
 	case len(body) > MaxBody:
-		return Answer{}, nil, fmt.Errorf("read answer: longer than %d bytes", MaxBody)
+		return Answer{Status: resp.StatusCode}, nil, fmt.Errorf("read answer: %w than %d bytes", ErrLonger, MaxBody)
 	}
 	a := Answer{resp.StatusCode, resp.Header, body}
 	if a.Status != nethttp.StatusUnauthorized || c.c.User == "" || c.c.Eager {
@@ -285,6 +290,9 @@ func (c *Client) once(ctx context.Context, r Request) (Answer, *digest, error) {
 
 func (c *Client) request(ctx context.Context, r Request) (*nethttp.Request, error) {
 	path := r.Path
+	if r.Hidden != "" {
+		path = r.Hidden
+	}
 	if r.Secret != "" {
 		sep := "?"
 		if strings.Contains(path, "?") {

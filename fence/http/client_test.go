@@ -272,6 +272,7 @@ func TestHTTPSIsCheckedAgainstTheRightCertificate(t *testing.T) {
 	}{
 		{"nobody vouches", server.URL, Trust{}, false},
 		{"pinned", server.URL, Trust{Fingerprint: hex.EncodeToString(sum[:])}, true},
+		{"pinned, as openssl prints it", server.URL, Trust{Fingerprint: "SHA256:" + colons(sum[:])}, true},
 		{"pinned, another", server.URL, Trust{Fingerprint: strings.Repeat("11", 32)}, false},
 		{"its authority", server.URL, Trust{CA: own}, true},
 		{"its authority, another name", strings.Replace(server.URL, "127.0.0.1", "localhost", 1), Trust{CA: own}, false},
@@ -296,4 +297,13 @@ func TestHTTPSIsCheckedAgainstTheRightCertificate(t *testing.T) {
 			t.Errorf("%s: the fingerprint is not shown: %v", c.name, err)
 		}
 	}
+}
+
+// colons writes bytes as openssl does.
+func colons(b []byte) string {
+	var out []string
+	for _, c := range b {
+		out = append(out, fmt.Sprintf("%02X", c))
+	}
+	return strings.Join(out, ":")
 }

@@ -1,0 +1,20 @@
+//go:build lite
+
+package agent
+
+import (
+	"context"
+
+	"github.com/twinbeat/twinbeat/agent/config"
+	"github.com/twinbeat/twinbeat/agent/report"
+)
+
+// alerts are not in this build; the configuration is refused if it has targets.
+type alerts struct{}
+
+func (a *agent) openAlerts()          {}
+func (alerts) run(context.Context)    {}
+func (alerts) view() *report.Alerting { return nil }
+
+// ExamineNotify has nothing to look at in this build.
+func ExamineNotify(config.Config) []config.Problem { return nil }
