@@ -93,6 +93,7 @@ type setup struct {
 	host  string
 	facts survey.Facts
 	plan  plan
+	old   config.Config   // that is replaced; this box may hold its addresses
 	said  map[string]bool // cautions that were shown
 }
 
@@ -114,13 +115,13 @@ func (sh *shell) initialise(o *options, _ []string) error {
 	if dir == "" {
 		dir = filepath.Dir(defaultConfig)
 	}
-	target, err := newPairFiles(dir, o.force)
+	files, err := newPairFiles(dir, o.force)
 	if err != nil {
 		return err
 	}
 	s := &setup{
 		shell: sh, o: o, in: bufio.NewReaderSize(sh.stdin, maxAnswer), said: map[string]bool{},
-		host: strings.SplitN(hostName(), ".", 2)[0], facts: facts,
+		host: strings.SplitN(hostName(), ".", 2)[0], facts: facts, old: files.old(),
 	}
 	if !o.yes {
 		fmt.Fprint(sh.stderr, "Found on this box:\n\n"+factsText(facts)+"\n"+
@@ -131,7 +132,7 @@ func (sh *shell) initialise(o *options, _ []string) error {
 			return err
 		}
 	}
-	return s.finish(target)
+	return s.finish(files)
 }
 
 // explainHead is how much of the timing is shown before the last question: the

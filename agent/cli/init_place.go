@@ -60,6 +60,16 @@ func newPairFiles(dir string, force bool) (*pairFiles, error) {
 	return t, nil
 }
 
+// old is the configuration that is replaced, as far as it can be read.
+func (t *pairFiles) old() config.Config {
+	data, err := os.ReadFile(t.config)
+	if err != nil {
+		return config.Config{}
+	}
+	c, _ := config.Parse(t.config, data, "")
+	return c
+}
+
 // mayWrite says so before somebody has answered a dozen questions in vain.
 func (t *pairFiles) mayWrite() error {
 	err := unix.Access(t.dir, unix.W_OK)

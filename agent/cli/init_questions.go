@@ -242,8 +242,16 @@ func setVIPs(s *setup, text string) error {
 	return nil
 }
 
-// mine says whether an address is this box's own already.
+// mine says whether an address is this box's own already. One that an agent has
+// here by the configuration that is replaced belongs to the pair.
 func (s *setup) mine(ip netip.Addr) bool {
+	for _, g := range s.old.Groups {
+		for _, a := range g.VIP.Addresses {
+			if a.Prefix.Addr() == ip {
+				return false
+			}
+		}
+	}
 	return slices.ContainsFunc(s.facts.Nets, func(n survey.Net) bool {
 		return slices.ContainsFunc(n.Addresses, func(p netip.Prefix) bool { return p.Addr() == ip })
 	})

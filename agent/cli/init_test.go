@@ -293,6 +293,23 @@ func TestAnswersThatCannotBeEndAsUsage(t *testing.T) {
 	}
 }
 
+// TestAnAddressThatTheRunningPairHasIsNoneOfTheBox replaces the configuration of
+// a box that owns the group just now.
+func TestAnAddressThatTheRunningPairHasIsNoneOfTheBox(t *testing.T) {
+	box := fakeBoxes["apu"]
+	box.nets = []string{"eth0 up carrier 192.0.2.11/24 192.0.2.1/24", "eth2 up carrier"}
+	box.build(t)
+	t.Chdir(t.TempDir())
+	args := []string{"init", "--yes", "--output", ".", "--vip", "192.0.2.1/24"}
+	if code, _, errs := call(t, "", args...); code != exitUsage || !strings.Contains(errs, "this box's own address") {
+		t.Errorf("exit %d, %s", code, errs)
+	}
+	must(t, os.WriteFile("twinbeat.toml", []byte(config.Example), 0o600))
+	if code, _, errs := call(t, "", append(args, "--force")...); code != exitWell {
+		t.Errorf("exit %d, %s", code, errs)
+	}
+}
+
 func TestDetectTellsAProgramTheSame(t *testing.T) {
 	fakeBoxes["apu"].build(t)
 	code, out, errs := call(t, "", "init", "--detect", "--json")
