@@ -196,7 +196,7 @@ func match(words []string) (*command, []string, error) {
 	}
 	switch {
 	case slices.Contains(lacking, words[0]):
-		return nil, nil, &usageError{text: words[0] + " is not in this build (lite)", hint: "use the full build (make build without TAGS)"}
+		return nil, nil, &usageError{text: words[0] + " is not in this build", hint: "twinbeat version -v tells which one it is; see the README's table of builds"}
 	case len(verbs) == 0:
 		return nil, nil, unknown("command", words[0], names())
 	case len(words) == 1 || strings.HasPrefix(words[1], "-"):

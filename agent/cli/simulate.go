@@ -33,7 +33,7 @@ that matter, is written to twinbeat-SEED.sched. --replay plays such a file.
 later call with the same seeds and sources plays only what is not there yet.
 Once all are, --record writes a table. Digests add up: one call without slices
 comes to the same.`,
-	examples: []string{"twinbeat simulate --seeds 10000", "twinbeat simulate --seeds 1 --seed 42 --trace | less", "twinbeat simulate --replay twinbeat-42.sched --trace"},
+	examples: []string{"make simulate N=10000", "dist/simulate simulate --seeds 1 --seed 42 --trace | less", "dist/simulate simulate --replay twinbeat-42.sched --trace"},
 	flags:    []string{"seeds", "seed", "mode", "only", "trace", "json", "results", "record", "replay", "minimise"},
 	run:      (*shell).simulate,
 }

@@ -1,0 +1,5 @@
+//go:build simulate
+
+package cli
+
+func init() { workshop = append(workshop, &simulateCommand) }
