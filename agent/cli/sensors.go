@@ -27,7 +27,8 @@ var sensorsCommand = command{
 	name: "sensors", args: "[--json] [--watch]", summary: "show temperatures, fans, errors, wear, and where they go",
 	text: `Show every sensor of this box with its value, the limit in use, its trend, when
 it will reach the limit, and the last half hour. What is no measurement has a
-name instead of a number: absent, fault, unreadable, blocked, implausible, stuck.
+name instead of a number: absent, fault, unreadable, blocked, implausible,
+stuck.
 IDs, by which the configuration names sensors, are in --json.
 
 It asks the agent, which knows the past. If none runs, or it reads no sensors,
