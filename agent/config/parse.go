@@ -107,25 +107,7 @@ func digest(document map[string]any) uint32 {
 func (p *parser) pair(t table, node string) {
 	c := &p.config
 	p.owned = map[string]string{}
-	if c.Cluster = t.text("cluster"); c.Cluster != "" && !isName(c.Cluster, "-") {
-		t.report("cluster", fmt.Sprintf("%q is not a cluster name", c.Cluster), "use 1 to 32 of a-z, 0-9 and dash")
-	}
-	c.Profile = t.text("profile")
-	c.KeyFile, c.StateDir = t.absolute("key_file"), t.absolute("state_dir")
-	c.ControlSocket = t.absolute("control_socket")
-	if len(c.ControlSocket) > maxSocketPath {
-		t.report("control_socket", fmt.Sprintf("path of %d bytes is longer than %d", len(c.ControlSocket), maxSocketPath),
-			"the kernel allows no longer path for a unix socket: unix(7)")
-	}
-	c.ControlGroup = t.text("control_group")
-	if strings.ContainsAny(c.ControlGroup, " \t\n:,/") {
-		t.report("control_group", fmt.Sprintf("%q is not a group name", c.ControlGroup), "one name from /etc/group")
-	}
-	c.Realtime = t.boolean("realtime")
-	if !t.has("realtime") {
-		c.Realtime = c.Profile == "fast" // 5 ms heartbeats are not kept on time without
-	}
-
+	p.basics(t)
 	nodes := p.nodes(t, node)
 	if fence, ok := t.table("fence"); ok {
 		c.Fence = p.fence(fence, nodes)
@@ -164,6 +146,29 @@ func (p *parser) pair(t table, node string) {
 	}
 	if p.errors == 0 {
 		p.warnings()
+	}
+}
+
+// basics reads what the file says outside of any section, but for the mode.
+func (p *parser) basics(t table) {
+	c := &p.config
+	if c.Cluster = t.text("cluster"); c.Cluster != "" && !isName(c.Cluster, "-") {
+		t.report("cluster", fmt.Sprintf("%q is not a cluster name", c.Cluster), "use 1 to 32 of a-z, 0-9 and dash")
+	}
+	c.Profile = t.text("profile")
+	c.KeyFile, c.StateDir = t.absolute("key_file"), t.absolute("state_dir")
+	c.ControlSocket = t.absolute("control_socket")
+	if len(c.ControlSocket) > maxSocketPath {
+		t.report("control_socket", fmt.Sprintf("path of %d bytes is longer than %d", len(c.ControlSocket), maxSocketPath),
+			"the kernel allows no longer path for a unix socket: unix(7)")
+	}
+	c.ControlGroup = t.text("control_group")
+	if strings.ContainsAny(c.ControlGroup, " \t\n:,/") {
+		t.report("control_group", fmt.Sprintf("%q is not a group name", c.ControlGroup), "one name from /etc/group")
+	}
+	c.Realtime = t.boolean("realtime")
+	if !t.has("realtime") {
+		c.Realtime = c.Profile == "fast" // 5 ms heartbeats are not kept on time without
 	}
 }
 
