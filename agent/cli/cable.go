@@ -85,12 +85,14 @@ func (sh *shell) cableTest(o *options, operands []string) error {
 
 func nobodyHint(text string) string {
 	switch {
+	case strings.Contains(text, "twinbeat agent"):
+		return "both ports must be free: take the [[link]] out of the configuration on both boxes and restart one agent after the other; or stop both agents"
 	case strings.Contains(text, "login prompt"):
 		return "end the getty or console on the other box's port; then run cable-test there"
 	case strings.Contains(text, "not a byte"):
 		return "run twinbeat cable-test on the other box, too; if you did: is it the right port, and does the cable cross RX and TX?"
 	}
-	return "the other box's agent may have its port open: both ports must be free. Or is it the wrong port?"
+	return "is it the right port on both boxes, and is nothing else on it?"
 }
 
 // cableDevice is the port that is meant.

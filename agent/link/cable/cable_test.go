@@ -13,6 +13,7 @@ import (
 
 	"github.com/twinbeat/twinbeat/agent/link/linktest"
 	"github.com/twinbeat/twinbeat/agent/link/serial"
+	"github.com/twinbeat/twinbeat/agent/wire"
 )
 
 // quick are the times of the tests, far above what a pty takes.
@@ -251,6 +252,38 @@ func TestWhatIsThereInsteadIsNamed(t *testing.T) {
 	}
 }
 
+// An agent beats at its own speed, and its frames are sealed.
+func TestAnAgentAtTheOtherEndIsNamed(t *testing.T) {
+	b := newBench(t)
+	w, other := b.open(t, 0), b.open(t, 1)
+	if err := other.SetBaud(115200); err != nil {
+		t.Fatal(err)
+	}
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		payload := make([]byte, beat)
+		payload[0] = 0x12
+		for n := byte(0); ; n++ {
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+				payload[9] = n
+				_ = other.Write(wire.AppendSerial(nil, payload), time.Second)
+			}
+		}
+	}()
+	short := quick
+	short.Meet = time.Second
+	_, err := Test(w, short, 1, t.Logf)
+	close(stop)
+	<-done
+	if !errors.Is(err, ErrNobody) || !strings.Contains(err.Error(), "a twinbeat agent has the other port, at 115200 baud") {
+		t.Errorf("it says %v", err)
+	}
+}
+
 func TestALoopbackPlugIsToldByItsLines(t *testing.T) {
 	rates(t, 9600, 115200)
 	for name, c := range map[string]struct {
@@ -291,6 +324,33 @@ func TestALoopbackPlugIsToldByItsLines(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What the other end says is believed only if it is said as it should be.
+func TestWordsAreReadStrictly(t *testing.T) {
+	for _, words := range []string{"", "1 2 3", "1 2 3 4 5", "1 2 3 -4", "1 2 3 x", "1 2 3 99999999999", "1 2 3 4.5"} {
+		var c Counted
+		if err := c.scan(words); err == nil {
+			t.Errorf("%q is read as %+v", words, c)
+		}
+	}
+	want := Counted{Bytes: 5, Errors: 1, Lost: 2, Slips: 3}
+	var got Counted
+	if err := got.scan(want.String()); err != nil || got != want {
+		t.Errorf("%v %+v", err, got)
+	}
+	for _, words := range []string{"", "HELLO", "HELLO 1", "HELLO 1 2 3", "HELLO x 2", "hello 1 2"} {
+		if _, _, ok := parseHello(words); ok {
+			t.Errorf("%q is a hello", words)
+		}
+	}
+	in := serial.Inputs{DSR: true, DCD: true}
+	if got, err := parseInputs(inputsWords(in, nil)); err != nil || got != in {
+		t.Errorf("%v %+v", err, got)
+	}
+	if _, err := parseInputs(inputsWords(in, errors.New("no"))); err == nil {
+		t.Error("lines that could not be read are read")
 	}
 }
 

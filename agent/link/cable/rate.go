@@ -194,6 +194,5 @@ func (c Counted) String() string {
 }
 
 func (c *Counted) scan(words string) error {
-	_, err := fmt.Sscan(words, &c.Bytes, &c.Errors, &c.Lost, &c.Slips)
-	return err
+	return numbers(words, &c.Bytes, &c.Errors, &c.Lost, &c.Slips)
 }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -127,12 +128,12 @@ func (k *talk) meet(nonce uint64) (other uint64, plug bool, err error) {
 		if err != nil {
 			return 0, false, err
 		}
-		var from, heard uint64
-		switch n, _ := fmt.Sscanf(string(p), "HELLO %d %d", &from, &heard); {
+		from, heard, hello := parseHello(string(p))
+		switch {
 		case strings.HasPrefix(string(p), "ASK "): // it leads, and knows that we are here
 			k.queue = append(k.queue, p)
 			return other, false, nil
-		case n != 2:
+		case !hello:
 		case from == nonce:
 			if own++; own >= plugHellos {
 				return 0, true, nil
@@ -144,17 +145,84 @@ func (k *talk) meet(nonce uint64) (other uint64, plug bool, err error) {
 			}
 		}
 	}
+	k.keep()
+	if _, share := printable(k.strange); k.other > 0 && share < textShare {
+		if err := k.sniff(); err != nil {
+			return 0, false, err
+		}
+	}
 	return 0, false, k.nobody()
+}
+
+// textShare is how much of what came is printable if a program writes text.
+const textShare = 0.8
+
+// sniffTime is above two beats of any profile.
+const sniffTime = 600 * time.Millisecond
+
+// sniff listens at each speed for the frames of an agent, which the test cannot
+// understand at its own. It returns an error if it finds one.
+func (k *talk) sniff() error {
+	for _, baud := range Rates {
+		if k.w.SetBaud(baud) != nil {
+			continue // the port cannot
+		}
+		if err := k.flush(); err != nil {
+			return err
+		}
+		for end := time.Now().Add(sniffTime); time.Now().Before(end); {
+			p, err := k.next(time.Until(end))
+			if err != nil {
+				return err
+			}
+			if len(p) >= leastSealed && p[0]>>4 == wireVersion {
+				return fmt.Errorf("%w: a twinbeat agent has the other port, at %d baud", ErrNobody, baud)
+			}
+		}
+	}
+	return k.w.SetBaud(Base)
+}
+
+// What frames of agents have in common: see agent/wire.
+const (
+	wireVersion = 1
+	leastSealed = 8 + 16 // header and tag
+)
+
+func parseHello(words string) (from, heard uint64, ok bool) {
+	f := strings.Fields(words)
+	if len(f) != 3 || f[0] != "HELLO" {
+		return 0, 0, false
+	}
+	from, err := strconv.ParseUint(f[1], 10, 64)
+	heard, err2 := strconv.ParseUint(f[2], 10, 64)
+	return from, heard, err == nil && err2 == nil
+}
+
+// numbers reads as many whole numbers as are asked for, none below zero, and
+// nothing else.
+func numbers(words string, into ...*int) error {
+	f := strings.Fields(words)
+	if len(f) != len(into) {
+		return fmt.Errorf("the other end says %q", words)
+	}
+	for i, word := range f {
+		n, err := strconv.ParseUint(word, 10, 31)
+		if err != nil {
+			return fmt.Errorf("the other end says %q", words)
+		}
+		*into[i] = int(n)
+	}
+	return nil
 }
 
 // nobody says what is at the other end instead of a cable test.
 func (k *talk) nobody() error {
-	k.keep()
 	text, share := printable(k.strange)
 	switch {
 	case k.other == 0:
 		return fmt.Errorf("%w: not a byte came in", ErrNobody)
-	case len(k.strange) >= 4 && share >= 0.8:
+	case len(k.strange) >= 4 && share >= textShare:
 		return fmt.Errorf("%w: a program that writes text does, as a login prompt or a console: %q", ErrNobody, text)
 	}
 	return fmt.Errorf("%w: %d bytes came in, but no frame of it: another line speed or another program at the other end, or noise", ErrNobody, k.other)
@@ -214,11 +282,12 @@ func (k *talk) heard(within time.Duration) (string, error) {
 				return "", err
 			}
 		}
-		var seq int
-		if n, _ := fmt.Sscanf(string(p), "ASK %d ", &seq); n != 1 {
+		rest, asks := strings.CutPrefix(string(p), "ASK ")
+		number, words, _ := strings.Cut(rest, " ")
+		seq, err := strconv.Atoi(number)
+		if !asks || err != nil {
 			continue
 		}
-		_, words, _ := strings.Cut(strings.TrimPrefix(string(p), "ASK "), " ")
 		if seq == k.lastSeq {
 			if err := k.send([]byte(k.last)); err != nil {
 				return "", err

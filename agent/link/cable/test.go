@@ -99,8 +99,8 @@ func (k *talk) leadRate(baud int) (Rate, error) {
 		return rate, err
 	}
 	k.t.Tries = tries
-	words, err = k.ask("RESULT %d %d %d %s %s %s", rate.Baud, rate.Sent, rate.Back,
-		strconv.FormatFloat(rate.TripMS, 'f', 3, 64), strconv.FormatFloat(rate.MostMS, 'f', 3, 64), rate.Here)
+	words, err = k.ask("RESULT %d %d %d %d %d %s", rate.Baud, rate.Sent, rate.Back,
+		int(1000*rate.TripMS), int(1000*rate.MostMS), rate.Here)
 	if err != nil {
 		return rate, err
 	}
@@ -123,7 +123,7 @@ func (k *talk) toggles(r *Report) error {
 		here.Done = i == len(outputs)-1 && ownErr == nil && farErr == nil
 	}
 	for i, out := range outputs {
-		words, err := k.ask("SET %t %t", out[0], out[1])
+		words, err := k.ask("SET %d %d", bit(out[0]), bit(out[1]))
 		if err != nil {
 			return err
 		}
@@ -167,22 +167,31 @@ func inputsWords(in serial.Inputs, err error) string {
 	if err != nil {
 		return "error"
 	}
-	return fmt.Sprintf("%t %t %t %t", in.DSR, in.CTS, in.DCD, in.RI)
+	return fmt.Sprintf("%d %d %d %d", bit(in.DSR), bit(in.CTS), bit(in.DCD), bit(in.RI))
 }
 
 func parseInputs(words string) (in serial.Inputs, err error) {
 	if words == "none" {
 		return in, serial.ErrNoLines
 	}
-	_, err = fmt.Sscan(words, &in.DSR, &in.CTS, &in.DCD, &in.RI)
-	return in, err
+	var dsr, cts, dcd, ri int
+	err = numbers(words, &dsr, &cts, &dcd, &ri)
+	return serial.Inputs{DSR: dsr == 1, CTS: cts == 1, DCD: dcd == 1, RI: ri == 1}, err
+}
+
+// bit is how a line travels.
+func bit(up bool) int {
+	if up {
+		return 1
+	}
+	return 0
 }
 
 // follow does what the leader asks until it says BYE, or nothing for longer than
 // any pause of its own.
 func (k *talk) follow(r *Report, say func(string, ...any)) error {
 	var rate Rate
-	for {
+	for range maxQuestions {
 		words, err := k.heard(2*k.t.whole() + 10*time.Second)
 		if err != nil {
 			return err
@@ -197,9 +206,9 @@ func (k *talk) follow(r *Report, say func(string, ...any)) error {
 			in, readErr := k.w.Inputs()
 			err = k.answer("%s", inputsWords(in, readErr))
 		case "SET":
-			var dtr, rts bool
-			if _, err = fmt.Sscan(args, &dtr, &rts); err == nil {
-				in, readErr := k.set(dtr, rts)
+			var dtr, rts int
+			if err = numbers(args, &dtr, &rts); err == nil {
+				in, readErr := k.set(dtr == 1, rts == 1)
 				err = k.answer("%s", inputsWords(in, readErr))
 			}
 		case "CLASS":
@@ -226,7 +235,11 @@ func (k *talk) follow(r *Report, say func(string, ...any)) error {
 			return err
 		}
 	}
+	return errors.New("the other end asks for ever")
 }
+
+// maxQuestions is far above what a leader asks.
+const maxQuestions = 500
 
 // lingers answers the last question once more, should the answer have been lost.
 func (k *talk) lingers() error {
@@ -254,8 +267,10 @@ func (k *talk) followRate(args string) (Rate, error) {
 }
 
 func parseResult(args string) (r Rate, err error) {
-	_, err = fmt.Sscan(args, &r.Baud, &r.Sent, &r.Back, &r.TripMS, &r.MostMS,
+	var trip, most int // microseconds
+	err = numbers(args, &r.Baud, &r.Sent, &r.Back, &trip, &most,
 		&r.Here.Bytes, &r.Here.Errors, &r.Here.Lost, &r.Here.Slips)
+	r.TripMS, r.MostMS = float64(trip)/1000, float64(most)/1000
 	return r, err
 }
 
