@@ -51,7 +51,19 @@ func Begin(s report.Snapshot, group string) (Plan, []string) {
 			reasons = append(reasons, fmt.Sprintf("group %s: this node could not take it: %s", group, g.WhyNot))
 		}
 	}
+	from, to := node(s, p.From).Health, node(s, p.To).Health
+	if from != nil && to != nil && (to.Score < from.Score || to.Critical) {
+		reasons = append(reasons, fmt.Sprintf("%s is less well than %s: %s", p.To, p.From, report.HealthText(*to)))
+	}
 	return p, reasons
+}
+
+// node is what is known of the node of a name.
+func node(s report.Snapshot, name string) report.NodeView {
+	if name == s.Self.Name {
+		return s.Self
+	}
+	return s.Peer
 }
 
 // Back is the move that undoes p.
@@ -119,7 +131,7 @@ func (j *Judge) Look(l Look) (Verdict, string) {
 	if owner == j.From {
 		return Trouble, fmt.Sprintf("%s gave the group back to %s by itself", j.To, j.From)
 	}
-	if reasons := illness(*l.Snapshot); len(reasons) > 0 {
+	if reasons := illness(*l.Snapshot, j.To); len(reasons) > 0 {
 		return j.sick(l, strings.Join(reasons, "; "))
 	}
 	j.ill = 0
@@ -131,12 +143,16 @@ func (j *Judge) Look(l Look) (Verdict, string) {
 
 // illness is why the pair is degraded, but for what moves on purpose do to the
 // flap limit: that is told at the end, and no reason for another move.
-func illness(s report.Snapshot) []string {
+func illness(s report.Snapshot, owner string) []string {
 	s.Groups = slices.Clone(s.Groups)
 	for i := range s.Groups {
 		s.Groups[i].FlapFrozen = false
 	}
-	return report.Reasons(s)
+	reasons := report.Reasons(s)
+	if h := node(s, owner).Health; h != nil && h.Critical {
+		reasons = append(reasons, fmt.Sprintf("%s: health %s", owner, report.HealthText(*h)))
+	}
+	return reasons
 }
 
 // sick is trouble once it has lasted for the grace.

@@ -29,6 +29,8 @@ func TestBegin(t *testing.T) {
 	unready, alarmed, weak := pair("fw1"), pair("fw1"), pair("fw2")
 	unready.Groups[0].PeerState = "STANDBY"
 	alarmed.Alarms = []report.Alarm{{Name: "config-mismatch"}}
+	ailing := pair("fw1")
+	ailing.Self.Health, ailing.Peer.Health = &report.Health{Score: 100}, &report.Health{Score: 70}
 	weak.Groups[0].CanTakeOver, weak.Groups[0].WhyNot = false, "services failed here"
 	for _, c := range []struct {
 		name     string
@@ -42,6 +44,7 @@ func TestBegin(t *testing.T) {
 		{"from the standby", pair("fw2"), "g1", "fw2", "fw1", false, ""},
 		{"the peer is not ready", unready, "g1", "fw1", "fw2", true, "fw2 is not ready to take it (STANDBY)"},
 		{"this node is not ready", weak, "g1", "fw2", "fw1", false, "services failed here"},
+		{"the peer is less well", ailing, "g1", "fw1", "fw2", true, "fw2 is less well than fw1: 70 of 100"},
 		{"alarm", alarmed, "g1", "fw1", "fw2", true, "alarm config-mismatch"},
 		{"nobody owns it", pair(""), "g1", "", "", false, "nobody owns it"},
 		{"no such group", pair("fw1"), "g2", "", "", false, "unknown"},
@@ -72,7 +75,8 @@ func TestJudge(t *testing.T) {
 	fw1, fw2, deaf, frozen := pair("fw1"), pair("fw2"), pair("fw2"), pair("fw2")
 	deaf.Peer.TwoWay = false
 	frozen.Groups[0].FlapFrozen = true
-	gone := pair("fw2")
+	gone, failing := pair("fw2"), pair("fw2")
+	failing.Peer.Health = &report.Health{Score: 90, Critical: true}
 	gone.Groups = nil
 	plan := Plan{Group: "g1", Self: "fw1", From: "fw1", To: "fw2", Limit: time.Second, Stay: 5 * time.Second}
 	home := Plan{Group: "g1", Self: "fw1", From: "fw2", To: "fw1", Limit: time.Second, Home: true}
@@ -115,6 +119,11 @@ func TestJudge(t *testing.T) {
 			{Look{Since: 4 * time.Second, Snapshot: &fw2, PortDown: 3900 * ms}, GoOn, ""},
 			{Look{Since: 6 * time.Second, Snapshot: &fw2, PortDown: 100 * ms}, GoOn, ""}, // not well yet
 			{Look{Since: 7 * time.Second, Snapshot: &fw2, PortDown: 4001 * ms}, Trouble, "the service did not answer for 4.0 s"},
+		}},
+		{"the new owner is about to fail", plan, []step{
+			{Look{Since: 100 * ms, Snapshot: &fw2}, GoOn, ""},
+			{Look{Since: 200 * ms, Snapshot: &failing}, GoOn, ""},
+			{Look{Since: 3300 * ms, Snapshot: &failing}, Trouble, "fw2: health 90 of 100, ABOUT TO FAIL"},
 		}},
 		{"the group is no more", plan, []step{{Look{Since: 1, Snapshot: &gone}, Trouble, "no longer serves"}}},
 	} {

@@ -70,7 +70,7 @@ func title(w Watching, width int) string {
 // bottom. What is added to a snapshot gets its section here.
 func sections(s Snapshot, fresh bool) []section {
 	return []section{
-		verdictSection(s, fresh), guaranteeSection(s), nodeSection(s), linkSection(s.Links), groupSection(s),
+		verdictSection(s, fresh), guaranteeSection(s), nodeSection(s), healthSection(s), linkSection(s.Links), groupSection(s),
 		watchdogSection(s), alarmSection(s),
 	}
 }
@@ -142,6 +142,25 @@ func nodeSection(s Snapshot) section {
 	}
 	return section{lines: lines, least: len(lines)}
 }
+
+// healthSection shows what takes points from a node; nothing if nothing does. Of
+// the peer only the sum is known.
+func healthSection(s Snapshot) section {
+	var lines, votes []string
+	for _, n := range []NodeView{s.Self, s.Peer} {
+		h := n.Health
+		if h == nil || h.Score >= fullHealth && len(h.Votes) == 0 && !h.Critical && h.LeftSec == 0 {
+			continue
+		}
+		lines = append(lines, fmt.Sprintf("HEALTH %s: %s", n.Name, HealthText(*h)))
+		for _, v := range h.Votes {
+			votes = append(votes, fmt.Sprintf("  %s -%d %s: %s", n.Name, v.Loss, v.Source, v.Reason))
+		}
+	}
+	return section{lines: append(lines, votes...), least: 4}
+}
+
+const fullHealth = 100
 
 func nodeWords(n NodeView, self bool) string {
 	var parts []string

@@ -32,6 +32,9 @@ func TestScreen(t *testing.T) {
 	now := at.Add(5 * time.Second)
 	w, s, l := well(), sick(), large()
 	w.Watchdog = &Watchdog{State: "fed"}
+	w.Self.Health, w.Peer.Health = &Health{Score: 100}, &Health{Score: 100}
+	l.Peer.Health = &Health{Score: 20, Critical: true, LeftSec: 600}
+	l.Self.Health = &Health{Score: 60, Votes: []HealthVote{{Source: "monitor/lan", Loss: 30, Reason: "no carrier on eth0"}, {Source: "sensor/cpu", Loss: 10, Reason: "83 degrees"}}}
 	s.Watchdog = &Watchdog{State: "starved", Stale: []string{"journal has not come back for 11s"}}
 	for _, c := range []struct {
 		name          string
