@@ -129,7 +129,11 @@ func (j *Judge) Look(l Look) (Verdict, string) {
 		return GoOn, ""
 	}
 	if owner == j.From {
-		return Trouble, fmt.Sprintf("%s gave the group back to %s by itself", j.To, j.From)
+		how := ""
+		if j.Gives() {
+			how = ", by evidence " + l.Snapshot.Groups[i].Evidence
+		}
+		return Trouble, fmt.Sprintf("the group went back to %s without the drill%s", j.From, how)
 	}
 	if reasons := illness(*l.Snapshot, j.To); len(reasons) > 0 {
 		return j.sick(l, strings.Join(reasons, "; "))

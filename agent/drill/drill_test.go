@@ -15,7 +15,7 @@ func pair(owner string) report.Snapshot {
 	node := func(name string) report.NodeView {
 		return report.NodeView{Name: name, Alive: true, TwoWay: true, DigestOK: true}
 	}
-	g := report.Group{Name: "g1", Owner: owner, State: "ARMED", PeerState: "ACTIVE", CanTakeOver: true}
+	g := report.Group{Name: "g1", Owner: owner, State: "ARMED", PeerState: "ACTIVE", CanTakeOver: true, Evidence: "released"}
 	if owner == "fw1" {
 		g.State, g.PeerState, g.GateOpen = "ACTIVE", "ARMED", true
 	}
@@ -100,7 +100,7 @@ func TestJudge(t *testing.T) {
 		}},
 		{"given back", plan, []step{
 			{Look{Since: 100 * ms, Snapshot: &fw2}, GoOn, ""},
-			{Look{Since: 200 * ms, Snapshot: &fw1}, Trouble, "fw2 gave the group back to fw1 by itself"},
+			{Look{Since: 200 * ms, Snapshot: &fw1}, Trouble, "the group went back to fw1 without the drill, by evidence released"},
 		}},
 		{"a moment of weakness is none", plan, []step{
 			{Look{Since: 100 * ms, Snapshot: &fw2}, GoOn, ""},

@@ -48,7 +48,7 @@ func groupReasons(s Snapshot, g Group) []string {
 	var out []string
 	mine := g.Owner != "" && g.Owner == s.Self.Name
 	switch {
-	case owns(g.State) && owns(g.PeerState):
+	case s.Peer.Alive && owns(g.State) && owns(g.PeerState): // what a dead peer said last is no claim
 		out = append(out, fmt.Sprintf("group %s: BOTH nodes say they own it", g.Name))
 	case g.Owner == "":
 		out = append(out, fmt.Sprintf("group %s: nobody owns it", g.Name))

@@ -155,3 +155,16 @@ func TestRedrawShowsTheNewScreenWhateverWasThere(t *testing.T) {
 		t.Errorf("one changed line sends %q", sent)
 	}
 }
+
+// What a peer said before it died is not what it does now.
+func TestADeadPeerOwnsNothing(t *testing.T) {
+	s := well()
+	s.Groups[0].PeerState = "ACTIVE"
+	if got := strings.Join(Reasons(s), "; "); !strings.Contains(got, "BOTH nodes say they own it") {
+		t.Errorf("two owners: %s", got)
+	}
+	s.Peer.Alive, s.Peer.TwoWay = false, false
+	if got := strings.Join(Reasons(s), "; "); strings.Contains(got, "BOTH") || !strings.Contains(got, "not alive") {
+		t.Errorf("a dead peer: %s", got)
+	}
+}

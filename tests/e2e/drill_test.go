@@ -33,11 +33,18 @@ type drilled struct {
 // drill runs the command on a node and returns its answer and its exit code.
 func (r *rig) drill(node int, args ...string) (drilled, int) {
 	r.Helper()
+	return r.drillWhile(node, func(*os.Process) {}, args...)
+}
+
+// drillWhile is drill with something that happens meanwhile.
+func (r *rig) drillWhile(node int, meanwhile func(*os.Process), args ...string) (drilled, int) {
+	r.Helper()
 	n := r.Nodes[node]
 	var out, errs bytes.Buffer
 	cmd := exec.Command(binary, append([]string{"drill", "--json", "--socket", filepath.Join(filepath.Dir(n.LogPath()), "run/twinbeat.sock")}, args...)...)
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	r.try(n.Space.Start(cmd))
+	meanwhile(cmd.Process)
 	err := cmd.Wait()
 	var d drilled
 	if bad := json.Unmarshal(out.Bytes(), &d); bad != nil {
@@ -158,4 +165,31 @@ func TestDrillNeedsAPairThatIsWell(t *testing.T) {
 			t.Errorf("it moved: %s", c)
 		}
 	}
+}
+
+func TestDrillThatIsGivenUpGoesBack(t *testing.T) {
+	r := boot(t, lab.Options{})
+	d, code := r.drillWhile(0, func(p *os.Process) {
+		r.moved(1)
+		r.try(p.Signal(os.Interrupt))
+	}, "--stay", "30s")
+	if code != 1 || d.Owner != "fw1" || len(d.Moves) != 2 || len(d.Trouble) != 1 || d.Trouble[0] != "the operator gave up" {
+		t.Errorf("exit %d: %+v", code, d)
+	}
+	r.moved(0)
+}
+
+// The new owner dies while it is watched: the pair does what it does, and the
+// drill tells that and its own result.
+func TestDrillTellsThatTheNewOwnerDied(t *testing.T) {
+	r := boot(t, lab.Options{})
+	d, code := r.drillWhile(0, func(*os.Process) {
+		r.moved(1)
+		time.Sleep(200 * time.Millisecond)
+		r.Nodes[1].Kill()
+	}, "--stay", "10s")
+	if code != 1 || d.Owner != "fw1" || len(d.Trouble) != 1 || !strings.Contains(d.Trouble[0], "went back to fw1 without the drill, by evidence ") || len(d.Degraded) == 0 {
+		t.Errorf("exit %d: %+v", code, d)
+	}
+	r.await("fw1 serves alone", soon, func() bool { return r.owns(0, 0) })
 }
