@@ -14,12 +14,14 @@ import (
 )
 
 var handoverCommand = command{
-	name: "handover", args: "[GROUP] [--reason WORDS]", summary: "give a group to the peer, in order",
+	name: "handover", args: "[GROUP] [--reason WORDS] [--force]", summary: "give a group to the peer, in order",
 	text: `Give a group that this node owns to the peer: services stop in reverse order,
 the gate closes, and the peer takes over without a wait. It is refused if the
-peer could not take it. GROUP may be left out if there is only one.`,
+peer could not take it; one that is worse off, by its health or because the
+services failed there, takes it with --force. GROUP may be left out if there is
+only one.`,
 	examples: []string{"twinbeat handover --reason 'new kernel'", "twinbeat handover gateway"},
-	flags:    []string{"reason", "socket", "config"},
+	flags:    []string{"reason", "force", "socket", "config"},
 	operands: 1,
 	run: func(sh *shell, o *options, operands []string) error {
 		return sh.orderGroup(o, control.OrderHandover, operands)
@@ -27,12 +29,13 @@ peer could not take it. GROUP may be left out if there is only one.`,
 }
 
 var takeCommand = command{
-	name: "take", args: "[GROUP] [--reason WORDS]", summary: "ask the peer for a group, in order",
-	text: `Ask the peer to release a group to this node. Nothing is taken by force: if the
-peer does not release it, it stays where it is. GROUP may be left out if there
-is only one.`,
+	name: "take", args: "[GROUP] [--reason WORDS] [--force]", summary: "ask the peer for a group, in order",
+	text: `Ask the peer to release a group to this node. If the peer does not
+release it, it stays where it is. --force is for a node that is worse off than
+its peer, and takes nothing from anybody. GROUP may be left out if there is only
+one.`,
 	examples: []string{"twinbeat take gateway --reason 'back home'"},
-	flags:    []string{"reason", "socket", "config"},
+	flags:    []string{"reason", "force", "socket", "config"},
 	operands: 1,
 	run: func(sh *shell, o *options, operands []string) error {
 		return sh.orderGroup(o, control.OrderTake, operands)
@@ -97,7 +100,7 @@ func (sh *shell) orderGroup(o *options, command string, operands []string) error
 	if err != nil {
 		return err
 	}
-	return sh.order(c, control.Order{Command: command, Group: group, Reason: o.reason})
+	return sh.order(c, control.Order{Command: command, Group: group, Reason: o.reason, Force: o.force})
 }
 
 func (sh *shell) resume(o *options, operands []string) error {

@@ -67,7 +67,7 @@ type Request struct {
 	Group   string `json:"group,omitempty"`  // orders: empty means all that apply
 	Reason  string `json:"reason,omitempty"`
 	ForMS   int64  `json:"for_ms,omitempty"` // maintenance-on: ends by itself after it; 0 does not
-	Force   bool   `json:"force,omitempty"`  // maintenance-on, handover: even if nobody can take over
+	Force   bool   `json:"force,omitempty"`  // handover, take: to the node that is worse off; maintenance-on: even if nobody can take over
 }
 
 // A Response is one line from the server. Exactly one field beside V is set,
@@ -134,7 +134,7 @@ var arguments = map[string][]string{
 	CommandStatus:       nil,
 	CommandEvents:       {"after", "follow"},
 	OrderHandover:       {"group", "reason", "force"},
-	OrderTake:           {"group", "reason"},
+	OrderTake:           {"group", "reason", "force"},
 	OrderMaintenanceOn:  {"reason", "for_ms", "force"},
 	OrderMaintenanceOff: {"reason"},
 	OrderResume:         {"group", "reason"},
