@@ -65,11 +65,16 @@ func (n lan) Ask(ctx context.Context, i int, who []accord.Holder) []loop.Answers
 		if int(w.Index) >= len(g.VIP.Addresses) {
 			continue
 		}
-		macs, ok := heard[g.VIP.Addresses[w.Index].Prefix.Addr()]
-		out[at].Asked = ok
-		for _, m := range macs {
-			out[at].MACs = append(out[at].MACs, accord.MAC(m))
+		if h := heard[g.VIP.Addresses[w.Index].Prefix.Addr()]; h != nil {
+			out[at] = loop.Answers{Asked: true, MACs: macs(h.Answered), Misled: macs(h.Misled)}
 		}
+	}
+	return out
+}
+
+func macs(in []announce.MAC) (out []accord.MAC) {
+	for _, m := range in {
+		out = append(out, accord.MAC(m))
 	}
 	return out
 }

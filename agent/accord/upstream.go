@@ -45,13 +45,14 @@ type Verdict uint8
 // The verdicts, worse ones later.
 const (
 	Right   Verdict = 1 + iota // the owner's hardware address answers, and no other
+	Misled                     // so it does, but somebody sends to the standby what is for the address
 	Nobody                     // nobody answers
 	Foreign                    // another hardware address answers
 )
 
 // A Finding is what the standby saw when it asked the LAN.
 type Finding struct {
-	Holder        // what it asked about; the MAC is the one that answered, zero for none
+	Holder        // what it asked about; the MAC is whose it is about: who answered, or is misled; zero for nobody
 	Round   uint8 // number of the look; copies of a finding have the same
 	Verdict Verdict
 }
@@ -72,17 +73,19 @@ func ParseFinding(b []byte) (Finding, bool) {
 
 // Judge compares the hardware addresses that answered with the owner's word.
 // One that is not the owner's counts even if the owner's answers, too: hosts
-// believe the last they heard.
-func Judge(told Holder, answered []MAC) Finding {
+// believe the last they heard. misled are those who sent to the standby.
+func Judge(told Holder, answered, misled []MAC) Finding {
 	f := Finding{Holder: told, Verdict: Nobody}
 	f.MAC = MAC{}
 	for _, m := range answered {
-		if f.Verdict != Foreign {
-			f.MAC, f.Verdict = m, Right
-		}
 		if m != told.MAC {
 			f.MAC, f.Verdict = m, Foreign
+			return f
 		}
+		f.MAC, f.Verdict = m, Right
+	}
+	if f.Verdict == Right && len(misled) > 0 {
+		f.MAC, f.Verdict = misled[0], Misled
 	}
 	return f
 }
@@ -91,6 +94,8 @@ func Judge(told Holder, answered []MAC) Finding {
 // who asked.
 func (f Finding) Text(address, asker string) string {
 	switch f.Verdict {
+	case Misled:
+		return fmt.Sprintf("%s still sends to %s what is for %s: it does not believe what was announced", f.MAC, asker, address)
 	case Nobody:
 		return fmt.Sprintf("%s asked the LAN for %s and nobody answered", asker, address)
 	case Foreign:

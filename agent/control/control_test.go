@@ -283,7 +283,7 @@ func TestWhatIsNotUnderstoodIsRefused(t *testing.T) {
 		`{"v":2,"command":"status"}`:                                                   "protocol version 2, this agent speaks 1",
 		`{"v":1,"command":"status"}{}`:                                                 "more than one object",
 		`{"v":1,"command":"status","group":"a"}`:                                       `status takes no "group"`,
-		`{"v":1,"command":"take","force":true}`:                                        `take takes no "force"`,
+		`{"v":1,"command":"resume","force":true}`:                                      `resume takes no "force"`,
 		`{"v":1,"command":"maintenance-on","for_ms":-1}`:                               "for_ms -1",
 		`{"v":1,"command":"take","reason":"a\u001bb"}`:                                 "control characters",
 		`{"v":1,"command":"take","group":"a\nb"}`:                                      "is not a name",

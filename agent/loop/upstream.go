@@ -22,10 +22,11 @@ type LAN interface {
 	Ask(ctx context.Context, group int, who []accord.Holder) []Answers
 }
 
-// Answers are the hardware addresses that answered one question.
+// Answers are what one question brought: the hardware addresses that answered,
+// and those who send to this node what is for the address.
 type Answers struct {
-	Asked bool
-	MACs  []accord.MAC
+	Asked        bool
+	MACs, Misled []accord.MAC
 }
 
 const (
@@ -145,7 +146,7 @@ func (f lanFact) apply(l *Loop, now pair.Instant) {
 	u.busy, u.askAt = false, now.Add(l.o.Talk.Every)
 	worst := accord.Finding{}
 	for i, a := range f.seen {
-		if one := accord.Judge(f.told[i], a.MACs); a.Asked && one.Verdict > worst.Verdict {
+		if one := accord.Judge(f.told[i], a.MACs, a.Misled); a.Asked && one.Verdict > worst.Verdict {
 			worst = one
 		}
 	}

@@ -21,12 +21,21 @@ func heardBy(t *testing.T, a *Announcer, at, ip string) ([]string, bool) {
 	if err != nil {
 		t.Log(err)
 	}
-	macs, asked := got[netip.MustParseAddr(ip)]
-	var out []string
+	h := got[netip.MustParseAddr(ip)]
+	if h == nil {
+		return nil, false
+	}
+	if len(h.Misled) > 0 {
+		t.Errorf("misled: %v", h.Misled)
+	}
+	return texts(h.Answered), true
+}
+
+func texts(macs []MAC) (out []string) {
 	for _, m := range macs {
 		out = append(out, m.String())
 	}
-	return out, asked
+	return out
 }
 
 func TestTheNeighboursSayWhoHasAnAddress(t *testing.T) {
@@ -123,4 +132,86 @@ func TestTheHardwareAddressIsTheOneThatAnnouncementsCarry(t *testing.T) {
 	if err != nil || mac.String() != byName(t, dev).Attrs().HardwareAddr.String() {
 		t.Errorf("%v, %v", mac, err)
 	}
+}
+
+// A host that believes in a former owner sends to this node what is for the
+// address: packets, and the unicast questions of a neighbour table. Frames for
+// other addresses, or to all, say nothing.
+func TestWhoIsMisledIsHeard(t *testing.T) {
+	dev, client := newSpace(t)
+	client.add("192.0.2.50/24")
+	client.add("2001:db8::50/64")
+	a := newAnnouncer(t)
+	mine := byName(t, dev).Attrs().HardwareAddr
+	for _, c := range []struct {
+		name, ip string
+		frame    func() []byte
+		want     bool
+	}{
+		{"an IPv4 packet", "192.0.2.1", func() []byte { return packet4(mine, "192.0.2.1") }, true},
+		{"one for another address", "192.0.2.1", func() []byte { return packet4(mine, "192.0.2.2") }, false},
+		{"one that the switch floods", "192.0.2.1", func() []byte { return packet4([]byte{2, 9, 9, 9, 9, 9}, "192.0.2.1") }, false},
+		{"an IPv6 packet", "2001:db8::1", func() []byte { return packet6(mine, "2001:db8::1") }, true},
+		{"one for another IPv6 address", "2001:db8::1", func() []byte { return packet6(mine, "2001:db8::2") }, false},
+		{"a unicast ARP request", "192.0.2.1", func() []byte { return arpTo(mine, "192.0.2.1") }, true},
+		{"an ARP request to all", "192.0.2.1", func() []byte { return arpTo([]byte{255, 255, 255, 255, 255, 255}, "192.0.2.1") }, false},
+		{"a unicast ARP request for another", "192.0.2.1", func() []byte { return arpTo(mine, "192.0.2.2") }, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctx, stop := context.WithCancel(context.Background())
+			done := make(chan struct{})
+			sent := 0
+			go client.do(func() {
+				defer close(done)
+				fd, err := sender()
+				if err != nil {
+					return
+				}
+				defer unix.Close(fd)
+				for ctx.Err() == nil {
+					if p, err := lookup(fd, "eth0"); err == nil {
+						f := c.frame()
+						copy(f[6:12], p.mac[:])
+						if send(fd, p, f) == nil {
+							sent++
+						}
+					}
+					time.Sleep(20 * time.Millisecond)
+				}
+			})
+			got, err := a.Ask(ctx, parse(t, c.ip+"@"+dev), 3, 100*time.Millisecond)
+			stop()
+			<-done
+			must(t, err)
+			h := got[netip.MustParseAddr(c.ip)]
+			if h == nil || sent == 0 {
+				t.Fatalf("not asked, or %d frames sent", sent)
+			}
+			if misled := texts(h.Misled); c.want != (len(misled) == 1 && misled[0] == client.mac()) || !c.want && len(misled) > 0 || len(h.Answered) > 0 {
+				t.Errorf("misled %v, answered %v", misled, h.Answered)
+			}
+		})
+	}
+}
+
+func packet4(to []byte, ip string) []byte {
+	f := make([]byte, 60)
+	copy(f, to)
+	copy(f[12:], []byte{8, 0, 0x45})
+	copy(f[30:], netip.MustParseAddr(ip).AsSlice())
+	return f
+}
+
+func packet6(to []byte, ip string) []byte {
+	f := make([]byte, 60)
+	copy(f, to)
+	copy(f[12:], []byte{0x86, 0xdd, 0x60})
+	copy(f[38:], netip.MustParseAddr(ip).AsSlice())
+	return f
+}
+
+func arpTo(to []byte, ip string) []byte {
+	f := appendARPProbe(nil, MAC{2, 0, 0, 0, 0, 5}, netip.MustParseAddr(ip))
+	copy(f, to)
+	return f
 }

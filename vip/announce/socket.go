@@ -171,6 +171,10 @@ var (
 	rivals = filter(solicitation, advertisement)  // and neighbour solicitations, too
 )
 
+// packetType is where a filter finds whom a frame is for: SKF_AD_OFF +
+// SKF_AD_PKTTYPE, linux/filter.h.
+const packetType = 0xfffff000 + 4
+
 // filter passes ARP and the two types of neighbour discovery, if they came in.
 func filter(one, other uint32) []unix.SockFilter {
 	const (
@@ -178,8 +182,6 @@ func filter(one, other uint32) []unix.SockFilter {
 		loadByte = unix.BPF_LD | unix.BPF_B | unix.BPF_ABS
 		equal    = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
 		verdict  = unix.BPF_RET | unix.BPF_K
-		// SKF_AD_OFF + SKF_AD_PKTTYPE, linux/filter.h.
-		packetType = 0xfffff000 + 4
 	)
 	return []unix.SockFilter{
 		{Code: loadHalf, K: 12},
