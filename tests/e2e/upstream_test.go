@@ -17,6 +17,20 @@ const looking = "\n[upstream]\nevery = \"5s\"\n"
 // look is for what a look finds: the period, the second look, and the alarm.
 const look = 15 * time.Second
 
+// hush ends the instruments of the rig that speak to the standby as if it had
+// the address, or that refresh what the client believes, and judges them.
+func (r *rig) hush() {
+	answered, both := r.both.end()
+	if both != [kinds]int{} || answered[local] == 0 {
+		r.Errorf("of the questions %v got an answer, %v from both nodes", answered, both)
+	}
+	if both, asked := r.who.BothActive(0, r.who.Now()); both != 0 || asked == 0 {
+		r.Errorf("both nodes answered for %v, in %d questions", both, asked)
+	}
+	r.who.Stop()
+	r.both, r.who = nil, nil
+}
+
 // upstream returns the text of the owner's alarm about the LAN.
 func (r *rig) upstream(node int) string {
 	s, err := r.Nodes[node].Status()
@@ -46,6 +60,7 @@ func (r *rig) announced(node int, since uint64) (n int) {
 // VLAN: the nodes hear each other, and nobody reaches the address.
 func TestOwnerThatTheLANDoesNotHearIsToldByTheStandby(t *testing.T) {
 	r := boot(t, lab.Options{Extra: looking})
+	r.hush()
 	since := r.mark()
 	time.Sleep(6 * time.Second)
 	if text := r.upstream(0); text != "" || r.announced(0, since[0]) > 0 {
@@ -70,6 +85,7 @@ func TestOwnerThatTheLANDoesNotHearIsToldByTheStandby(t *testing.T) {
 // owner hears none of them.
 func TestStrangerWithTheAddressIsNamed(t *testing.T) {
 	r := boot(t, lab.Options{Extra: looking})
+	r.hush()
 	since := r.mark()
 	dev, err := r.clientDevice()
 	r.try(err)
@@ -86,6 +102,7 @@ func TestAfterAHandoverTheLANBelievesTheNewOwner(t *testing.T) {
 	r := boot(t, lab.Options{Extra: looking, IPv6: true})
 	r.order(0, control.Order{Command: control.OrderHandover, Reason: "test"})
 	r.moved(1)
+	r.hush()
 	since := r.mark()
 	rules := "add table netdev asks; add chain netdev asks in { type filter hook ingress device fw1 priority 0; }; " +
 		"add rule netdev asks in arp operation request arp saddr ip 0.0.0.0 arp daddr ip " + lab.VIP(0).String() + " counter"
@@ -101,6 +118,34 @@ func TestAfterAHandoverTheLANBelievesTheNewOwner(t *testing.T) {
 			t.Errorf("fw%d: %q", node+1, text)
 		}
 	}
+}
+
+// A router that missed what was announced, or takes no notice of it: what it
+// sends for the address reaches the former owner, which hears whose it is.
+func TestRouterThatMissedTheAnnouncementIsToldAgain(t *testing.T) {
+	r := boot(t, lab.Options{Extra: looking, Group: "[group.announce]\nrefresh = \"0s\""})
+	r.hush()
+	vip := lab.VIP(0).String()
+	client := func(name string, args ...string) {
+		_, err := r.Client.Run(name, args...)
+		r.try(err)
+	}
+	client("sysctl", "-q", "-w", "net.ipv4.neigh.eth0.base_reachable_time_ms=3600000")
+	client("ping", "-c", "1", vip) // believed for an hour from now on
+	client("nft", "add table netdev deaf; add chain netdev deaf in { type filter hook ingress device eth0 priority 0; }; "+
+		"add rule netdev deaf in arp saddr ip "+vip+" arp daddr ip "+vip+" drop")
+	r.order(0, control.Order{Command: control.OrderHandover, Reason: "test"})
+	r.await("fw2 owns the group", soon, func() bool { return r.owns(1, 0) })
+	r.await("what the client sends is lost", soon, func() bool { return !r.reached() })
+	r.never("the client believes fw2", time.Second, r.reached)
+	dev, err := r.clientDevice()
+	r.try(err)
+	t.Logf("alarm after %v", r.await("fw2 tells of it", look, func() bool {
+		return strings.Contains(r.upstream(1), dev.HardwareAddr.String()+" still sends to fw1 what is for "+vip)
+	}))
+	client("nft", "delete table netdev deaf")
+	t.Logf("cured after %v", r.await("the client reaches the address", look, r.reached))
+	r.await("the alarm is over", look, func() bool { return r.upstream(1) == "" })
 }
 
 // A standby that comes back with another file: both nodes name the keys, and no
