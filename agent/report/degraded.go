@@ -29,7 +29,7 @@ func Reasons(s Snapshot) []string {
 	}
 	add(!s.Peer.Alive, "peer %s is not alive", s.Peer.Name)
 	add(s.Peer.Alive && !s.Peer.TwoWay, "peer %s is heard, but does not hear this node", s.Peer.Name)
-	add(s.Peer.Alive && !s.Peer.DigestOK, "peer %s runs a different configuration", s.Peer.Name)
+	add(s.Peer.Alive && !s.Peer.DigestOK, "peer %s runs a different configuration%s", s.Peer.Name, differs(s.Peer.Differs))
 	add(len(s.Links) == 0, "no link is configured")
 	for _, l := range s.Links {
 		add(l.State != "up", "link %d (%s) is %s", l.ID, l.Name, l.State)
@@ -42,6 +42,14 @@ func Reasons(s Snapshot) []string {
 		add(true, "alarm %s", a.Name)
 	}
 	return out
+}
+
+// differs names the keys, if any are known.
+func differs(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(names, ", ")
 }
 
 func groupReasons(s Snapshot, g Group) []string {

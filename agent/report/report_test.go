@@ -149,6 +149,7 @@ func TestOneFaultIsEnoughToBeDegraded(t *testing.T) {
 		"peer fw2 is not alive":              func(s *Snapshot) { s.Peer.Alive = false },
 		"does not hear this node":            func(s *Snapshot) { s.Peer.TwoWay = false },
 		"different configuration":            func(s *Snapshot) { s.Peer.DigestOK = false },
+		"configuration: timing.beat, fence":  func(s *Snapshot) { s.Peer.DigestOK, s.Peer.Differs = false, []string{"timing.beat", "fence"} },
 		"nobody owns it":                     func(s *Snapshot) { s.Groups[0].Owner = "" },
 		"BOTH nodes say they own it":         func(s *Snapshot) { s.Groups[0].PeerState = "solo" },
 		"its gate is closed":                 func(s *Snapshot) { s.Groups[0].GateOpen = false },
