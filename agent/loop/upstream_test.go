@@ -232,6 +232,10 @@ func TestFindingsOfWhatIsNotThereAreDropped(t *testing.T) {
 			t.Errorf("announced %d times", n)
 		}
 		b.inLoop(func(l *Loop, now pairInstant) {
+			l.heardFinding(now, accord.Finding{Round: 5, Verdict: accord.Nobody}.Append(nil)) // the peer owns it
+			if n := b.hands.count(announcedAgain); n > 0 {
+				t.Errorf("the standby announced %d times", n)
+			}
 			for i := range 9 {
 				l.heardHolder(now, accord.Holder{Index: uint16(i), MAC: mac1}.Append(nil))
 			}

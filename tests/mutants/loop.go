@@ -10,6 +10,8 @@ var (
 	keepGo   = in("agent/loop/keep.go")
 	lfenGo   = in("agent/loop/fence.go")
 	factGo   = in("agent/loop/fact.go")
+	tellGo   = in("agent/loop/data.go")
+	upGo     = in("agent/loop/upstream.go")
 )
 
 // loopMutants are the rules of the order inside a turn, and of what frames say.
@@ -295,5 +297,35 @@ var loopMutants = []mutant{
 		name: "terms-go-back-on-disk", rings: "loop",
 		rule:  "The kept term never goes back.",
 		edits: edits{keepGo("l.saved.Terms[g.index] = max(l.saved.Terms[g.index], p.Term)", "l.saved.Terms[g.index] = p.Term")},
+	},
+	{
+		name: "a-machine-sees-data", rings: "loop",
+		rule:  "DATA frames decide nothing and prove no contact.",
+		edits: edits{hearGo("\t\tl.heardData(now, m)\n\t\treturn // no machine", "\t\tl.heardData(now, m) // no machine")},
+	},
+	{
+		name: "data-in-the-way-of-a-heartbeat", rings: "loop",
+		rule:  "DATA takes of a serial line what heartbeats leave, and what is left until the next one.",
+		edits: edits{tellGo("min(left, beat) - beat*beatShare/100", "beat - beat*beatShare/200")},
+	},
+	{
+		name: "data-in-the-way-of-a-claim", rings: "loop",
+		rule:  "A node that is not heard puts no DATA on a serial line.",
+		edits: edits{tellGo(" || !l.calm(now)", "")},
+	},
+	{
+		name: "data-on-a-line-that-is-full", rings: "loop",
+		rule:  "DATA waits until a serial line has made up for a burst of orders.",
+		edits: edits{tellGo(" || l.data.quiet < quietBeats", "")},
+	},
+	{
+		name: "alarm-before-the-announcement", rings: "loop",
+		rule:  "What the network believes is announced again before it is an alarm.",
+		edits: edits{upGo("badMost = 2", "badMost = 1")},
+	},
+	{
+		name: "standby-believes-a-finding", rings: "loop",
+		rule:  "Only the owner announces again.",
+		edits: edits{upGo("if !g.opened || u.heardAt", "if u.heardAt")},
 	},
 }

@@ -41,6 +41,13 @@ func FuzzFrame(f *testing.F) {
 
 func speaks(t *testing.T, frame []byte, want claim) {
 	t.Helper()
+	if to, ok := addressee(frame); ok {
+		t.Fatalf("an announcement is meant for %v", to)
+	}
+	for n := range frame { // read to its own address, and cut anywhere
+		cut := append([]byte{2}, frame[1:n+1]...)
+		addressee(cut)
+	}
 	if got, ok := parseClaim(frame); !ok || got != want {
 		t.Fatalf("%x claims %+v, %v; want %+v", frame, got, ok, want)
 	}
@@ -51,6 +58,9 @@ func speaks(t *testing.T, frame []byte, want claim) {
 
 func asks(t *testing.T, frame []byte, want claim) {
 	t.Helper()
+	if to, ok := addressee(frame); ok {
+		t.Fatalf("a question to all is meant for %v", to)
+	}
 	if got, ok := parseProbe(frame); !ok || got != want {
 		t.Fatalf("%x asks for %+v, %v; want %+v", frame, got, ok, want)
 	}

@@ -213,8 +213,8 @@ func (p *probe) ask() {
 				p.errs = append(p.errs, fmt.Errorf("probe %s on %s: %w", ip, e.device, err))
 				continue
 			}
-			p.result.Sent = true
 			p.all.asked(ip)
+			p.result.Sent = true
 		}
 	}
 }
