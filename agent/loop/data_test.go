@@ -44,7 +44,6 @@ func TestTheRoomOfASerialLine(t *testing.T) {
 // A line is a serial line: one frame after the other, each for as long as its
 // bytes take.
 type line struct {
-	n         *node
 	baud      int
 	busy      time.Time // until then
 	data      time.Time // until then DATA is on it
