@@ -2,11 +2,16 @@ package agent
 
 import (
 	"errors"
+	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
+
 	"github.com/twinbeat/twinbeat/agent/config"
 	"github.com/twinbeat/twinbeat/vip"
+	"github.com/twinbeat/twinbeat/vip/announce"
 	"github.com/twinbeat/twinbeat/vip/gate"
 )
 
@@ -58,6 +63,35 @@ func TestAGroupIsAdoptedOnlyWithItsLeaseAndItsAddresses(t *testing.T) {
 	if !a.adopts(0) {
 		t.Error("lease and addresses are there")
 	}
+	air, err := announce.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.hands.air, a.cfg.Timing.Probe = air, 5*time.Millisecond
+	more := vip.Set{Addresses: append(slices.Clone(set.Addresses), vip.Address{Prefix: netip.MustParsePrefix("192.0.2.77/24"), Device: "tbweak"})}
+	a.cfg.Groups[0].VIP = more
+	far, err := netlink.LinkByName("tbfar")
+	if err == nil {
+		err = netlink.LinkSetUp(far)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	adopted := false
+	for range 100 { // until the kernel sees the carrier
+		if adopted = a.adopts(0); adopted {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if !adopted {
+		t.Error("the file has got an address that nobody else has")
+	}
+	more.Addresses[1].Device = "tbnone"
+	if a.adopts(0) {
+		t.Error("nobody can have been asked for the new address")
+	}
+	a.cfg.Groups[0].VIP = set
 	f.lapsed = true
 	if a.adopts(0) {
 		t.Error("adopted without a lease")

@@ -270,9 +270,9 @@ func (l *lifetimeLease) Watch(ctx context.Context, _ func(string, error)) { <-ct
 func (l *lifetimeLease) Remove() error { return nil }
 
 // adopts says whether this node still holds a group: its lease in the kernel
-// is unexpired and its addresses are there, at least one: the file may have got
-// another since, which is put there with the rest. An address that came from
-// another group has closed every gate.
+// is unexpired and its addresses are there. The file may have got others since,
+// by a reload that was killed, say: they are put up with the rest if nobody else
+// answers for them. One that came from another group has closed every gate.
 func (a *agent) adopts(i int) bool {
 	held, _, err := a.lease.Held(uint8(i))
 	if err != nil || !held {
@@ -282,5 +282,22 @@ func (a *agent) adopts(i int) bool {
 	defer cancel()
 	set := a.cfg.Groups[i].VIP
 	there, err := a.hands.kernel.Held(ctx, set)
-	return err == nil && len(there) > 0
+	if err != nil || len(there) == 0 {
+		return false
+	}
+	if len(there) == len(set.Addresses) {
+		return true
+	}
+	known := map[netip.Addr]bool{}
+	for _, v := range there {
+		known[v.Prefix.Addr()] = true
+	}
+	var fresh []vip.Address
+	for _, v := range set.Addresses {
+		if !known[v.Prefix.Addr()] {
+			fresh = append(fresh, v)
+		}
+	}
+	r, err := a.hands.air.Probe(ctx, fresh, config.Probes, a.cfg.Timing.Probe)
+	return err == nil && r.Sent && !r.Foreign
 }

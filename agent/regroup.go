@@ -18,7 +18,7 @@ import (
 
 // askAbroad asks for the addresses that this node is about to put up as an
 // owner, whether anybody else answers for them.
-func (h *hands) askAbroad(ctx context.Context, was, is config.Config) error {
+func (h *hands) askAbroad(ctx context.Context, was, is config.Config, note func(string)) error {
 	for i, g := range h.groups {
 		if !g.owner.Load() {
 			continue // a takeover asks for all of them
@@ -39,6 +39,8 @@ func (h *hands) askAbroad(ctx context.Context, was, is config.Config) error {
 			return fmt.Errorf("ask whether anybody has the new addresses: %w", err)
 		case r.Foreign:
 			return fmt.Errorf("add address %s: %s answers for it already", r.Address, r.MAC)
+		case !r.Sent:
+			note(fmt.Sprintf("nobody could be asked whether %s is in use", strange[0]))
 		}
 	}
 	return nil
@@ -61,7 +63,7 @@ func (a *agent) regroup(ctx context.Context, p *plan, was config.Config) error {
 	}
 	if moved {
 		if err := a.guard(ctx, p.cfg); err != nil {
-			p.report.Notes = append(p.report.Notes, "the gate still guards the addresses that went: "+err.Error())
+			p.note("the gate still guards the addresses that went: " + err.Error())
 		}
 	}
 	return nil

@@ -57,6 +57,9 @@ type plan struct {
 	fence    *fence.Device    // the new one; nil: it does not change
 }
 
+// note tells of what did not go as it should, though it was done.
+func (p *plan) note(text string) { p.report.Notes = append(p.report.Notes, text) }
+
 // reload takes up the configuration file as it is now, or says why not. It reads
 // and checks everything first; then all of it is done or, as far as that can be,
 // nothing.
@@ -199,7 +202,7 @@ func (a *agent) prepare(p *plan) error {
 // change does what the plan says. What fails is put back.
 func (a *agent) change(ctx context.Context, p *plan, by string) error {
 	was := a.running.cfg
-	if err := a.hands.askAbroad(ctx, was, p.cfg); err != nil {
+	if err := a.hands.askAbroad(ctx, was, p.cfg, p.note); err != nil {
 		return err
 	}
 	if err := a.refence(ctx, p.cfg, p.fence); err != nil {

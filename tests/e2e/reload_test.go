@@ -212,6 +212,29 @@ func TestReloadStartsAndStopsServices(t *testing.T) {
 	}
 }
 
+// The next fence is by the device that the file names now, and its proof counts
+// although the peer's file is still the old one.
+func TestReloadPutsAnotherFenceDeviceInPlace(t *testing.T) {
+	p := newPDU(t)
+	r := boot(t, p.options())
+	p.wire(r)
+	text := r.file(1)
+	_, rest, _ := strings.Cut(text, "off = { fw1 = [\"")
+	program, _, _ := strings.Cut(rest, "\"")
+	dir := t.TempDir()
+	r.try(os.WriteFile(dir+"/new", fmt.Appendf(nil, "#!/bin/sh\necho \"$@\" >>%s/asked\nexec %s \"$@\"\n", dir, program), 0o700))
+	r.rewrite(1, strings.ReplaceAll(text, program, dir+"/new"))
+	r.reloaded(1)
+	r.await("the files differ", soon, func() bool { return r.states(0, "ACTIVE") && !r.agree() })
+	r.Nodes[0].Freeze()
+	r.await("fw2 takes over by proof", 3*soon, func() bool { return r.owns(1, 0) })
+	r.moved(1)
+	r.took(1, "fence")
+	if asked, _ := os.ReadFile(dir + "/asked"); !strings.Contains(string(asked), "off fw1") {
+		t.Errorf("the new device was asked: %q", asked)
+	}
+}
+
 // reloads is how many random edits are made; the environment may ask for more.
 const reloads = 12
 
@@ -289,7 +312,7 @@ func TestReloadUnderKill(t *testing.T) {
 		}
 		victim := seed.IntN(2)
 		text = edit(seed, text)
-		delay := time.Duration(seed.IntN(120)) * time.Millisecond
+		delay := time.Duration(seed.IntN(70)) * time.Millisecond
 		for _, node := range []int{1 - owner, owner} {
 			r.rewrite(node, text)
 			if node != victim {
