@@ -18,6 +18,9 @@ const (
 	// settled is for how many rounds a state must last to be news: a file that
 	// gives EAGAIN now and then is none.
 	settled = 3
+	// imminent is the time to a limit within which a handover may not wait. No
+	// room warms a box so fast.
+	imminent = time.Minute
 	// retell is for how many rounds an alarm keeps its text.
 	retell = 30
 	// silence is the time without a reading after which a sensor has gone.
@@ -29,9 +32,10 @@ const (
 // are less than the usual margin between the nodes.
 var losses = [...]int{predict.Well: 0, predict.Weak: 1, predict.Alert: 6, predict.Move: 70}
 
-// criticalLoss is that of a critical limit that is reached. What only approaches
-// it is not critical: where a room warms both boxes, one of them is first by
-// seconds, and would hand over at once to a peer that is as badly off.
+// criticalLoss is that of a critical limit that is reached, or will be before
+// anybody can wait, and of a fan that stopped. What approaches a limit slowly is
+// not critical: where a room warms both boxes, one of them is first by seconds,
+// and would hand over at once to a peer that is as badly off.
 const criticalLoss = 90
 
 // A Rule is what the configuration says about the sensors whose ID matches.
@@ -413,11 +417,12 @@ func (j *Judge) vote(w *row) Vote {
 	v := Vote{Kind: w.Kind, Loss: losses[w.level], Reason: w.text, Critical: w.beyond >= AtOnce || w.Fatal && w.level == predict.Move}
 	if w.series >= 0 && w.level == predict.Move {
 		s := j.box.Series(w.series)
-		if ahead, heads := s.Ahead(); heads {
+		ahead, heads := s.Ahead()
+		if heads {
 			v.Left = max(ahead.Likely, time.Second)
 		}
 		verdict, _ := s.Verdict()
-		v.Critical = v.Critical || verdict.Cause == predict.BeyondCrit
+		v.Critical = v.Critical || verdict.Cause == predict.BeyondCrit || verdict.Cause == predict.FanStalled || heads && ahead.Likely < imminent
 	}
 	switch {
 	case v.Critical:

@@ -250,6 +250,24 @@ func TestMemoryErrorsThatWereNotCorrectedAreCritical(t *testing.T) {
 	}
 }
 
+func TestAFanThatStopsDoesNotWait(t *testing.T) {
+	b := newBench(t, Config{})
+	fan := New("fan1", "fan1", Fan, 4400, time.Time{})
+	fan.Drive = 200
+	b.rounds(300, fan)
+	fan.Value = 0
+	for i := range 20 {
+		b.round(fan)
+		if got := b.lost(); got != "" {
+			if got != "fan -90 critical=true" || i > 15 {
+				t.Errorf("%s after %d s", got, 2*i)
+			}
+			return
+		}
+	}
+	t.Error("nobody noticed")
+}
+
 func TestTheTimeToALimitIsTold(t *testing.T) {
 	b := newBench(t, Config{})
 	for i := range 900 { // half an hour at rest
