@@ -61,16 +61,16 @@ func stoves(t *testing.T, lines string) ([2]stove, lab.Options) {
 	return s, lab.Options{Extra: fmt.Sprintf("[sensors]\ninterval = \"1s\"\nroot = { fw1 = %q, fw2 = %q }\n%s", s[0].root, s[1].root, lines)}
 }
 
-// perSecond is how fast the stoves get hot: the limit is 160 s away.
-const perSecond = 0.25
+// A warming is how stoves get hot: from, to, and C a second.
+type warming struct{ from, to, pace float64 }
 
-// heat warms stoves from 60 C on, up to a temperature, until done says so, and
-// returns the temperature then. The sensors are noisy.
-func heat(t *testing.T, most float64, done func(celsius float64) bool, hot ...stove) float64 {
+// heat warms stoves until done says so, and returns the temperature then. The
+// sensors are noisy.
+func (w warming) heat(t *testing.T, done func(celsius float64) bool, hot ...stove) float64 {
 	t.Helper()
 	began := time.Now()
 	for i := 0; ; i++ {
-		now := min(60+perSecond*time.Since(began).Seconds(), most)
+		now := min(w.from+w.pace*time.Since(began).Seconds(), w.to)
 		for _, s := range hot {
 			s.set(t, now+0.1*float64(i%3-1))
 		}
@@ -85,13 +85,14 @@ func TestOwnerThatGetsHotHandsOverBeforeItsLimit(t *testing.T) {
 	s, o := stoves(t, "")
 	r := boot(t, o)
 	since := r.mark()
-	at := heat(t, 120, func(c float64) bool { return r.owns(1, 0) || c >= stoveCrit }, s[0])
+	w := warming{from: 60, to: 120, pace: 0.25}
+	at := w.heat(t, func(c float64) bool { return r.owns(1, 0) || c >= stoveCrit }, s[0])
 	if at >= stoveCrit-5 {
 		t.Fatalf("at %.0f C the service is still with fw1, or just moved: %v", at, r.changes(since))
 	}
 	r.moved(1)
 	r.took(1, "released")
-	t.Logf("fw2 took over at %.1f C, %.0f s before the limit", at, (stoveCrit-at)/perSecond)
+	t.Logf("fw2 took over at %.1f C, %.0f s before the limit", at, (stoveCrit-at)/w.pace)
 	text := r.story(0)
 	for _, says := range []string{"soc CPU", "reaches 100 C in"} {
 		if !strings.Contains(text, says) {
@@ -117,7 +118,7 @@ func TestHotRoomMovesNothing(t *testing.T) {
 	r := boot(t, o)
 	since := r.mark()
 	both, began := time.Time{}, time.Now()
-	heat(t, 93, func(float64) bool {
+	warming{from: 74, to: 87, pace: 0.15}.heat(t, func(float64) bool {
 		if both.IsZero() && r.alarmed(0, "sensor ") && r.alarmed(1, "sensor ") {
 			both = time.Now()
 		}
