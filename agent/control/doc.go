@@ -23,7 +23,8 @@
 //
 // The orders are handover, take, maintenance-on, maintenance-off, resume and
 // confirm-dead; their arguments are group, reason, for_ms and force. Who gave an
-// order is never an argument: the kernel says it (SO_PEERCRED, unix(7)).
+// order is never an argument: the kernel says it (SO_PEERCRED, unix(7)). The order
+// sensors changes nothing; its result is an object of its own, as text.
 // Anything that goes wrong is one line, after which the connection is closed if
 // the request could not be read:
 //
