@@ -2,6 +2,7 @@ package sensors
 
 import (
 	"flag"
+	"fmt"
 	"testing"
 	"time"
 
@@ -17,10 +18,10 @@ var (
 // A boxLife is what became of one box whose peer is well.
 type boxLife struct {
 	box      *boxtest.Box
-	trip     float64 // seconds, 0: never
-	moved    float64 // first move after the onset, 0: never; nothing moves back by itself
-	standing float64 // since when the peer is the better place, as it stands at the trip; 0: it is not
-	needless int     // moves without a fault
+	trip     float64  // seconds, 0: never
+	moved    float64  // first move after the onset, 0: never; nothing moves back by itself
+	standing float64  // since when the peer is the better place, as it stands at the trip; 0: it is not
+	needless []string // moves without a fault, with their reasons
 	healthy  float64
 }
 
@@ -60,7 +61,7 @@ func liveOn(seed uint64) boxLife {
 				l.moved = b.At()
 			}
 		case better && !moved:
-			l.needless++
+			l.needless = append(l.needless, fmt.Sprintf("day %.2f: %s", b.At()/86400, d.Why))
 		case !better:
 			l.standing = 0
 		}
@@ -87,7 +88,10 @@ func TestBoxesWithFaultsAreLeftBeforeTheyTrip(t *testing.T) {
 	trips, inTime, standing, needless, healthy := 0, 0, 0, 0, 0.0
 	for seed := *firstSeed; seed < *firstSeed+uint64(*boxes); seed++ {
 		l := liveOn(seed)
-		needless, healthy = needless+l.needless, healthy+l.healthy
+		needless, healthy = needless+len(l.needless), healthy+l.healthy
+		if len(l.needless) > 0 {
+			t.Logf("seed %d, %v from day %.2f: needless %q", seed, l.box.Fault, l.box.Onset/86400, l.needless)
+		}
 		if l.trip == 0 {
 			continue
 		}
