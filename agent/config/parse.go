@@ -119,7 +119,7 @@ func (p *parser) pair(t table, node string) {
 		c.Sensors = p.sensors(s)
 	}
 	judged, _ := t.table("health")
-	c.Health = p.health(judged)
+	c.Health = p.health(judged, c.Sensors != nil)
 	if up, ok := t.table("upstream"); ok {
 		c.Upstream = p.upstream(up)
 	}

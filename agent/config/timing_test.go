@@ -7,6 +7,17 @@ import (
 	"time"
 )
 
+func TestHoldIsLongerWhereSensorsAreRead(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"": 10 * time.Second, "[sensors]\n": 30 * time.Second, "[sensors]\n[health]\nmargin = 30\n": 30 * time.Second,
+		"[sensors]\n[health]\nhold = \"12s\"\n": 12 * time.Second,
+	} {
+		if c, problems := Parse("f", []byte(base+text), "fw1"); Refused(problems) || c.Health.Hold != want {
+			t.Errorf("%q: hold %v, want %v (%v)", text, c.Health.Hold, want, problems)
+		}
+	}
+}
+
 func TestArithmeticIsShownWhenAnInequalityBreaks(t *testing.T) {
 	for _, tt := range []struct{ name, src, want string }{
 		{
