@@ -140,6 +140,7 @@ install: build docs
 	install -D -m 644 dist/completion/fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/twinbeat.fish
 	install -d $(EXAMPLES)
 	install -m 644 README.md reference.toml $(DESTDIR)$(DOCDIR)/
+	install -D -m 644 packaging/TWINBEAT-MIB.txt $(DESTDIR)$(PREFIX)/share/snmp/mibs/TWINBEAT-MIB.txt
 	awk '/^```/ && f {exit} f; /^```toml/ {f=1}' README.md >$(EXAMPLES)/twinbeat.toml
 	for f in twinbeat.service strict.conf credentials.conf twinbeat.init twinbeat.openrc twinbeat.procd inittab twinbeat.default; do \
 		$(PLACE) packaging/$$f >$(EXAMPLES)/$$f || exit 1; done

@@ -23,7 +23,7 @@ var notifyKeys = []key{
 	{path: "notify.severity", kind: text, def: `"warning"`, oneOf: []string{"critical", "error", "warning", "notice", "info"}, doc: "Only what is at least as bad. critical: the service was or is in danger. error: something is broken. warning: an alarm, a planned move. notice: orders, starts. info: all."},
 	{path: "notify.groups", kind: texts, show: `["gateway"]`, hidden: true, doc: "Only what is about these groups, or about the whole node."},
 	{path: "notify.kinds", kind: texts, show: `["role", "alarm", "fence"]`, hidden: true, doc: "Only these kinds of events: role, link, alarm, operator, fence, service, address, agent, health, sensor, notify."},
-	{path: "notify.repeat", kind: duration, def: `"15m"`, orZero: true, min: second, max: 24 * hour, doc: "Within it each state of one alarm, link or group is told once; what comes again is counted and told at its end. \"0s\": always."},
+	{path: "notify.repeat", kind: duration, def: `"15m"`, orZero: true, min: second, max: 24 * hour, doc: "Within it each state of one alarm, link or group is told once, unless it is critical; what comes again is counted, and the newest told at its end. \"0s\": always."},
 	{path: "notify.rate", kind: number, def: "60", max: 10000, doc: "Alerts an hour; more wait, up to 100, then the oldest are dropped and counted. 0: no limit."},
 	{path: "notify.timeout", kind: duration, def: `"10s"`, min: 100 * ms, max: minute, doc: "Of one try. One that failed is repeated after 2s, 4s and so on up to 5min, for ever."},
 	{path: "notify.address", kind: text, show: `"192.0.2.50"`, doc: "Host, with :port if it is not the usual one. syslog: or the path of a local socket; default /dev/log."},

@@ -43,7 +43,7 @@ func (f Filter) Wants(a *Alert) bool {
 
 // Limits of a target.
 type Limits struct {
-	Repeat time.Duration // within it each state of one topic is told once; 0: always
+	Repeat time.Duration // within it each state of one topic that is not critical is told once; 0: always
 	Rate   int           // alerts an hour, which may come at once; 0: any
 }
 
@@ -84,17 +84,19 @@ func (q *Queue) Offer(now time.Duration, a *Alert) {
 	if !q.filter.Wants(a) || a.Kind == KindNotify && a.Name == q.name {
 		return
 	}
-	if q.limits.Repeat > 0 && !q.isNews(now, a) {
+	one := *a // other queues are offered it, too
+	if q.limits.Repeat > 0 && !q.isNews(now, &one) {
 		return
 	}
-	q.put(*a)
+	q.put(one)
 }
 
 // Lose counts alerts that went by unseen.
 func (q *Queue) Lose(n uint64) { q.dropped += n }
 
 // isNews says whether an alert is to be told now. One window holds all states of
-// a topic, so that what is told last is what came last.
+// a topic, so that what is told last is what came last: news takes the count of
+// what was held back with it. What is critical is always news.
 func (q *Queue) isNews(now time.Duration, a *Alert) bool {
 	q.due(now)
 	topic := a.topic()
@@ -107,8 +109,12 @@ func (q *Queue) isNews(now time.Duration, a *Alert) bool {
 		return true
 	}
 	w := &q.windows[i]
-	if w.repeats == 0 && !slices.Contains(w.states, a.State) && len(w.states) < maxStates {
+	first := !slices.Contains(w.states, a.State) && len(w.states) < maxStates
+	if first {
 		w.states = append(w.states, a.State)
+	}
+	if first || a.Severity <= Critical {
+		a.Repeats, w.repeats = w.repeats, 0
 		return true
 	}
 	w.repeats++
@@ -138,7 +144,7 @@ func (q *Queue) due(now time.Duration) {
 // summary is the newest of what a window held back.
 func (w window) summary() Alert {
 	a := w.last
-	a.Repeats = w.repeats
+	a.Repeats = w.repeats - 1
 	return a
 }
 

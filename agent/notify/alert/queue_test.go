@@ -63,11 +63,18 @@ func TestEachStateIsToldOnceAnIntervalAndWhatCameLastIsToldLast(t *testing.T) {
 			{3 * time.Second, "a", false, nil},
 			{4 * time.Second, "a", true, nil},
 			{10*time.Minute - 1, "", false, nil},
-			{10 * time.Minute, "", false, []string{"a raised +3"}},
+			{10 * time.Minute, "", false, []string{"a raised +2"}},
 			{11 * time.Minute, "a", false, []string{"a cleared"}},
 			{12 * time.Minute, "a", true, nil},
-			{20 * time.Minute, "", false, []string{"a raised +1"}},
+			{20 * time.Minute, "", false, []string{"a raised"}},
 			{40 * time.Minute, "a", true, []string{"a raised"}},
+		},
+		"a state that is new is told at once, with what was held back": {
+			{0, "a", true, []string{"a raised"}},
+			{1 * time.Second, "a", true, nil},
+			{2 * time.Second, "a", true, nil},
+			{3 * time.Second, "a", false, []string{"a cleared +2"}},
+			{time.Hour, "", false, nil},
 		},
 		"others are not held back": {
 			{0, "a", true, []string{"a raised"}},
@@ -270,7 +277,7 @@ func TestNothingIsLostWithoutACount(t *testing.T) {
 					}
 					dropped += n
 				} else {
-					told += 1 + uint64(max(0, a.Repeats-1))
+					told += 1 + uint64(a.Repeats)
 				}
 				q.Done(now, a, Delivered)
 			}
@@ -278,7 +285,7 @@ func TestNothingIsLostWithoutACount(t *testing.T) {
 		waiting, held, left, lost := q.Counts()
 		inQueue := uint64(0)
 		for _, a := range q.waiting {
-			inQueue += 1 + uint64(max(0, a.Repeats-1))
+			inQueue += 1 + uint64(a.Repeats)
 		}
 		// A summary that is dropped counts once, whatever it stands for.
 		if sum := told + dropped + left + inQueue + uint64(held) + lost; sum > offered || waiting > MaxWaiting {
@@ -353,4 +360,33 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("%v\n%s", err, cmp.Diff(s, got))
 		}
 	})
+}
+
+func TestWhatIsCriticalIsToldEachTime(t *testing.T) {
+	q := New("t", office, everything, Limits{Repeat: time.Hour})
+	for i := range uint64(3) {
+		for _, to := range []string{"ACTIVE", "RELEASING", "STANDBY"} {
+			e := report.Event{Seq: i, Kind: "role", Group: "gateway", To: to}
+			if to == "ACTIVE" {
+				e.Evidence = "silence"
+			}
+			a := Of(e, office)
+			q.Offer(time.Duration(i), &a)
+		}
+	}
+	var got []string
+	for range 100 {
+		a, ok, _ := q.Next(0, noon)
+		if !ok {
+			break
+		}
+		got = append(got, fmt.Sprint(a.To, " ", a.Repeats))
+		q.Done(0, a, Delivered)
+	}
+	if want := []string{"ACTIVE 0", "RELEASING 0", "STANDBY 0", "ACTIVE 0", "ACTIVE 2"}; !slices.Equal(got, want) {
+		t.Errorf("told %q, want %q", got, want)
+	}
+	if _, held, _, _ := q.Counts(); held != 2 {
+		t.Errorf("%d held back", held)
+	}
 }

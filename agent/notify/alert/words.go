@@ -36,7 +36,7 @@ func (a *Alert) Title() string {
 		}
 	}
 	if a.Repeats > 0 {
-		title += fmt.Sprintf(" (told late, with %d repetitions)", a.Repeats)
+		title += fmt.Sprintf(" (%d more were not told one by one)", a.Repeats)
 	}
 	return title
 }
