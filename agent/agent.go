@@ -117,7 +117,8 @@ func Run(ctx context.Context, o Options) error {
 }
 
 // serve names every goroutine of the process: one reader a link, the watchers,
-// the monitors, the lanes (in act), the control socket; the loop is this one.
+// the monitors, the lanes (in act), the control socket, who tells of alarms, those
+// who read sensors; the loop is this one.
 func (a *agent) serve(ctx, inner context.Context) error {
 	for i, p := range a.paths {
 		a.group.Go(func() { p.run(inner, uint8(i), a.loop.Offer) })

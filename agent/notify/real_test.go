@@ -6,12 +6,14 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"net/mail"
@@ -177,6 +179,47 @@ func awaitDial(t *testing.T, network, address string) {
 		}
 	}
 	t.Fatalf("nobody listens on %s", address)
+}
+
+func TestSyslogOverTLSIsCheckedAndCounted(t *testing.T) {
+	cert, key, ca := certificate(t)
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	got := make(chan string, 2)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			b, _ := io.ReadAll(c)
+			c.Close()
+			got <- string(b)
+		}
+	}()
+	s := notify.Syslog{Address: l.Addr().String(), Transport: "tls", Facility: "daemon", Secure: notify.Secure(http.Trust{CA: ca})}
+	answer, err := s.Send(t.Context(), takeover())
+	if err != nil || answer != "the server took it and closed" {
+		t.Errorf("%q, %v", answer, err)
+	}
+	count, message, _ := strings.Cut(<-got, " ")
+	if n, err := strconv.Atoi(count); err != nil || n != len(message) || !strings.HasPrefix(message, "<26>1 ") {
+		t.Errorf("%s bytes: %q", count, message)
+	}
+	s.Secure = notify.Secure(http.Trust{})
+	if answer, err := s.Send(t.Context(), takeover()); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("a certificate of nobody: %q, %v", answer, err)
+	}
+	if said := <-got; said != "" {
+		t.Errorf("said to a stranger: %q", said)
+	}
 }
 
 // A server that dies between two messages, or goes away while it reads, is a
