@@ -53,7 +53,9 @@ func TestAWebhookBelievesOnlyA2xx(t *testing.T) {
 		{"404", status(404), "", "HTTP 404", false},
 		{"400", status(400), "", "HTTP 400", true},
 		{"413", status(413), "", "HTTP 413", true},
-		{"redirect", func(w nethttp.ResponseWriter, q *nethttp.Request) { nethttp.Redirect(w, q, elsewhere.URL, nethttp.StatusTemporaryRedirect) }, "", "no redirect is followed", false},
+		{"redirect", func(w nethttp.ResponseWriter, q *nethttp.Request) {
+			nethttp.Redirect(w, q, elsewhere.URL, nethttp.StatusTemporaryRedirect)
+		}, "", "no redirect is followed", false},
 		{"slow", func(_ nethttp.ResponseWriter, q *nethttp.Request) { <-wait }, "", "deadline", false},
 		{"endless, but taken", endless(200), "HTTP 200", "", false},
 		{"endless error", endless(500), "", "HTTP 500", false},

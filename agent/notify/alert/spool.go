@@ -98,7 +98,7 @@ func Decode(b []byte) (Spool, error) {
 	for _, o := range in.Owed {
 		b := Backlog{Name: o.Name, Dropped: o.Dropped}
 		for _, i := range o.Waiting {
-			if i < 0 || i >= len(in.Alerts) || len(b.Waiting) == MaxWaiting+MaxTopics {
+			if i < 0 || i >= len(in.Alerts) || in.Alerts[i].Severity == 0 || len(b.Waiting) == MaxWaiting+MaxTopics {
 				return Spool{}, errTorn
 			}
 			b.Waiting = append(b.Waiting, in.Alerts[i])
