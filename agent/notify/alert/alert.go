@@ -204,6 +204,8 @@ func judge(a *Alert) Severity {
 
 func judgeRole(a *Alert) Severity {
 	switch {
+	case a.From == "" && a.Evidence == "":
+		return Info // a decision within a state
 	case a.To == "FAILED" || a.To == "ISOLATED" || a.To == "FENCING":
 		return Critical
 	case a.Evidence != "" && !slices.Contains(planned, a.Evidence):

@@ -38,6 +38,7 @@ func TestAnEventIsWorthWhatItMeans(t *testing.T) {
 		{"failed", report.Event{Kind: "role", Group: "gateway", From: "ACTIVE", To: "FAILED"}, Critical, "", "FAILED", "gateway", "group gateway: ACTIVE -> FAILED"},
 		{"boot", report.Event{Kind: "role", Group: "gateway", From: "BOOT", To: "STANDBY"}, Info, "", "STANDBY", "gateway", "group gateway: BOOT -> STANDBY"},
 		{"no change", report.Event{Kind: "role", Group: "gateway", To: "STANDBY"}, Info, "", "STANDBY", "gateway", "group gateway is STANDBY"},
+		{"no change of a bad state", report.Event{Kind: "role", Group: "gateway", To: "ISOLATED"}, Info, "", "ISOLATED", "gateway", "group gateway is ISOLATED"},
 		{"alarm", report.Event{Kind: "alarm", Decided: "raise link/serial", Seen: "down"}, Warning, "link/serial", Raised, "", "alarm link/serial raised"},
 		{"over", report.Event{Kind: "alarm", Decided: "clear link/serial"}, Warning, "link/serial", Cleared, "", "alarm link/serial cleared"},
 		{"of a group", report.Event{Kind: "alarm", Decided: "raise gateway/foreign"}, Error, "gateway/foreign", Raised, "gateway", "alarm gateway/foreign raised"},
