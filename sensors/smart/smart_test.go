@@ -107,6 +107,39 @@ func TestTableOfATAIsReadWithItsThresholds(t *testing.T) {
 	}
 }
 
+// The tables of QEMU's disk (7.2), as the kernel handed them over.
+func TestTableOfAnEmulatedDiskIsRead(t *testing.T) {
+	data := summed(dump(pageSize, map[int]string{0: "01 00 " +
+		"01 03 00 64 64 00 00 00 00 00 00 00 " +
+		"03 03 00 64 64 10 00 00 00 00 00 00 " +
+		"04 02 00 64 64 64 00 00 00 00 00 00 " +
+		"05 03 00 64 64 00 00 00 00 00 00 00 " +
+		"09 03 00 64 64 01 00 00 00 00 00 00 " +
+		"0c 03 00 64 64 00 00 00 00 00 00 00 " +
+		"be 03 00 45 45 1f 00 1f 1f 00 00 00"}))
+	limits := summed(dump(pageSize, map[int]string{0: "01 00 " +
+		"01 06 00 00 00 00 00 00 00 00 00 00 " +
+		"03 00 00 00 00 00 00 00 00 00 00 00 " +
+		"04 14 00 00 00 00 00 00 00 00 00 00 " +
+		"05 24 00 00 00 00 00 00 00 00 00 00 " +
+		"09 00 00 00 00 00 00 00 00 00 00 00 " +
+		"0c 00 00 00 00 00 00 00 00 00 00 00 " +
+		"be 32 00 00 00 00 00 00 00 00 00 00"}))
+	a, err := ParseATA(data, limits)
+	want := []Attribute{
+		{ID: 1, Prefail: true, Value: 100, Worst: 100, Threshold: 6},
+		{ID: 3, Prefail: true, Value: 100, Worst: 100, Raw: 16},
+		{ID: 4, Value: 100, Worst: 100, Threshold: 20, Raw: 100},
+		{ID: 5, Prefail: true, Value: 100, Worst: 100, Threshold: 36},
+		{ID: 9, Prefail: true, Value: 100, Worst: 100, Raw: 1},
+		{ID: 12, Prefail: true, Value: 100, Worst: 100},
+		{ID: 190, Prefail: true, Value: 69, Worst: 69, Threshold: 50, Raw: 0x1f1f001f},
+	}
+	if diff := cmp.Diff(want, a.Attributes); diff != "" || err != nil || a.Celsius() != 31 {
+		t.Errorf("%v, %v C (-want +got)\n%s", err, a.Celsius(), diff)
+	}
+}
+
 func TestPagesOfATAThatAreNoneAreRefused(t *testing.T) {
 	damaged := attributes(table...)
 	damaged[20] ^= 4
