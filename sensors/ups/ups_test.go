@@ -239,7 +239,7 @@ func TestAUPSBecomesReadings(t *testing.T) {
 
 func TestAUPSThatFellSilentOnBatteryIsStillOnBattery(t *testing.T) {
 	text := strings.Replace(transcript, "OB LB", "OB", 1)
-	var says *string = &text
+	says := &text
 	c := daemon(t, "nut", func() *string { return says })
 	c.ask(at)
 	says = nil

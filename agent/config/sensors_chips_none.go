@@ -1,4 +1,4 @@
-//go:build lite
+//go:build lite || no_chips
 
 package config
 
@@ -11,7 +11,7 @@ var chipKeys = []key{
 func (p *parser) chips(t table, _ *Sensors) {
 	for _, name := range []string{"smart", "i2c", "ups"} {
 		if t.has(name) {
-			t.report(name, "is not in this build (lite)", "use the full build, or leave it out")
+			t.report(name, "is not in this build (lite, or no_chips)", "use the full build, or leave the section out")
 		}
 	}
 }
