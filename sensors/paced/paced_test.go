@@ -1,6 +1,7 @@
 package paced
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,19 +11,27 @@ import (
 
 // A device counts how often it is asked, and takes its time.
 type device struct {
-	asked, most, now int
-	takes            time.Duration
-	again            time.Duration
+	asked atomic.Int32
+	now   atomic.Int32
+	twice atomic.Bool // asked while it was
+	takes atomic.Int64 // nanoseconds
+	again time.Duration
 }
 
 func (d *device) ask(at time.Time) ([]sensors.Reading, time.Duration) {
-	d.now++
-	d.most = max(d.most, d.now)
-	d.asked++
-	n := d.asked
-	time.Sleep(d.takes)
-	d.now--
+	if d.now.Add(1) > 1 {
+		d.twice.Store(true)
+	}
+	n := d.asked.Add(1)
+	time.Sleep(time.Duration(d.takes.Load()))
+	d.now.Add(-1)
 	return []sensors.Reading{sensors.New("test/a", "a", sensors.Context, float64(n), at)}, d.again
+}
+
+func slow(takes time.Duration) *device {
+	d := &device{}
+	d.takes.Store(int64(takes))
+	return d
 }
 
 func source(d *device) *Source {
@@ -40,14 +49,14 @@ func rounds(s *Source, n int) (last []sensors.Reading) {
 
 func TestAQuickDeviceAnswersInTheFirstRoundAndIsAskedOnceInAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := &device{takes: 10 * time.Millisecond}
+		d := slow(10 * time.Millisecond)
 		s := source(d)
 		if r := rounds(s, 1); len(r) != 1 || r[0].Value != 1 || r[0].State != sensors.OK {
 			t.Errorf("first round: %+v", r)
 		}
 		r := rounds(s, 170)
-		if d.asked != 3 || r[0].Value != 3 {
-			t.Errorf("asked %d times in 171 s, value %v", d.asked, r[0].Value)
+		if d.asked.Load() != 3 || r[0].Value != 3 {
+			t.Errorf("asked %d times in 171 s, value %v", d.asked.Load(), r[0].Value)
 		}
 		if age := time.Since(r[0].At); age > 2*time.Second {
 			t.Errorf("the reading that holds says it is %s old", age)
@@ -57,7 +66,7 @@ func TestAQuickDeviceAnswersInTheFirstRoundAndIsAskedOnceInAWhile(t *testing.T) 
 
 func TestASlowDeviceKeepsNobodyWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := &device{takes: 8 * time.Second}
+		d := slow(8 * time.Second)
 		s := source(d)
 		began := time.Now()
 		if r := s.Read(nil, began, time.Second); len(r) != 0 || time.Since(began) > 750*time.Millisecond {
@@ -71,21 +80,21 @@ func TestASlowDeviceKeepsNobodyWaiting(t *testing.T) {
 
 func TestADeviceThatHangsIsNamedAndAskedOnlyAfterItCameBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := &device{takes: time.Hour}
+		d := slow(time.Hour)
 		s := source(d)
 		if r := rounds(s, 15); len(r) != 1 || r[0].State != sensors.Blocked || r[0].Why == "" {
 			t.Errorf("%+v", r)
 		}
 		rounds(s, 1000)
-		if d.asked != 1 {
-			t.Errorf("asked %d times while it hangs", d.asked)
+		if d.asked.Load() != 1 {
+			t.Errorf("asked %d times while it hangs", d.asked.Load())
 		}
 		time.Sleep(time.Hour)
-		d.takes = 0
-		if r := rounds(s, 2); r[0].State != sensors.OK || r[0].Value != 2 || d.most != 1 {
-			t.Errorf("back again: %+v, %d asks at once", r, d.most)
+		d.takes.Store(int64(0))
+		if r := rounds(s, 2); r[0].State != sensors.OK || r[0].Value != 2 || d.twice.Load() {
+			t.Errorf("back again: %+v, asked while it was: %v", r, d.twice.Load())
 		}
-		d.takes = time.Hour
+		d.takes.Store(int64(time.Hour))
 		r := rounds(s, 100)
 		if r[0].State != sensors.Blocked || r[0].ID != "test/a" {
 			t.Errorf("what it said once stands for what it says: %+v", r)
@@ -98,13 +107,13 @@ func TestADeviceMayAskToBeAskedSooner(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &device{again: 5 * time.Second}
 		rounds(source(d), 61)
-		if d.asked != 13 {
-			t.Errorf("asked %d times in 61 s, not each 5", d.asked)
+		if d.asked.Load() != 13 {
+			t.Errorf("asked %d times in 61 s, not each 5", d.asked.Load())
 		}
 		d = &device{again: time.Hour}
 		rounds(source(d), 61)
-		if d.asked != 2 {
-			t.Errorf("asked %d times in 61 s: an hour is more than usual", d.asked)
+		if d.asked.Load() != 2 {
+			t.Errorf("asked %d times in 61 s: an hour is more than usual", d.asked.Load())
 		}
 	})
 }
@@ -115,8 +124,8 @@ func TestAClockThatWentBackPostponesNothing(t *testing.T) {
 		s := source(d)
 		s.Read(nil, time.Now(), time.Second)
 		s.Read(nil, time.Now().Add(-24*time.Hour).Round(0), time.Second)
-		if d.asked != 2 {
-			t.Errorf("asked %d times", d.asked)
+		if d.asked.Load() != 2 {
+			t.Errorf("asked %d times", d.asked.Load())
 		}
 	})
 }
