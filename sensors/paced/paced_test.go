@@ -13,7 +13,7 @@ import (
 type device struct {
 	asked atomic.Int32
 	now   atomic.Int32
-	twice atomic.Bool // asked while it was
+	twice atomic.Bool  // asked while it was
 	takes atomic.Int64 // nanoseconds
 	again time.Duration
 }
