@@ -93,9 +93,12 @@ func TestPingOfALinkLocalAddress(t *testing.T) {
 
 // A liar answers echo requests in the host's place.
 type liar struct {
-	answer func(request []byte, send func(from string, reply []byte))
+	answer atomic.Pointer[answering]
 	heard  atomic.Int32
 }
+
+// answering is what a liar does with a request.
+type answering func(request []byte, send func(from string, reply []byte))
 
 // lie has the host's kernel ignore pings, and a liar answer them.
 func (s *host) lie(l *liar) {
@@ -134,7 +137,7 @@ func (s *host) lie(l *liar) {
 				continue
 			}
 			l.heard.Add(1)
-			l.answer(append([]byte(nil), buf[20:n]...), send)
+			(*l.answer.Load())(append([]byte(nil), buf[20:n]...), send)
 		}
 	}()
 	s.t.Cleanup(func() { close(stop); <-done; unix.Close(in); unix.Close(out) })
@@ -171,7 +174,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		want   Verdict
-		answer func(request []byte, send func(string, []byte))
+		answer answering
 	}{
 		{"a true one", Good, func(r []byte, send func(string, []byte)) { send("192.0.2.2", reply(r, nil)) }},
 		{"from another host", Bad, func(r []byte, send func(string, []byte)) { send("192.0.2.3", reply(r, nil)) }},
@@ -209,7 +212,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 			}
 		}},
 	} {
-		l.answer = tt.answer
+		l.answer.Store(&tt.answer)
 		for range 2 { // what is left of the first must not answer the second
 			heard := l.heard.Load()
 			if got := look(t, c, nil); got.Verdict != tt.want {
