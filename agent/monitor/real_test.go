@@ -464,7 +464,8 @@ func TestCommand(t *testing.T) {
 func TestWhatWasNotTakenIsToldAgain(t *testing.T) {
 	m, err := New(Config{Kind: "command", Command: []string{"/bin/true"}, Timeout: 5 * time.Second, Interval: time.Hour, Rise: 1, Fall: 1}, nil)
 	must(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
 	told := 0
 	m.Run(ctx, func(c Change) bool {
 		if c.State != Up {
@@ -477,6 +478,20 @@ func TestWhatWasNotTakenIsToldAgain(t *testing.T) {
 	})
 	if told != 3 {
 		t.Errorf("told %d times", told)
+	}
+}
+
+func TestAnAnswerOfAnotherHostIsNoneThoughTheKernelLetItIn(t *testing.T) {
+	q := &question{target: netip.MustParseAddr("192.0.2.2")}
+	q.sent[0] = echoRequest
+	packet := ipv4("192.0.2.2", reply(q.sent[:], nil))
+	for host, want := range map[byte]bool{2: true, 3: false} {
+		if got := q.answers(packet, &unix.SockaddrInet4{Addr: [4]byte{192, 0, 2, host}}); got != want {
+			t.Errorf("from 192.0.2.%d: %v", host, got)
+		}
+	}
+	if q.answers(packet, &unix.SockaddrInet6{}) || q.answers(packet, nil) {
+		t.Error("from nowhere")
 	}
 }
 
