@@ -118,7 +118,9 @@ func (m *Monitor) Carrier(device string, up bool) {
 	if m.port == nil || device != m.cfg.Interface {
 		return
 	}
-	if !up {
+	if up {
+		m.port.rose.Store(true)
+	} else {
 		m.port.fell.Store(true)
 	}
 	select {

@@ -24,6 +24,7 @@ type port struct {
 	rate   Rate
 	wait   time.Duration // until a state that differs has lasted; 0: none does
 	fell   atomic.Bool   // the kernel said so since the last look, which may find it up again
+	rose   atomic.Bool   // the same the other way round
 	began  time.Time
 }
 
@@ -51,8 +52,10 @@ func (p *port) look(context.Context) Look {
 	if err != nil {
 		return Look{Unknown, err.Error()}
 	}
-	if p.fell.Swap(false) && up {
-		p.bounce.See(now, false)
+	// A change that came and went between two looks begins the time anew.
+	fell, rose := p.fell.Swap(false), p.rose.Swap(false)
+	if fell && up || rose && !up {
+		p.bounce.See(now, !up)
 	}
 	var stable bool
 	stable, p.wait = p.bounce.See(now, up)

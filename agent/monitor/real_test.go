@@ -366,7 +366,7 @@ func TestCarrierThatGoesAndComesTakesHealthAndGivesItBack(t *testing.T) {
 	}
 }
 
-func TestAGapBetweenTwoLooksRestartsTheTimeUp(t *testing.T) {
+func TestAChangeBetweenTwoLooksBeginsTheTimeAnew(t *testing.T) {
 	s := newHost(t)
 	p := &port{cfg: &Config{Interface: s.device, UpFor: time.Minute, DownFor: time.Minute}, began: time.Now()}
 	p.bounce.Up, p.bounce.Down = time.Minute, time.Minute
@@ -376,9 +376,19 @@ func TestAGapBetweenTwoLooksRestartsTheTimeUp(t *testing.T) {
 	expect(t, p.look(t.Context()), Bad, "has not carried frames for 1m0s yet")
 	since := p.bounce.since
 	p.fell.Store(true) // and came again before anybody looked
+	p.rose.Store(true)
 	expect(t, p.look(t.Context()), Bad, "yet")
 	if p.bounce.since <= since || p.wait <= 59*time.Second {
 		t.Errorf("the time up was not begun anew: since %v, wait %v", p.bounce.since, p.wait)
+	}
+	p.bounce.stable, p.bounce.raw = true, true
+	s.plug(false)
+	expect(t, p.look(t.Context()), Good, "has no carrier, for less than 1m0s")
+	since = p.bounce.since
+	p.rose.Store(true) // and went again
+	expect(t, p.look(t.Context()), Good, "for less than")
+	if p.bounce.since <= since {
+		t.Error("the time down was not begun anew")
 	}
 }
 
