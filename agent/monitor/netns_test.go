@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 
 // A host is a namespace at the other end of a wire, whose device there is eth0.
 type host struct {
-	t      *testing.T
+	t      testing.TB
 	ns     netns.NsHandle
 	h      *netlink.Handle
 	device string // ours
@@ -50,7 +50,7 @@ type host struct {
 
 // newHost makes one; our end has the address 192.0.2.1/24 and 2001:db8::1/64,
 // the host's ends with 2.
-func newHost(t *testing.T) *host {
+func newHost(t testing.TB) *host {
 	t.Helper()
 	s := &host{t: t, device: fmt.Sprintf("m%d", time.Now().UnixNano()%1e9)}
 	apart(func() {
@@ -81,7 +81,7 @@ func newHost(t *testing.T) *host {
 	return s
 }
 
-func address(t *testing.T, text string) *netlink.Addr {
+func address(t testing.TB, text string) *netlink.Addr {
 	a, err := netlink.ParseAddr(text)
 	must(t, err)
 	a.Flags = unix.IFA_F_NODAD
@@ -142,7 +142,7 @@ func apart(f func()) {
 	<-done
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +150,7 @@ func must(t *testing.T, err error) {
 }
 
 // await waits until the condition holds.
-func await(t *testing.T, what string, ok func() bool) {
+func await(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for began := time.Now(); time.Since(began) < 5*time.Second; time.Sleep(time.Millisecond) {
 		if ok() {

@@ -525,3 +525,39 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkLook tells what looks cost in CPU, children included.
+func BenchmarkLook(b *testing.B) {
+	s := newHost(b)
+	a, err := announce.New()
+	must(b, err)
+	defer a.Close()
+	for _, c := range []Config{
+		{Kind: "interface", Interface: s.device, MinSpeed: 10, MaxErrors: 1, Interval: time.Second},
+		{Kind: "ping", Timeout: 5 * time.Second, Targets: targets("192.0.2.2")},
+		{Kind: "neighbour", Timeout: 5 * time.Second, Interface: s.device, Targets: targets("192.0.2.2")},
+		{Kind: "command", Timeout: 5 * time.Second, Command: []string{"/bin/true"}},
+	} {
+		b.Run(c.Kind, func(b *testing.B) {
+			m, err := New(c, a)
+			must(b, err)
+			before := cpu(b)
+			for b.Loop() {
+				if l := m.look(b.Context()); l.Verdict != Good {
+					b.Fatal(l.Why)
+				}
+			}
+			b.ReportMetric(float64((cpu(b)-before).Microseconds())/float64(b.N), "cpu-us/op")
+		})
+	}
+}
+
+// cpu is what this process and its dead children have used.
+func cpu(b *testing.B) (used time.Duration) {
+	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
+		var r unix.Rusage
+		must(b, unix.Getrusage(who, &r))
+		used += time.Duration(r.Utime.Nano() + r.Stime.Nano())
+	}
+	return used
+}
