@@ -35,6 +35,7 @@ type Options struct {
 	Version    string
 
 	Hangup <-chan os.Signal               // asks for a reload; nil: none comes
+	Yield  <-chan chan<- struct{}         // the process is about to end for another; what comes is closed once it may
 	Redact func(key, value string) string // a value without its secrets; nil: nothing of it is shown
 }
 
@@ -136,6 +137,13 @@ func (a *agent) serve(ctx, inner context.Context) error {
 	if len(a.dogs) == 0 {
 		a.group.Go(a.keepKick)
 	}
+	a.group.Go(func() {
+		select {
+		case done := <-a.opts.Yield:
+			a.insist(loop.Yield{Done: done})
+		case <-inner.Done():
+		}
+	})
 	if a.cfg.Realtime {
 		a.realtime()
 	} else {

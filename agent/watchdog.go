@@ -33,6 +33,9 @@ func (d dogs) each(do func(*watchdog.Device) error) error {
 // Feed feeds every device, also when one fails.
 func (d dogs) Feed() error { return d.each((*watchdog.Device).Feed) }
 
+// Leave gives the next process the hand-over time to open every device.
+func (d dogs) Leave() error { return d.each((*watchdog.Device).Leave) }
+
 // Disarm ends the watch of every device.
 func (d dogs) Disarm() error { return d.each((*watchdog.Device).Disarm) }
 
@@ -87,7 +90,7 @@ func (a *agent) openWatchdog() error {
 // leaveWatchdog prepares a clean end: the next agent has the hand-over time. The
 // devices stay armed.
 func (a *agent) leaveWatchdog() {
-	if err := a.dogs.each((*watchdog.Device).Leave); err != nil {
+	if err := a.dogs.Leave(); err != nil {
 		a.log.Warn("watchdog", "err", err)
 	}
 }

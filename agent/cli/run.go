@@ -36,6 +36,10 @@ var logLevels = []string{"debug", "info", "warn", "error"}
 // else where it cannot start.
 var failPause = 5 * time.Second
 
+// yieldMost is what an end for a restart may wait for the loop, out of the lease
+// that the next agent wants to find.
+const yieldMost = 5 * time.Millisecond
+
 // run is the agent, leave the end of the process; tests replace them.
 var (
 	run   = agent.Run
@@ -64,14 +68,21 @@ func (sh *shell) runAgent(o *options, _ []string) error {
 	keep := make(chan os.Signal, 1)
 	signal.Notify(keep, syscall.SIGUSR1)
 	defer signal.Stop(keep)
+	yield := make(chan chan<- struct{}, 1)
 	go func() {
 		<-keep
 		log.Info("SIGUSR1: ends at once and gives up nothing, for an agent that starts within the lease")
+		ready := make(chan struct{})
+		yield <- ready
+		select {
+		case <-ready: // the watchdog leaves the next agent the time to start
+		case <-time.After(yieldMost):
+		}
 		sink.closeWithin(keepFlush)
 		leave(exitWell)
 	}()
 	err := run(ctx, agent.Options{
-		ConfigPath: o.config, Node: o.node, Log: log, Version: programVersion(), Hangup: hangup, Redact: redactor,
+		ConfigPath: o.config, Node: o.node, Log: log, Version: programVersion(), Hangup: hangup, Yield: yield, Redact: redactor,
 	})
 	if err != nil && o.supervised {
 		log.Error("ends after a pause, since it is supervised", "err", err, "pause", failPause)

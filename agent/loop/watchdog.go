@@ -17,6 +17,7 @@ import (
 // calls it, and Feed only at the end of a turn.
 type Dog interface {
 	Feed() error
+	Leave() error  // the next process has the hand-over time to open the device
 	Disarm() error // for an operator who says so
 	Devices() []report.WatchdogDev
 }
@@ -51,6 +52,7 @@ type guarding struct {
 	starved  bool // for ever
 	disarmed bool
 	leftOut  string
+	yield    chan<- struct{} // the process is about to end for another; nil: it is not
 }
 
 // stamp is the guard's time.
@@ -66,14 +68,42 @@ func (l *Loop) guard() {
 		return
 	}
 	now := l.o.Now()
-	switch w.Guard.Judge(time.Duration(now)) {
-	case vital.Failed:
+	switch judged := w.Guard.Judge(time.Duration(now)); {
+	case judged == vital.Failed:
 		l.starve(now)
-	case vital.Well:
+	case g.yield != nil:
+		l.leaveDog(judged == vital.Well)
+	case judged == vital.Well:
 		if beaten && now >= g.next && !g.disarmed {
 			l.feed(now)
 		}
 	}
+}
+
+// A Yield is the fact that the process is about to end and gives up nothing, for
+// an agent that keeps what it finds. Done is closed once the watchdog leaves that
+// one the time to start; without a watchdog, or on a node that gave itself up,
+// nothing is done for it.
+type Yield struct{ Done chan<- struct{} }
+
+func (y Yield) apply(l *Loop, _ pair.Instant) {
+	if l.o.Watch == nil || l.watch.starved || l.watch.disarmed {
+		close(y.Done)
+		return
+	}
+	l.watch.yield = y.Done
+}
+
+// leaveDog is the last that this process does to the watchdog. Before every
+// source has proven itself the hand-over time is still in force.
+func (l *Loop) leaveDog(well bool) {
+	if well {
+		if err := l.o.Watch.Dog.Leave(); err != nil {
+			l.alarm("watchdog", true, err.Error())
+		}
+	}
+	close(l.watch.yield)
+	l.watch.yield, l.watch.disarmed = nil, true // a feed would put the working timeout in force again
 }
 
 // feed keeps the box alive for one more timeout.

@@ -22,6 +22,7 @@ const (
 
 // A fakeDog resets nothing, but knows when it would have.
 type fakeDog struct {
+	left  int
 	guard *vital.Guard
 	now   func() pair.Instant
 
@@ -55,6 +56,13 @@ func (d *fakeDog) Feed() error {
 	defer d.mu.Unlock()
 	d.feeds = append(d.feeds, d.now())
 	return d.feedErr
+}
+
+func (d *fakeDog) Leave() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.left++
+	return nil
 }
 
 func (d *fakeDog) Disarm() error {
@@ -430,6 +438,49 @@ type greedy struct{}
 
 func (greedy) apply(l *Loop, _ pair.Instant) { l.groups[0].wantOpen = 99 }
 func (greedy) opens()                        {}
+
+func TestARestartLeavesTheNextAgentTheTimeToStart(t *testing.T) {
+	kennel(t, setup{}, func(r *rig, a, b *node, dogs [2]*fakeDog) {
+		done := make(chan struct{})
+		began := time.Now()
+		a.loop.Tell(Yield{Done: done})
+		<-done
+		if took := time.Since(began); took > time.Millisecond {
+			t.Errorf("it took %v of the lease", took)
+		}
+		var left, fed int
+		dogs[0].set(func() { left, fed = dogs[0].left, len(dogs[0].feeds) })
+		time.Sleep(5 * dogEvery)
+		dogs[0].set(func() {
+			if left != 1 || len(dogs[0].feeds) != fed || dogs[0].disarmed != 0 {
+				t.Errorf("left %d times, fed %d times after it, disarmed %d times", left, len(dogs[0].feeds)-fed, dogs[0].disarmed)
+			}
+		})
+	})
+}
+
+func TestARestartDoesNotSaveANodeThatGaveUp(t *testing.T) {
+	kennel(t, setup{}, func(r *rig, a, b *node, dogs [2]*fakeDog) {
+		dogs[0].set(func() { dogs[0].idle[int(vital.Multicast)] = true })
+		r.await("it gives up", time.Minute, func() bool { return a.alarmed("watchdog-starved") })
+		done := make(chan struct{})
+		a.loop.Tell(Yield{Done: done})
+		<-done
+		dogs[0].set(func() {
+			if dogs[0].left != 0 {
+				t.Error("the watchdog of a node that gave up was given more time")
+			}
+		})
+	})
+}
+
+func TestARestartWithoutAWatchdogWaitsForNothing(t *testing.T) {
+	bubble(t, setup{}, func(r *rig, a, b *node) {
+		done := make(chan struct{})
+		a.loop.Tell(Yield{Done: done})
+		<-done
+	})
+}
 
 func TestWhoGaveUpOpensNothing(t *testing.T) {
 	kennel(t, setup{}, func(r *rig, a, b *node, dogs [2]*fakeDog) {

@@ -43,6 +43,9 @@ func largeBox(b testing.TB) string {
 
 // What sixty sensors cost in memory: files, readings, trends.
 func TestMemoryOfSixtySensors(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: the race detector's own memory counts, too")
+	}
 	root := largeBox(t)
 	var before, after runtime.MemStats
 	runtime.GC()

@@ -205,7 +205,7 @@ var gateMutants = []mutant{
 	{
 		name: "adopts-without-its-addresses", rings: "lease", by: "Adopted",
 		rule:  "A group is adopted only if its addresses are there.",
-		edits: edits{leaseGo("return err == nil && len(there) == len(set.Addresses)", "return err == nil && len(there) >= 0")},
+		edits: edits{leaseGo("\tif err != nil || len(there) == 0 {\n\t\treturn false", "\tif err != nil || len(there) == 0 {\n\t\treturn true")},
 	},
 	{
 		name: "adopts-without-a-lease", rings: "lease", by: "Adopted",

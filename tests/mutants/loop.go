@@ -47,6 +47,16 @@ var loopMutants = []mutant{
 		edits: edits{hearGo("\t\tl.urgent = true // it waits for the echo\n", "")},
 	},
 	{
+		name: "restart-of-who-gave-up-lives-on", rings: "loop",
+		rule:  "A node that gave itself up is given no time by a restart.",
+		edits: edits{lwdGo("if l.o.Watch == nil || l.watch.starved || l.watch.disarmed {", "if l.watch.starved {\n\t\t_ = l.o.Watch.Dog.Leave()\n\t}\n\tif l.o.Watch == nil || l.watch.starved || l.watch.disarmed {")},
+	},
+	{
+		name: "restart-feeds-on", rings: "loop",
+		rule:  "After a restart was asked for no feed puts the short timeout in force again.",
+		edits: edits{lwdGo("l.watch.yield, l.watch.disarmed = nil, true", "l.watch.yield = nil")},
+	},
+	{
 		name: "health-is-not-compared", rings: "loop",
 		rule:  "Both nodes' health is compared after each heartbeat.",
 		edits: edits{loopGo("\t\tl.compare(now)\n", "")},

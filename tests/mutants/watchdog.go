@@ -14,7 +14,7 @@ var watchdogMutants = []mutant{
 	{
 		name: "fed-though-a-token-is-stale", rings: "loop",
 		rule:  "A watchdog is fed only while every token is fresh.",
-		edits: edits{lwdGo("\tcase vital.Failed:\n\t\tl.starve(now)\n\tcase vital.Well:\n", "\tcase vital.Failed, vital.Well:\n")},
+		edits: edits{lwdGo("\tcase judged == vital.Failed:\n\t\tl.starve(now)\n", ""), lwdGo("\tcase judged == vital.Well:\n", "\tcase judged != vital.Starting:\n")},
 	},
 	{
 		name: "fed-again-after-giving-up", rings: "loop",
