@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/twinbeat/twinbeat/agent/accord"
+	"github.com/twinbeat/twinbeat/agent/pair"
 	"github.com/twinbeat/twinbeat/agent/wire"
 )
 
@@ -159,12 +160,11 @@ func TestDataGoesByEthernetIfItCan(t *testing.T) {
 		b.differ(8)
 		time.Sleep(3 * time.Second)
 		count := func() (serial, ether int) {
-			for i, l := range *lines {
-				if i%2 == 0 {
-					serial += l.sent
-				} else {
-					ether += l.sent
-				}
+			for i, n := range r.nodes {
+				n.inLoop(func(*Loop, pair.Instant) { // it writes them
+					serial += (*lines)[2*i].sent
+					ether += (*lines)[2*i+1].sent
+				})
 			}
 			return serial, ether
 		}
