@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -432,30 +431,6 @@ func sixty() []Reading {
 		all = append(all, r)
 	}
 	return all
-}
-
-func TestMemoryOfSixtySensors(t *testing.T) {
-	all := sixty()
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	j := NewJudge(Config{})
-	at := time.Unix(1e9, 0)
-	for i := range 1000 {
-		for k := range all {
-			all[k].At, all[k].Value = at, 50+float64((i+k)%7)
-		}
-		at = at.Add(time.Second)
-		j.Take(at, all)
-	}
-	runtime.GC()
-	runtime.ReadMemStats(&after)
-	used := int64(after.HeapAlloc) - int64(before.HeapAlloc)
-	t.Logf("%d bytes a sensor, %d KB in all", used/60, used>>10)
-	if used > 300<<10 {
-		t.Errorf("%d KB, at most 300", used>>10)
-	}
-	runtime.KeepAlive(j)
 }
 
 // BenchmarkRound is a second of sixty sensors: gate, trends, votes.

@@ -176,7 +176,7 @@ var flagTable = map[string]func(*flag.FlagSet, *options){
 		fs.BoolVar(&o.follow, "follow", false, "go on with the events to come")
 	},
 	"n": func(fs *flag.FlagSet, o *options) {
-		fs.IntVar(&o.n, "n", defaultEvents, "show the newest `N` events, 0 for all in memory")
+		fs.IntVar(&o.n, "n", defaultEvents, "show the newest `N` events, 0 for all that are kept")
 	},
 	"group": func(fs *flag.FlagSet, o *options) {
 		fs.StringVar(&o.group, "group", "", "only this `GROUP`")
@@ -380,7 +380,7 @@ func (c *command) help() string {
 func (c *command) eachFlag(do func(f *flag.Flag, placeholder, usage string)) {
 	c.flagSet(&options{}).VisitAll(func(f *flag.Flag) {
 		placeholder, usage := flag.UnquoteUsage(f)
-		if f.DefValue != "" && f.DefValue != "0" && f.DefValue != "false" {
+		if f.DefValue != "" && f.DefValue != "0" && f.DefValue != "0s" && f.DefValue != "false" {
 			usage += fmt.Sprintf(" (default %s)", f.DefValue)
 		}
 		do(f, placeholder, usage)

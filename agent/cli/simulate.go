@@ -231,7 +231,7 @@ func (c *campaign) answer(o *options, took time.Duration) (simulated, error) {
 func (a *simulated) broken() error {
 	switch {
 	case a.Violations > 0:
-		return &control.Error{Text: a.Violation, Advice: "twinbeat simulate --replay " + a.Schedule + " --trace"}
+		return &control.Error{Text: a.Violation, Advice: "dist/simulate simulate --replay " + a.Schedule + " --trace"}
 	case uint64(a.Schedules) < a.Seeds:
 		return fmt.Errorf("play seeds from %d on: %d of %d", a.First, a.Schedules, a.Seeds)
 	case len(a.Impossible) > 0:

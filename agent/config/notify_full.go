@@ -17,7 +17,7 @@ var notifyKinds = []string{"role", "link", "alarm", "operator", "fence", "servic
 var notifyFacilities = []string{"user", "daemon", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"}
 
 var notifyKeys = []key{
-	{path: "notify", kind: sections, doc: "Who is told of events and alarms, up to 8 targets. Each node tells them by itself. `twinbeat notify --test` sends each an alert.", more: notifyExamples},
+	{path: "notify", kind: sections, doc: "Who is told of events and alarms, up to 8 targets. Each node tells them by itself. `twinbeat notify --test` sends each an alert. Not in lite.", more: notifyExamples},
 	{path: "notify.name", kind: text, required: true, show: `"log"`, doc: "Name in status and events."},
 	{path: "notify.type", kind: text, required: true, oneOf: []string{"syslog", "webhook", "mail", "snmp", "command"}, show: `"syslog"`, doc: "How it is told."},
 	{path: "notify.severity", kind: text, def: `"warning"`, oneOf: []string{"critical", "error", "warning", "notice", "info"}, doc: "Only what is at least as bad. critical: the service was or is in danger. error: something is broken. warning: an alarm, a planned move. notice: orders, starts. info: all."},
@@ -46,7 +46,7 @@ var notifyKeys = []key{
 	{path: "notify.auth_file", kind: text, hidden: true, show: `"/etc/twinbeat/trap.auth"`, doc: "snmp 3: file with the authentication password."},
 	{path: "notify.priv_protocol", kind: text, oneOf: []string{"des", "aes", "aes192", "aes256"}, hidden: true, show: `"aes"`, doc: "snmp 3: default aes."},
 	{path: "notify.priv_file", kind: text, hidden: true, show: `"/etc/twinbeat/trap.priv"`, doc: "snmp 3: file with the encryption password; without it traps are signed but not encrypted."},
-	{path: "notify.inform", kind: boolean, def: "true", hidden: true, doc: "snmp: the receiver acknowledges, so that what is lost is sent again. false: a trap, of which nobody knows whether it arrived; with version 3 its engine is this node's, which `twinbeat notify` prints."},
+	{path: "notify.inform", kind: boolean, def: "true", hidden: true, doc: "snmp: the receiver acknowledges, so that what is lost is sent again. false: a trap, of which nobody knows whether it arrived; with version 3 its engine is this node's, which `twinbeat notify --test` prints."},
 	{path: "notify.command", kind: list, hidden: true, show: `["/usr/local/sbin/page", "oncall"]`, doc: "command: program and arguments. It gets the alert by variables TWINBEAT_ALERT_TEXT, _SEVERITY, _KIND and so on, and as JSON on its standard input. Exit code 0: told; 65: never try this one again."},
 }
 
