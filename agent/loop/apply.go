@@ -26,6 +26,8 @@ func (l *Loop) step(now pair.Instant, g *group, in pair.Input) {
 	if s := g.m.View().State; s != g.last {
 		if g.last.Owns() && !s.Owns() {
 			l.forget(g)
+		}
+		if g.last.Owns() && (s == pair.Releasing || !s.Owns()) {
 			l.countMove(now)
 		}
 		g.last, g.since = s, now

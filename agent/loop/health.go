@@ -12,11 +12,19 @@ import (
 
 // comparing is what the loop knows of both nodes' health.
 type comparing struct {
-	board  health.Board
-	judge  *health.Judge
-	last   health.Decision
-	counts pair.Instant // turn in which a move was counted
+	board   health.Board
+	judge   *health.Judge
+	last    health.Decision
+	counted bool         // the move of this verdict
+	ill     pair.Instant // since when this node is about to fail; zero: it is not
+	better  pair.Instant // since when the verdict is urgent; zero: it is not
+	held    bool         // an urgent verdict waits like any other
 }
+
+// urgentFor is how long after its own trouble began a node leaves at once. Later
+// a peer that became better waits for the hold: what both suffered from ends on
+// one of them first, and nothing is to go to and fro for that.
+const urgentFor = 30 * time.Second
 
 // Vote takes a source's word on what is wrong with this node; see [health.Vote].
 // False means that the queue was full: the source votes again later. It never waits.
@@ -49,11 +57,15 @@ func (l *Loop) compare(now pair.Instant) {
 	h := &l.health
 	peer, told := health.Score(l.peer.m.Health)
 	known := told && l.peer.known && l.twoWay(now)
-	d, changed := h.judge.Step(time.Duration(now), h.board.State(), peer, known)
+	own := h.board.State()
+	d, changed := h.judge.Step(time.Duration(now), own, peer, known)
+	if held := h.hold(now, own.Critical, &d, l.o.Health.Hold); held != h.held {
+		h.held, changed = held, true
+	}
 	if !changed {
 		return
 	}
-	h.last = d
+	h.last, h.counted = d, h.counted && d.Verdict == h.last.Verdict
 	text := d.Why
 	if d.Spent {
 		text += fmt.Sprintf("; the %d moves of this day are used up", l.o.Health.PerDay)
@@ -71,10 +83,33 @@ func (l *Loop) compare(now pair.Instant) {
 	}
 }
 
-// countMove counts a group that leaves while the peer is healthier, once a turn.
+// hold makes an urgent verdict wait if this node has been about to fail for long,
+// and reports whether it does.
+func (h *comparing) hold(now pair.Instant, ill bool, d *health.Decision, most time.Duration) bool {
+	if !ill {
+		h.ill = 0
+	} else if h.ill == 0 {
+		h.ill = now
+	}
+	if !d.Urgent {
+		h.better = 0
+		return false
+	}
+	if h.better == 0 {
+		h.better = now
+	}
+	if now.Since(h.ill) <= urgentFor || now.Since(h.better) >= most {
+		return false
+	}
+	*d = health.Decision{}
+	return true
+}
+
+// countMove counts what left because the peer is healthier: once for a verdict,
+// however many groups follow it.
 func (l *Loop) countMove(now pair.Instant) {
-	if h := &l.health; h.last.Verdict == health.PeerHealthier && h.counts != now {
-		h.counts = now
+	if h := &l.health; h.last.Verdict == health.PeerHealthier && !h.counted {
+		h.counted = true
 		h.judge.Moved(time.Duration(now))
 	}
 }

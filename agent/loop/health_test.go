@@ -92,6 +92,46 @@ func TestNodeAboutToFailHandsOverAtOnce(t *testing.T) {
 	})
 }
 
+// What both nodes suffer from begins and ends on one of them first.
+func TestSharedFaultMovesOnceAndNotBack(t *testing.T) {
+	bubble(t, judged(0), func(r *rig, a, b *node) {
+		a.vote("gateway", 40, true)
+		r.await("the peer to own", time.Second, b.ownsAll)
+		b.vote("gateway", 40, true)
+		time.Sleep(2 * time.Minute)
+		a.vote("gateway", 0, true)
+		time.Sleep(testHold / 2)
+		b.vote("gateway", 0, true)
+		time.Sleep(time.Minute)
+		if !b.ownsAll() {
+			t.Error("it moved back because the other recovered first")
+		}
+		b.vote("fan2", 40, true)
+		b.vote("fan2", 0, true)
+		a.vote("gateway", 40, true)
+		b.vote("gateway", 40, true)
+		time.Sleep(2 * time.Minute)
+		a.vote("gateway", 0, true)
+		r.await("the way to the one that is well for good", testHold+time.Second, a.ownsAll)
+	})
+}
+
+func TestGroupsThatFollowOneVerdictAreOneMove(t *testing.T) {
+	s := judged(2)
+	s.groups = 4
+	bubble(t, s, func(r *rig, a, b *node) {
+		for i := range 2 { // each way is one of two moves
+			a.vote("fan2", 50, false)
+			r.await(fmt.Sprintf("the peer to own all, %d", i), testHold+5*time.Second, b.ownsAll)
+			a.vote("fan2", 0, false)
+			b.vote("fan2", 50, false)
+			r.await(fmt.Sprintf("the way back, %d", i), testHold+5*time.Second, a.ownsAll)
+			b.vote("fan2", 0, false)
+			time.Sleep(10 * time.Minute) // of the flap limit
+		}
+	})
+}
+
 func TestMovesOfADayAreUsedUp(t *testing.T) {
 	bubble(t, judged(1), func(r *rig, a, b *node) {
 		a.vote("fan2", 50, false)

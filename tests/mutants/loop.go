@@ -72,6 +72,16 @@ var loopMutants = []mutant{
 		edits: edits{applyGo("\t\t\tl.countMove(now)\n", "")},
 	},
 	{
+		name: "shared-fault-moves-to-and-fro", rings: "loop",
+		rule:  "A node that has been about to fail for long waits for the hold, like any other.",
+		edits: edits{healthGo("if now.Since(h.ill) <= urgentFor || now.Since(h.better) >= most {", "if true {")},
+	},
+	{
+		name: "each-group-is-a-move", rings: "loop",
+		rule:  "However many groups follow a verdict, it is one move of the day.",
+		edits: edits{healthGo(" && !h.counted {", " {")},
+	},
+	{
 		name: "health-travels-not", rings: "loop",
 		rule:  "A heartbeat carries the node's health.",
 		edits: edits{sendGo("m.Health, m.TimeToCritical = health.Byte(s.Score), timeToCritical(s)", "m.Health, m.TimeToCritical = health.Byte(health.Full), timeToCritical(s)")},
