@@ -153,3 +153,21 @@ func (r *Rate) See(now time.Duration, count uint64) (perSecond float64) {
 	r.known, r.at, r.count = true, now, count
 	return r.perSecond
 }
+
+// An Excess tells a rate that is too high from one that is well. It begins at
+// once, and ends when the rate was below half of Most for as long as bounce asks.
+type Excess struct {
+	Most   int // a second
+	bounce Debounce
+}
+
+// See takes a rate at time now of the monotonic clock. It says whether all is
+// well, and after how long a rate as low as this one will have lasted; 0: nothing
+// is waited for.
+func (e *Excess) See(now time.Duration, perSecond float64) (well bool, wait time.Duration) {
+	well = perSecond <= float64(e.Most)
+	if e.bounce.known && !e.bounce.stable {
+		well = perSecond < float64(e.Most)/2
+	}
+	return e.bounce.See(now, well)
+}

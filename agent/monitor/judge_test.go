@@ -127,6 +127,43 @@ func TestRate(t *testing.T) {
 	}
 }
 
+// Errors that come and go about the limit must not move a service to and fro.
+func TestErrorsEndWhenTheyWereFewForLong(t *testing.T) {
+	m, err := New(Config{Kind: "interface", Interface: "eth0", Interval: time.Second, UpFor: 3 * time.Second, MaxErrors: 100}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := uint64(0)
+	for i, s := range []struct {
+		more uint64 // errors within the last second
+		want Verdict
+		why  string
+		wait time.Duration
+	}{
+		{0, Good, "carries frames", 0},
+		{100, Good, "carries frames", 0},
+		{101, Bad, "has 101.0 errors a second, more than 100", 0},
+		{99, Bad, "99.0 errors a second, not less than half of 100 for 3s yet", 0},
+		{101, Bad, "more than 100", 0},
+		{50, Bad, "not less than half", 0},
+		{49, Bad, "not less than half", 3 * time.Second},
+		{0, Bad, "not less than half", 2 * time.Second},
+		{60, Bad, "not less than half", 0}, // the time begins anew
+		{49, Bad, "not less than half", 3 * time.Second},
+		{49, Bad, "not less than half", 2 * time.Second},
+		{49, Bad, "not less than half", time.Second},
+		{49, Good, "carries frames", 0},
+		{100, Good, "carries frames", 0},
+		{200, Bad, "more than 100", 0},
+	} {
+		count += s.more
+		l := m.port.errors(time.Duration(i)*time.Second, count)
+		if l.Verdict != s.want || !strings.Contains(l.Why, s.why) || m.port.wait != s.wait {
+			t.Errorf("second %d: %v %q, wait %v; want %v %q, wait %v", i, l.Verdict, l.Why, m.port.wait, s.want, s.why, s.wait)
+		}
+	}
+}
+
 func TestCountersAreReadByTheirColumns(t *testing.T) {
 	const text = `Inter-|   Receive                                                |  Transmit
  face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed

@@ -22,6 +22,7 @@ type port struct {
 	cfg    *Config
 	bounce Debounce
 	rate   Rate
+	excess Excess
 	wait   time.Duration // until a state that differs has lasted; 0: none does
 	fell   atomic.Bool   // the kernel said so since the last look, which may find it up again
 	rose   atomic.Bool   // the same the other way round
@@ -34,6 +35,7 @@ func init() {
 		m.port = &port{
 			cfg: c, bounce: Debounce{Up: c.UpFor, Down: c.DownFor},
 			rate: Rate{Over: c.Interval / 2}, began: time.Now(),
+			excess: Excess{Most: c.MaxErrors, bounce: Debounce{Up: c.UpFor}},
 		}
 		return m.port.look
 	}
@@ -83,16 +85,29 @@ func (p *port) quality(fd int, now time.Duration) Look {
 			return Look{Bad, fmt.Sprintf("%s runs at %d Mbit/s, less than %d", name, mbit, least)}
 		}
 	}
-	if most := p.cfg.MaxErrors; most > 0 {
+	if p.cfg.MaxErrors > 0 {
 		count, err := frameErrors(name)
 		if err != nil {
 			return Look{Unknown, err.Error()}
 		}
-		if rate := p.rate.See(now, count); rate > float64(most) {
-			return Look{Bad, fmt.Sprintf("%s has %.1f errors a second, more than %d", name, rate, most)}
-		}
+		return p.errors(now, count)
 	}
 	return Look{Good, name + " carries frames"}
+}
+
+// errors judges a reading of the count of errors.
+func (p *port) errors(now time.Duration, count uint64) Look {
+	name, most := p.cfg.Interface, p.cfg.MaxErrors
+	rate := p.rate.See(now, count)
+	var few bool
+	few, p.wait = p.excess.See(now, rate)
+	switch {
+	case few:
+		return Look{Good, name + " carries frames"}
+	case rate > float64(most):
+		return Look{Bad, fmt.Sprintf("%s has %.1f errors a second, more than %d", name, rate, most)}
+	}
+	return Look{Bad, fmt.Sprintf("%s has %.1f errors a second, not less than half of %d for %v yet", name, rate, most, p.cfg.UpFor)}
 }
 
 // carrier says whether a device can carry frames, and if not, why
