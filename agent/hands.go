@@ -60,6 +60,7 @@ type handful struct {
 	silence  context.CancelFunc // ends the announcement under way
 	watching *checks            // the service checks; nil: none yet
 	relisten context.CancelFunc // begins to listen for others anew
+	unasked  string             // why the network could not be asked at the last look; empty: it could
 }
 
 // checks are the service checks under way.

@@ -57,8 +57,8 @@ func (n lan) Ask(ctx context.Context, i int, who []accord.Holder) []loop.Answers
 		}
 	}
 	heard, err := n.h.air.Ask(ctx, asked, lookAsks, lookSpacing)
-	if err != nil && ctx.Err() == nil {
-		n.h.note(report.Event{Kind: "address", Group: g.Name, Seen: err.Error(), Decided: "the network could not be asked who has its addresses"})
+	if ctx.Err() == nil {
+		n.unasked(i, err)
 	}
 	out := make([]loop.Answers, len(who))
 	for at, w := range who {
@@ -70,6 +70,24 @@ func (n lan) Ask(ctx context.Context, i int, who []accord.Holder) []loop.Answers
 		}
 	}
 	return out
+}
+
+// unasked notes why the network could not be asked, if it is not what was so at
+// the last look. It is nil where only carriers are missing: the alarms of the
+// devices say that.
+func (n lan) unasked(i int, err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	g := n.h.groups[i]
+	g.mu.Lock()
+	news := text != g.unasked
+	g.unasked = text
+	g.mu.Unlock()
+	if news && text != "" {
+		n.h.note(report.Event{Kind: "address", Group: g.group().Name, Seen: text, Decided: "the network could not be asked who has its addresses"})
+	}
 }
 
 func macs(in []announce.MAC) (out []accord.MAC) {

@@ -3,6 +3,7 @@ package announce
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -33,7 +34,8 @@ type answers struct {
 // Ask asks the neighbours for up to three of the addresses as Probe does, and
 // listens until n*spacing has passed. What it hears of this node's own hardware
 // addresses does not count. An address is missing from the map if no question
-// went out for it, and why is the error.
+// went out for it, and why is the error, but for a device that is down or has no
+// carrier: that is seen elsewhere.
 func (a *Announcer) Ask(ctx context.Context, addrs []vip.Address, n int, spacing time.Duration) (map[netip.Addr]*Heard, error) {
 	p := &probe{a: a, asked: map[netip.Addr]bool{}, all: &answers{of: map[netip.Addr]*Heard{}}}
 	defer p.close()
@@ -52,6 +54,7 @@ func (a *Announcer) Ask(ctx context.Context, addrs []vip.Address, n int, spacing
 			return nil, err // nobody listened long enough
 		}
 	}
+	p.errs = slices.DeleteFunc(p.errs, func(err error) bool { return errors.Is(err, errNoCarrier) })
 	if reason := reasonOf(p.errs); reason != "" {
 		return p.all.of, fmt.Errorf("ask the neighbours: %s", reason)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,6 +68,13 @@ func TestNobodyIsAnAnswerAndNoQuestionIsNone(t *testing.T) {
 	must(t, netlink.LinkSetDown(byName(t, dev)))
 	if macs, asked := heardBy(t, a, dev, "192.0.2.77"); asked || len(macs) > 0 {
 		t.Errorf("a device that is down: asked %v, %v", asked, macs)
+	}
+	if _, err := a.Ask(ctx, parse(t, "192.0.2.77@"+dev), 1, time.Millisecond); err != nil {
+		t.Errorf("a device that is down has an alarm of its own: %v", err)
+	}
+	_, err := a.Ask(ctx, parse(t, "192.0.2.77@tbnone", "192.0.2.78@"+dev), 1, time.Millisecond)
+	if err == nil || !strings.Contains(err.Error(), "tbnone") {
+		t.Errorf("one that is not there: %v", err)
 	}
 	if _, asked := heardBy(t, a, "tbnone", "192.0.2.77"); asked {
 		t.Error("asked on a device that is not there")
