@@ -3,9 +3,11 @@
 package monitor
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -37,7 +39,37 @@ func TestProcess(t *testing.T) {
 		expect(t, m.look(t.Context()), Bad, "no process")
 		_ = cmd.Wait()
 	}
-	expect(t, (&processes{want: "x", dir: "/nonexistent"}).look(t.Context()), Unknown, "no such file")
+	expect(t, newProcesses("x", "/nonexistent").look(t.Context()), Unknown, "no such file")
+}
+
+// With one processor the agent's beat waits for whoever does not yield.
+func TestALookThroughTheProcessesYieldsAndReusesItsBuffer(t *testing.T) {
+	const all = 1000
+	dir := t.TempDir()
+	for pid := range all {
+		must(t, os.Mkdir(fmt.Sprint(dir, "/", pid), 0o700))
+		must(t, os.WriteFile(fmt.Sprint(dir, "/", pid, "/stat"), fmt.Appendf(nil, "%d (a) b%d) S 1 2 3", pid, pid), 0o600))
+	}
+	turns := 0
+	p := newProcesses("nobody", dir)
+	p.yield = func() { turns++ }
+	expect(t, p.look(t.Context()), Bad, "no process nobody runs")
+	if turns < all/16 {
+		t.Errorf("it yielded %d times among %d processes", turns, all)
+	}
+	p = newProcesses("a) b999", dir) // the longest one
+	expect(t, p.look(t.Context()), Good, "a) b999 runs as process 999")
+	var before, after runtime.MemStats
+	p = newProcesses("nobody", dir)
+	runtime.ReadMemStats(&before)
+	expect(t, p.look(t.Context()), Bad, "no process nobody runs")
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / all; each > 1024 {
+		t.Errorf("%d bytes of memory for each process", each)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	expect(t, p.look(gone), Unknown, "context canceled")
 }
 
 func TestFile(t *testing.T) {
