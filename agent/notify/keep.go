@@ -20,7 +20,8 @@ import (
 //   - an end in order: all of it;
 //   - a killed agent: all that the event file or the file in memory holds, which
 //     is written at once, memoryPause apart;
-//   - a power cut or a reset: what has waited for settle or longer.
+//   - a power cut or a reset: what has waited for settle or longer, and the count
+//     of what was dropped; not the repetitions that windows hold back.
 //
 // Who is told twice is told so by the event's number: an alert whose answer was
 // not noted any more is sent again.
@@ -28,8 +29,11 @@ const (
 	// settle is how long an alert may wait before it is written to flash. Most are
 	// told sooner, and cost no write at all.
 	settle = 5 * time.Second
-	// memoryPause is the time between two writes to the file in memory.
-	memoryPause = 20 * time.Millisecond
+	// memoryPause is the least time between two writes to the file in memory. One
+	// that took long is followed by memoryRests times as much: all that is owed is
+	// encoded each time.
+	memoryPause = 250 * time.Millisecond
+	memoryRests = 20
 	// diskRetry is the pause after a write to disk that failed.
 	diskRetry = time.Minute
 )
@@ -66,31 +70,41 @@ func readSpool(path string) (alert.Spool, error) {
 }
 
 // keep writes the queues whenever they change: to memory at once, to disk what
-// still waits after settle. At the end it writes both.
+// still waits after settle. At the end it writes both, and all to disk.
 func (f *Office) keep(finish chan struct{}) {
-	var due <-chan time.Time
+	var due, rested <-chan time.Time // of the disk; of the memory, nil: it is
 	var memory, disk error
+	stale := false // the file in memory
 	written, _ := os.ReadFile(f.o.Disk)
 	for {
 		select {
 		case <-f.changed:
-			memory = f.toMemory()
+			stale = true
 			if due == nil {
 				due = time.After(settle)
 			}
-			time.Sleep(memoryPause)
+		case <-rested:
+			rested = nil
 		case <-due:
 			due = nil
-			if disk = f.toDisk(&written); disk != nil {
+			if disk = f.toDisk(&written, false); disk != nil {
 				due = time.After(diskRetry)
 			}
 		case <-finish:
-			f.note(errors.Join(f.toMemory(), f.toDisk(&written)))
+			f.note(errors.Join(f.toMemory(), f.toDisk(&written, true)))
 			return
+		}
+		if stale && rested == nil {
+			began := time.Now()
+			memory, stale = f.toMemory(), false
+			rested = time.After(restAfter(time.Since(began)))
 		}
 		f.note(errors.Join(memory, disk))
 	}
 }
+
+// restAfter is the pause after a write to memory that took so long.
+func restAfter(took time.Duration) time.Duration { return max(memoryPause, memoryRests*took) }
 
 // note keeps what went wrong for the status, and logs it once.
 func (f *Office) note(err error) {
@@ -107,19 +121,19 @@ func (f *Office) note(err error) {
 	}
 }
 
-// spool is all that is owed now.
-func (f *Office) spool() alert.Spool {
+// spool is what is owed now; held: with the repetitions that are held back.
+func (f *Office) spool(held bool) alert.Spool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := alert.Spool{Boot: f.o.Boot, Seq: f.seen.Seq, At: f.seen.At}
 	for _, d := range f.desks {
-		s.Owed = append(s.Owed, d.queue.Backlog())
+		s.Owed = append(s.Owed, d.queue.Backlog(held))
 	}
 	return s
 }
 
 func (f *Office) toMemory() error {
-	b, err := f.spool().Encode()
+	b, err := f.spool(true).Encode()
 	if err != nil {
 		return err
 	}
@@ -127,9 +141,10 @@ func (f *Office) toMemory() error {
 }
 
 // toDisk writes what is owed if it is not what is there. Where nothing is owed,
-// there is no file.
-func (f *Office) toDisk(written *[]byte) error {
-	s := f.spool()
+// there is no file. What is held back goes there at the end only: each repetition
+// of an alarm that flaps would be a write.
+func (f *Office) toDisk(written *[]byte, held bool) error {
+	s := f.spool(held)
 	if s.Empty() {
 		if *written == nil {
 			return nil

@@ -65,6 +65,7 @@ type desktop struct {
 	board  *control.Board
 	boot   uint32
 	fakes  map[string]*fake
+	limits alert.Limits
 	events []report.Event // that the office told the loop
 }
 
@@ -84,7 +85,7 @@ func (d *desktop) options() Options {
 	}
 	for _, n := range []string{"log", "mail"} {
 		if f := d.fakes[n]; f != nil {
-			o.Targets = append(o.Targets, Target{Name: n, Type: "fake", Sender: f, Filter: alert.Filter{Severity: alert.Info}, Timeout: 5 * time.Second})
+			o.Targets = append(o.Targets, Target{Name: n, Type: "fake", Sender: f, Filter: alert.Filter{Severity: alert.Info}, Limits: d.limits, Timeout: 5 * time.Second})
 		}
 	}
 	return o
@@ -325,4 +326,92 @@ func TestEventsThatLeftTheBoardUnseenAreCounted(t *testing.T) {
 			t.Errorf("%v %q, want %q", ok, a.Seen, want)
 		}
 	})
+}
+
+// An alarm that flaps costs the flash nothing while its target is well: what is
+// counted until the window ends goes to memory, and to disk at the end.
+func TestRepetitionsThatAreHeldBackGoToDiskOnlyAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesktop(t, "log")
+		d.limits.Repeat = 15 * time.Minute
+		f, stop := d.start()
+		for i := range 120 {
+			d.board.Add(report.Event{At: time.Now(), Kind: "alarm", Decided: []string{"raise", "clear"}[i%2] + " link"})
+			time.Sleep(5 * time.Second)
+			if d.onDisk() {
+				t.Errorf("on disk after %d changes of an alarm", i+1)
+				break
+			}
+		}
+		d.want("log", 1, 2)
+		if v := f.View().Targets[0]; v.Held != 118 || v.Waiting != 0 {
+			t.Errorf("%+v", v)
+		}
+		memory, err := os.ReadFile(filepath.Join(d.dir, "memory"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop()
+		if !d.onDisk() {
+			t.Fatal("an end in order keeps what was held back")
+		}
+		for name, lose := range map[string]func(){
+			"after a kill": func() {
+				if err := errors.Join(os.Remove(filepath.Join(d.dir, "disk")), os.WriteFile(filepath.Join(d.dir, "memory"), memory, 0o600)); err != nil {
+					t.Fatal(err)
+				}
+			},
+			"after a reboot": func() { d.boot++ },
+		} {
+			disk, _ := os.ReadFile(filepath.Join(d.dir, "disk"))
+			d.fakes["log"] = &fake{}
+			lose()
+			_, stop := d.start()
+			time.Sleep(time.Second)
+			stop()
+			if got := d.fakes["log"]; len(got.texts) != 1 || got.got[0] != 120 || !strings.Contains(got.texts[0], "117") {
+				t.Errorf("%s: told %q", name, got.texts)
+			}
+			if err := os.WriteFile(filepath.Join(d.dir, "disk"), disk, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+func TestTheFileInMemoryIsWrittenSoOftenAtMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesktop(t, "log")
+		d.fakes["log"].set(errors.New("down"))
+		_, stop := d.start()
+		defer stop()
+		last, changes := "", 0
+		for range 500 {
+			d.happen(1)
+			time.Sleep(10 * time.Millisecond)
+			b, _ := os.ReadFile(filepath.Join(d.dir, "memory"))
+			if string(b) != last {
+				last, changes = string(b), changes+1
+			}
+			if changes == 0 {
+				t.Fatal("the first one is not written at once")
+			}
+		}
+		if changes < 15 || changes > 21 {
+			t.Errorf("written %d times within 5 s", changes)
+		}
+		time.Sleep(memoryPause)
+		s, err := readSpool(filepath.Join(d.dir, "memory"))
+		if err != nil || s.Seq != 500 {
+			t.Errorf("the newest is not there: %d, %v", s.Seq, err)
+		}
+	})
+	for took, want := range map[time.Duration]time.Duration{
+		0: 250 * time.Millisecond, 12 * time.Millisecond: 250 * time.Millisecond,
+		13 * time.Millisecond: 260 * time.Millisecond, time.Second: 20 * time.Second,
+	} {
+		if got := restAfter(took); got != want {
+			t.Errorf("rests %v after %v, want %v", got, took, want)
+		}
+	}
 }

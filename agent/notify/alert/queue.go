@@ -265,11 +265,11 @@ type Backlog struct {
 	Waiting []Alert
 }
 
-// Backlog returns it, with what windows hold back: they do not survive.
-func (q *Queue) Backlog() Backlog {
+// Backlog returns it; held: with what windows hold back, which do not survive.
+func (q *Queue) Backlog(held bool) Backlog {
 	b := Backlog{q.name, q.dropped, slices.Clone(q.waiting)}
 	for _, w := range q.windows {
-		if w.repeats > 0 {
+		if held && w.repeats > 0 {
 			b.Waiting = append(b.Waiting, w.summary())
 		}
 	}

@@ -260,7 +260,7 @@ func TestNothingIsLostWithoutACount(t *testing.T) {
 				offered++
 				q.Offer(now, alarm(offered, fmt.Sprint("a", r.IntN(200)), r.IntN(2) == 0))
 			case dice == 0: // a restart
-				b := roundTrip(t, q.Backlog())
+				b := roundTrip(t, q.Backlog(true))
 				q = New("t", office, everything, limits)
 				q.Restore(b)
 			default:
