@@ -262,7 +262,7 @@ func probeAt(t *testing.T, b *bus, c Config) *probe {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.sys, p.open, p.now = t.TempDir(), b.connect, func() time.Time { return b.clock }
+	p.sys, p.dev, p.open, p.now = t.TempDir(), t.TempDir(), b.connect, func() time.Time { return b.clock }
 	return p
 }
 
@@ -341,6 +341,41 @@ func TestAMultiplexerIsOpenedForOneReadAndClosed(t *testing.T) {
 	b.writes = nil
 	if r := readings(p); r[0].State != sensors.Absent || !strings.Contains(r[0].Why, "name the bus") || len(b.writes) != 0 {
 		t.Errorf("a kernel's multiplexer: %+v, wrote %v", r, b.writes)
+	}
+}
+
+// The agent reads while somebody runs twinbeat check: neither may move the
+// multiplexer under the other.
+func TestABusIsHeldAgainstOtherPrograms(t *testing.T) {
+	b := &bus{chips: map[uint8]map[uint8]uint16{0x48: {0: 0x1900}}}
+	p := probeAt(t, b, Config{Chip: "tmp105", Address: 0x48, Mux: 0x70})
+	path := filepath.Join(p.dev, "i2c-1")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	other, err := os.Open(path) // of another program: locks belong to what was opened
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	lock := func(how int) error { return unix.Flock(int(other.Fd()), how|unix.LOCK_NB) }
+	held := false
+	p.open = func(sys string, n int, addr uint8) (conn, error) {
+		held = errors.Is(lock(unix.LOCK_EX), unix.EWOULDBLOCK)
+		return b.connect(sys, n, addr)
+	}
+	if r := readings(p); !held || r[0].State != sensors.OK {
+		t.Errorf("held %v, %+v", held, r)
+	}
+	if err := lock(unix.LOCK_EX); err != nil {
+		t.Fatalf("it is held on: %v", err)
+	}
+	if r := readings(p); r[0].State != sensors.Unreadable || !strings.Contains(r[0].Why, "another program") {
+		t.Errorf("%+v", r)
+	}
+	time.AfterFunc(50*time.Millisecond, func() { _ = lock(unix.LOCK_UN) })
+	if r := readings(p); r[0].State != sensors.OK {
+		t.Errorf("not waited for: %+v", r)
 	}
 }
 

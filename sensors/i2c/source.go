@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"sync"
 	"time"
 
@@ -53,6 +54,7 @@ type probe struct {
 	Config
 	chip chip
 	sys  string // where sysfs is mounted
+	dev  string // and the folder of devices
 	open func(sys string, bus int, addr uint8) (conn, error)
 	now  func() time.Time
 }
@@ -88,7 +90,7 @@ func newProbe(c Config) (*probe, error) {
 	if c.Vref <= 0 {
 		c.Vref = DefaultVref
 	}
-	return &probe{Config: c, chip: ch, sys: "/sys", open: open, now: time.Now}, nil
+	return &probe{Config: c, chip: ch, sys: "/sys", dev: "/dev", open: open, now: time.Now}, nil
 }
 
 // ask is a paced.Ask. It gives a reading for each value, whatever happens.
@@ -164,6 +166,31 @@ func turn(bus int) (release func(), ok bool) {
 	}
 }
 
+// hold locks a bus's device against other programs of ours: twinbeat check reads
+// chips while the agent does. Where the device cannot be opened there is nothing
+// to hold, and who opens it for a transfer tells why.
+func hold(path string) (unlock func(), err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return func() {}, nil
+	}
+	for range budget / between {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { _ = f.Close() }, nil // which unlocks
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			break
+		}
+		time.Sleep(between)
+	}
+	_ = f.Close()
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = errors.New("it is held by another program")
+	}
+	return nil, err
+}
+
 // reach opens the way to the chip, does something there and closes it.
 func (p *probe) reach(do func(conn) error) (err error) {
 	bus, err := number(p.sys, p.Bus)
@@ -175,6 +202,11 @@ func (p *probe) reach(do func(conn) error) (err error) {
 		return fmt.Errorf("bus %d is held by another chip", bus)
 	}
 	defer release()
+	unlock, err := hold(fmt.Sprintf("%s/i2c-%d", p.dev, bus))
+	if err != nil {
+		return fmt.Errorf("bus %d: %w", bus, err)
+	}
+	defer unlock()
 	if p.Mux != 0 {
 		mux, err := p.open(p.sys, bus, p.Mux)
 		if errors.Is(err, errDriver) {
