@@ -96,8 +96,8 @@ type row struct {
 	said     predict.Finding // its newest
 	level    predict.Level
 	text     string
-	vote     Vote // of the newest round in which it could be read
-	blind    bool // it is older
+	vote     Vote   // of the newest round in which it could be read
+	blind    bool   // it is older
 	told     State  // last one that was news
 	rounds   int    // for which State has differed from told
 	raised   bool   // the alarm that was told
