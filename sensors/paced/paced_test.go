@@ -79,6 +79,26 @@ func TestASlowDeviceKeepsNobodyWaiting(t *testing.T) {
 	})
 }
 
+func TestADeadDeviceDelaysNoRoundButItsFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := slow(3 * time.Second)
+		d.again = 5 * time.Second
+		s := source(d)
+		for i := range 60 {
+			began := time.Now()
+			s.Read(nil, began, 2*time.Second)
+			if took := time.Since(began); i == 0 && took != 1500*time.Millisecond || i > 0 && took != 0 {
+				t.Errorf("round %d took %s", i, took)
+			}
+			time.Sleep(time.Second)
+		}
+		time.Sleep(5 * time.Second)
+		if n := d.asked.Load(); n < 8 || d.twice.Load() {
+			t.Errorf("asked %d times", n)
+		}
+	})
+}
+
 func TestADeviceThatHangsIsNamedAndAskedOnlyAfterItCameBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := slow(time.Hour)
@@ -125,6 +145,7 @@ func TestAClockThatWentBackPostponesNothing(t *testing.T) {
 		s := source(d)
 		s.Read(nil, time.Now(), time.Second)
 		s.Read(nil, time.Now().Add(-24*time.Hour).Round(0), time.Second)
+		synctest.Wait()
 		if d.asked.Load() != 2 {
 			t.Errorf("asked %d times", d.asked.Load())
 		}
