@@ -120,7 +120,7 @@ func (s *sensing) run(ctx context.Context) {
 	tick := time.NewTicker(s.cfg.Interval)
 	defer tick.Stop()
 	for {
-		s.round()
+		s.round(ctx)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -131,9 +131,12 @@ func (s *sensing) run(ctx context.Context) {
 }
 
 // round reads all sensors once and tells what they mean.
-func (s *sensing) round() {
+func (s *sensing) round(ctx context.Context) {
 	at := time.Now()
-	readings := s.rounds.Ask(at) // may take seconds, without the lock
+	readings := s.rounds.Ask(ctx, at) // may take seconds, without the lock
+	if ctx.Err() != nil {
+		return // they are not all, and nobody needs them
+	}
 	s.mu.Lock()
 	changes := s.judge.Take(at, readings)
 	if s.taken++; s.taken == warmUp {
@@ -319,10 +322,10 @@ func ReadSensors(c *config.Sensors, disk string) SensorReport {
 	j, r := sensors.NewJudge(sensorConfig(*c)), rounds.New(sensorSources(*c, disk), c.Deadline)
 	defer r.Close()
 	at := time.Now()
-	j.Take(at, r.Ask(at))
+	j.Take(at, r.Ask(context.Background(), at))
 	time.Sleep(directPause)
 	at = time.Now()
-	j.Take(at, r.Ask(at))
+	j.Take(at, r.Ask(context.Background(), at))
 	out := sensorReport(j, at)
 	out.Direct = true
 	return out
