@@ -49,7 +49,7 @@ func newSensed(t *testing.T, file string) *sensed {
 	s := &sensed{values: map[string]float64{"cpu": 60}, logged: &bytes.Buffer{}}
 	s.sensing = &sensing{
 		cfg: config.Sensors{Interval: time.Second, Deadline: time.Second, Act: "move"}, file: file, saved: time.Now(),
-		judge: sensors.NewJudge(sensors.Config{}), raised: map[string]bool{}, log: slog.New(slog.NewTextHandler(s.logged, nil)),
+		judge: sensors.NewJudge(sensors.Config{}), raised: map[string]bool{}, waiting: map[string]string{}, log: slog.New(slog.NewTextHandler(s.logged, nil)),
 		rounds: rounds.New(func() []sensors.Source { return []sensors.Source{s} }, time.Second),
 	}
 	s.vote = func(v health.Vote) bool {
@@ -118,9 +118,43 @@ func TestAlarmsOfSensorsAreBounded(t *testing.T) {
 	for id := range s.values {
 		s.values[id] = 50
 	}
+	s.facts = nil
 	s.round(context.Background())
-	if len(s.raised) != 0 {
-		t.Errorf("%d alarms stand", len(s.raised))
+	if len(s.raised) != 0 || len(s.facts) != maxSensorAlarms {
+		t.Errorf("%d alarms stand: %s", len(s.raised), s.facts)
+	}
+}
+
+func TestAnAlarmThatWasOneTooManyIsRaisedWhenThereIsRoom(t *testing.T) {
+	s := newSensed(t, filepath.Join(t.TempDir(), learnedFile))
+	news := func(id string, on, again bool, text string) {
+		s.facts = nil
+		s.news(sensors.Change{ID: id, Alarm: true, On: on, Again: again, Text: text})
+		s.fill()
+	}
+	for i := range maxSensorAlarms + 2 {
+		news(fmt.Sprint("t", 100+i), true, false, "hot")
+	}
+	news("t133", true, true, "hotter")
+	if len(s.facts) != 0 || s.raised["sensor t133"] {
+		t.Errorf("raised without room: %s", s.facts)
+	}
+	news("t132", false, false, "") // one that waits is over
+	if len(s.facts) != 0 {
+		t.Errorf("%s", s.facts)
+	}
+	news("t105", false, false, "")
+	want := "{Name:sensor t105 Text: On:false} {Name:sensor t133 Text:hotter On:true}"
+	if got := strings.Join(s.facts, " "); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	news("t133", true, true, "hotter still")
+	if len(s.facts) != 1 {
+		t.Errorf("its newer text: %s", s.facts)
+	}
+	news("t106", false, false, "")
+	if len(s.facts) != 1 || len(s.waiting) != 0 || len(s.raised) != maxSensorAlarms-1 {
+		t.Errorf("%s, %d wait, %d stand", s.facts, len(s.waiting), len(s.raised))
 	}
 }
 
