@@ -481,7 +481,8 @@ func (j *Judge) vote(w *row) Vote {
 // Save returns what was learned; see [predict.Box.Save].
 func (j *Judge) Save() []byte { return j.box.Save() }
 
-// Restore takes what Save returned; a sensor that appears later gets its own then. rebooted says
+// Restore takes what Save returned; a sensor that appears later gets its own
+// then. rebooted says
 // that the kernel counts from zero again.
 func (j *Judge) Restore(state []byte, rebooted bool) error {
 	err := j.box.Restore(state)
