@@ -65,8 +65,11 @@ type sensing struct {
 	rounds *rounds.Rounds
 	voted  [sensors.Context + 1]bool
 	raised map[string]bool
-	taken  int       // rounds
-	saved  time.Time // by the monotonic clock
+	// waiting are alarms for which there was no room, with their text: at most
+	// one for each of sensors.MaxRows.
+	waiting map[string]string
+	taken   int       // rounds
+	saved   time.Time // by the monotonic clock
 
 	mu    sync.Mutex // of judge: the control socket asks, too
 	judge *sensors.Judge
@@ -76,7 +79,7 @@ type sensing struct {
 func newSensing(a *agent) senses {
 	s := &sensing{
 		cfg: *a.cfg.Sensors, file: filepath.Join(a.cfg.StateDir, learnedFile), fresh: !a.journal.SameBoot(),
-		vote: a.loop.Vote, tell: a.insist, log: a.log, raised: map[string]bool{}, saved: time.Now(),
+		vote: a.loop.Vote, tell: a.insist, log: a.log, raised: map[string]bool{}, waiting: map[string]string{}, saved: time.Now(),
 		judge: sensors.NewJudge(sensorConfig(*a.cfg.Sensors)),
 	}
 	s.rounds = rounds.New(sensorSources(s.cfg, a.cfg.StateDir), s.cfg.Deadline)
@@ -120,7 +123,7 @@ func (s *sensing) run(ctx context.Context) {
 	tick := time.NewTicker(s.cfg.Interval)
 	defer tick.Stop()
 	for {
-		s.round()
+		s.round(ctx)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -131,9 +134,12 @@ func (s *sensing) run(ctx context.Context) {
 }
 
 // round reads all sensors once and tells what they mean.
-func (s *sensing) round() {
+func (s *sensing) round(ctx context.Context) {
 	at := time.Now()
-	readings := s.rounds.Ask(at) // may take seconds, without the lock
+	readings := s.rounds.Ask(ctx, at) // may take seconds, without the lock
+	if ctx.Err() != nil {
+		return // they are not all, and nobody needs them
+	}
 	s.mu.Lock()
 	changes := s.judge.Take(at, readings)
 	if s.taken++; s.taken == warmUp {
@@ -145,6 +151,7 @@ func (s *sensing) round() {
 	for _, c := range changes {
 		s.news(c)
 	}
+	s.fill()
 	for _, v := range votes {
 		s.cast(v)
 	}
@@ -171,19 +178,36 @@ func (s *sensing) cast(v sensors.Vote) {
 func (s *sensing) news(c sensors.Change) {
 	name := "sensor " + c.ID
 	switch {
-	case c.Again && !s.raised[name]: // it is told as one too many
 	case c.Alarm && c.On && !s.raised[name] && len(s.raised) >= maxSensorAlarms:
-		s.tell(loop.Notice{Event: report.Event{Kind: "alarm", Seen: c.Text, Decided: "no alarm: too many of sensors stand already"}})
-	case c.Alarm && c.On:
-		s.raised[name] = true
-		s.tell(loop.AlarmChanged{Name: name, On: true, Text: c.Text})
-	case c.Alarm:
-		if s.raised[name] {
-			s.tell(loop.AlarmChanged{Name: name})
-			delete(s.raised, name)
+		s.waiting[name] = c.Text
+		if !c.Again {
+			s.tell(loop.Notice{Event: report.Event{Kind: "alarm", Seen: c.Text, Decided: "no alarm: too many of sensors stand already"}})
 		}
+	case c.Alarm && c.On:
+		s.raise(name, c.Text)
+	case c.Alarm && s.raised[name]:
+		s.tell(loop.AlarmChanged{Name: name})
+		delete(s.raised, name)
+	case c.Alarm:
+		delete(s.waiting, name)
 	default:
 		s.tell(loop.Notice{Event: report.Event{Kind: "sensor", Seen: c.Text}})
+	}
+}
+
+func (s *sensing) raise(name, text string) {
+	s.raised[name] = true
+	delete(s.waiting, name)
+	s.tell(loop.AlarmChanged{Name: name, On: true, Text: text})
+}
+
+// fill gives the room that a round has made to alarms that wait.
+func (s *sensing) fill() {
+	for name, text := range s.waiting {
+		if len(s.raised) >= maxSensorAlarms {
+			return
+		}
+		s.raise(name, text)
 	}
 }
 
@@ -319,10 +343,10 @@ func ReadSensors(c *config.Sensors, disk string) SensorReport {
 	j, r := sensors.NewJudge(sensorConfig(*c)), rounds.New(sensorSources(*c, disk), c.Deadline)
 	defer r.Close()
 	at := time.Now()
-	j.Take(at, r.Ask(at))
+	j.Take(at, r.Ask(context.Background(), at))
 	time.Sleep(directPause)
 	at = time.Now()
-	j.Take(at, r.Ask(at))
+	j.Take(at, r.Ask(context.Background(), at))
 	out := sensorReport(j, at)
 	out.Direct = true
 	return out

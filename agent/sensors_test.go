@@ -4,6 +4,7 @@ package agent
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twinbeat/twinbeat/agent/config"
@@ -47,7 +49,7 @@ func newSensed(t *testing.T, file string) *sensed {
 	s := &sensed{values: map[string]float64{"cpu": 60}, logged: &bytes.Buffer{}}
 	s.sensing = &sensing{
 		cfg: config.Sensors{Interval: time.Second, Deadline: time.Second, Act: "move"}, file: file, saved: time.Now(),
-		judge: sensors.NewJudge(sensors.Config{}), raised: map[string]bool{}, log: slog.New(slog.NewTextHandler(s.logged, nil)),
+		judge: sensors.NewJudge(sensors.Config{}), raised: map[string]bool{}, waiting: map[string]string{}, log: slog.New(slog.NewTextHandler(s.logged, nil)),
 		rounds: rounds.New(func() []sensors.Source { return []sensors.Source{s} }, time.Second),
 	}
 	s.vote = func(v health.Vote) bool {
@@ -63,17 +65,17 @@ func newSensed(t *testing.T, file string) *sensed {
 
 func TestTroubleIsVotedUntilItIsOver(t *testing.T) {
 	s := newSensed(t, filepath.Join(t.TempDir(), learnedFile))
-	s.round()
+	s.round(context.Background())
 	if len(s.votes) != 0 {
 		t.Errorf("all is well, and it voted %+v", s.votes)
 	}
 	s.values["cpu"] = 101
 	s.full = true
 	for range sensors.AtOnce {
-		s.round()
+		s.round(context.Background())
 	}
 	s.full = false
-	s.round() // what the loop had no room for is said again
+	s.round(context.Background()) // what the loop had no room for is said again
 	if n := len(s.votes); n != 1 || s.votes[0].Source != "sensors/temperature" || !s.votes[0].Critical || s.votes[0].Loss != 90 {
 		t.Fatalf("%+v", s.votes)
 	}
@@ -82,10 +84,10 @@ func TestTroubleIsVotedUntilItIsOver(t *testing.T) {
 	}
 	s.values["cpu"] = 60
 	s.full = true
-	s.round()
+	s.round(context.Background())
 	s.full = false
-	s.round()
-	s.round()
+	s.round(context.Background())
+	s.round(context.Background())
 	if n := len(s.votes); n != 2 || s.votes[1].Loss != 0 || s.votes[1].Source != "sensors/temperature" {
 		t.Errorf("it was not taken back once: %+v", s.votes)
 	}
@@ -100,7 +102,7 @@ func TestAlarmsOfSensorsAreBounded(t *testing.T) {
 		s.values[fmt.Sprint("t", i)] = 120
 	}
 	for range 5 {
-		s.round()
+		s.round(context.Background())
 	}
 	raised, told := 0, 0
 	for _, f := range s.facts {
@@ -116,29 +118,89 @@ func TestAlarmsOfSensorsAreBounded(t *testing.T) {
 	for id := range s.values {
 		s.values[id] = 50
 	}
-	s.round()
-	if len(s.raised) != 0 {
-		t.Errorf("%d alarms stand", len(s.raised))
+	s.facts = nil
+	s.round(context.Background())
+	if len(s.raised) != 0 || len(s.facts) != maxSensorAlarms {
+		t.Errorf("%d alarms stand: %s", len(s.raised), s.facts)
 	}
+}
+
+func TestAnAlarmThatWasOneTooManyIsRaisedWhenThereIsRoom(t *testing.T) {
+	s := newSensed(t, filepath.Join(t.TempDir(), learnedFile))
+	news := func(id string, on, again bool, text string) {
+		s.facts = nil
+		s.news(sensors.Change{ID: id, Alarm: true, On: on, Again: again, Text: text})
+		s.fill()
+	}
+	for i := range maxSensorAlarms + 2 {
+		news(fmt.Sprint("t", 100+i), true, false, "hot")
+	}
+	news("t133", true, true, "hotter")
+	if len(s.facts) != 0 || s.raised["sensor t133"] {
+		t.Errorf("raised without room: %s", s.facts)
+	}
+	news("t132", false, false, "") // one that waits is over
+	if len(s.facts) != 0 {
+		t.Errorf("%s", s.facts)
+	}
+	news("t105", false, false, "")
+	want := "{Name:sensor t105 Text: On:false} {Name:sensor t133 Text:hotter On:true}"
+	if got := strings.Join(s.facts, " "); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	news("t133", true, true, "hotter still")
+	if len(s.facts) != 1 {
+		t.Errorf("its newer text: %s", s.facts)
+	}
+	news("t106", false, false, "")
+	if len(s.facts) != 1 || len(s.waiting) != 0 || len(s.raised) != maxSensorAlarms-1 {
+		t.Errorf("%s, %d wait, %d stand", s.facts, len(s.waiting), len(s.raised))
+	}
+}
+
+// A hanging source answers when its channel is closed.
+type hanging chan struct{}
+
+func (h hanging) Name() string { return "hanging" }
+
+func (h hanging) Read(to []sensors.Reading, _ time.Time, _ time.Duration) []sensors.Reading {
+	<-h
+	return to
+}
+
+func TestAStopWaitsForNoSourceThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, h := newSensed(t, filepath.Join(t.TempDir(), learnedFile)), make(hanging)
+		s.rounds.Close()
+		s.sensing.rounds = rounds.New(func() []sensors.Source { return []sensors.Source{h} }, time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		s.run(ctx)
+		if took := time.Since(began); took != time.Second || s.taken != 0 || len(s.facts) != 0 {
+			t.Errorf("it ended after %v, with %d rounds: %v", took, s.taken, s.facts)
+		}
+		close(h)
+	})
 }
 
 func TestWhatSensorsLearnedIsKept(t *testing.T) {
 	file := filepath.Join(t.TempDir(), learnedFile)
 	s := newSensed(t, file)
-	s.round()
+	s.round(context.Background())
 	s.save()
 	if _, err := os.Stat(file); err == nil {
 		t.Fatal("it replaced what was learned before by nothing")
 	}
-	s.round()
+	s.round(context.Background())
 	s.save()
 	st, err := os.Stat(file)
 	if err != nil || st.Mode().Perm() != 0o600 {
 		t.Fatal(err, st)
 	}
 	again := newSensed(t, file)
-	again.round()
-	again.round()
+	again.round(context.Background())
+	again.round(context.Background())
 	if again.logged.Len() > 0 {
 		t.Error(again.logged)
 	}
@@ -151,8 +213,8 @@ func TestWhatSensorsLearnedIsKept(t *testing.T) {
 			t.Fatal(err)
 		}
 		hurt := newSensed(t, file)
-		hurt.round()
-		hurt.round()
+		hurt.round(context.Background())
+		hurt.round(context.Background())
 		if !strings.Contains(hurt.logged.String(), "learned anew") {
 			t.Errorf("%s: %s", name, hurt.logged)
 		}
@@ -169,8 +231,8 @@ func TestWhatSensorsLearnedIsKept(t *testing.T) {
 func TestAFullDiskLeavesWhatWasLearned(t *testing.T) {
 	dir := t.TempDir()
 	s := newSensed(t, filepath.Join(dir, "none", learnedFile))
-	s.round()
-	s.round()
+	s.round(context.Background())
+	s.round(context.Background())
 	s.save()
 	if !strings.Contains(s.logged.String(), "no such file") {
 		t.Error(s.logged)
@@ -183,8 +245,8 @@ func TestSavingIsRareAndCanBeTurnedOff(t *testing.T) {
 	for every, want := range map[time.Duration]bool{0: false, time.Hour: false, time.Nanosecond: true} {
 		s.cfg.SaveEvery = every
 		os.Remove(file)
-		s.round()
-		s.round()
+		s.round(context.Background())
+		s.round(context.Background())
 		if _, err := os.Stat(file); (err == nil) != want {
 			t.Errorf("every %v: %v", every, err)
 		}
@@ -193,7 +255,7 @@ func TestSavingIsRareAndCanBeTurnedOff(t *testing.T) {
 
 func TestWhatIsShownIsJSON(t *testing.T) {
 	s := newSensed(t, filepath.Join(t.TempDir(), learnedFile))
-	s.round()
+	s.round(context.Background())
 	text, err := s.show()
 	var r SensorReport
 	if err != nil || json.Unmarshal([]byte(text), &r) != nil || len(r.Sensors) != 1 || *r.Sensors[0].Value != 60 || r.Direct {

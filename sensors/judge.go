@@ -25,6 +25,10 @@ const (
 	retell = 30
 	// silence is the time without a reading after which a sensor has gone.
 	silence = time.Minute
+	// gone is the same for good: what was wrong with it is over.
+	gone = 10 * time.Minute
+	// blind ends what is said of a sensor that was bad when it was last read.
+	blind = "; cannot be read now"
 )
 
 // What a level takes from the node's health, in points, before its weight. An
@@ -92,6 +96,8 @@ type row struct {
 	said     predict.Finding // its newest
 	level    predict.Level
 	text     string
+	vote     Vote   // of the newest round in which it could be read
+	blind    bool   // it is older
 	told     State  // last one that was news
 	rounds   int    // for which State has differed from told
 	raised   bool   // the alarm that was told
@@ -138,6 +144,9 @@ func (j *Judge) Take(at time.Time, readings []Reading) []Change {
 	for _, w := range j.rows {
 		if since := at.Sub(w.seen); since > silence && w.State != Ignored {
 			w.State, w.Why = Silent, fmt.Sprintf("has not been there for %s", since.Round(time.Second))
+			if since > gone {
+				w.State = Absent
+			}
 		}
 		j.judge(w)
 		j.news(w)
@@ -255,7 +264,7 @@ func (j *Judge) observe(w *row) {
 			why = predict.Blocked
 		}
 		j.box.Lost(w.series, w.At, why)
-		w.beyond = 0
+		w.interrupt()
 		return
 	}
 	s := j.box.Series(w.series)
@@ -277,7 +286,20 @@ func (j *Judge) observe(w *row) {
 	default:
 		w.State, w.Why = Implausible, fmt.Sprintf("%.7g %s is %s", w.Value, w.UnitName(), outOf[state])
 	}
-	if w.beyond++; w.State != OK || !(w.Value >= w.Crit) || w.Kind != Temperature && !w.ruled() {
+	switch {
+	case w.State != OK:
+		w.interrupt()
+	case w.Value >= w.Crit && (w.Kind == Temperature || w.ruled()):
+		w.beyond++
+	default:
+		w.beyond = 0
+	}
+}
+
+// interrupt ends a row of readings beyond the limit by one that is none. What a
+// row has shown already stands until a reading says otherwise.
+func (w *row) interrupt() {
+	if w.beyond < AtOnce {
 		w.beyond = 0
 	}
 }
@@ -286,12 +308,30 @@ var outOf = map[predict.State]string{
 	predict.NotANumber: "no number", predict.Sentinel: "how chips say that no sensor is there", predict.Impossible: "physically impossible",
 }
 
-// judge says what a row asks for.
+// judge says what a row asks for. What was bad stays bad while nobody can look:
+// a sensor that fails to be read is no better for it.
 func (j *Judge) judge(w *row) {
-	w.level, w.text = predict.Well, ""
-	if w.State != OK {
+	switch w.State {
+	case OK:
+	case Absent, Ignored:
+		w.level, w.text, w.beyond = predict.Well, "", 0
+		return
+	default:
+		if w.level > predict.Well && !w.blind {
+			w.text += blind
+			w.vote.Reason, w.blind = w.text, true
+		}
 		return
 	}
+	w.level, w.text, w.blind = predict.Well, "", false
+	j.judgeReading(w)
+	if w.level > predict.Well {
+		w.vote = j.vote(w)
+	}
+}
+
+// judgeReading judges a row that was read.
+func (j *Judge) judgeReading(w *row) {
 	if w.series >= 0 {
 		s := j.box.Series(w.series)
 		if v, ok := s.Verdict(); ok {
@@ -397,7 +437,7 @@ func (j *Judge) Votes() []Vote {
 		if w.level == predict.Well || j.cfg.AlertOnly || w.rule != nil && w.rule.AlertOnly {
 			continue
 		}
-		v := j.vote(w)
+		v := w.vote
 		if top := &out[w.Kind-1]; v.Critical && !top.Critical || v.Critical == top.Critical && v.Loss > top.Loss {
 			v.Left = shorter(v.Left, top.Left)
 			*top = v
@@ -413,6 +453,7 @@ func shorter(a, b time.Duration) time.Duration {
 	return a
 }
 
+// vote is what a row that was read takes.
 func (j *Judge) vote(w *row) Vote {
 	v := Vote{Kind: w.Kind, Loss: losses[w.level], Reason: w.text, Critical: w.beyond >= AtOnce || w.Fatal && w.level == predict.Move}
 	if w.series >= 0 && w.level == predict.Move {
@@ -440,7 +481,8 @@ func (j *Judge) vote(w *row) Vote {
 // Save returns what was learned; see [predict.Box.Save].
 func (j *Judge) Save() []byte { return j.box.Save() }
 
-// Restore takes what Save returned, once the sensors are known. rebooted says
+// Restore takes what Save returned; a sensor that appears later gets its own
+// then. rebooted says
 // that the kernel counts from zero again.
 func (j *Judge) Restore(state []byte, rebooted bool) error {
 	err := j.box.Restore(state)

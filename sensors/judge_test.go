@@ -184,6 +184,125 @@ func TestStatesAreNewsWhenTheyLast(t *testing.T) {
 	b.news("alarm=false on=true sensor CPU (hwmon/cpu@0/t) is silent: has not been there for 1m6s")
 }
 
+// unread is the CPU's sensor while nobody can read it.
+func unread(state State) Reading {
+	r := Lost("hwmon/cpu@0/t", "CPU", Temperature, time.Time{}, state, "EAGAIN")
+	r.Crit = 100
+	return r
+}
+
+func TestWhatWasBadStaysBadWhileNobodyCanLook(t *testing.T) {
+	const critical = "temperature -90 critical=true"
+	for name, blind := range map[string]Reading{
+		"unreadable": unread(Unreadable), "blocked": unread(Blocked), "implausible": hot(3.9e6), "fault": unread(Fault),
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, Config{})
+			b.rounds(10, hot(60))
+			b.rounds(AtOnce, hot(101))
+			b.news("alarm=true on=true CPU 101 C, at its limit of 100")
+			for range 5 {
+				b.round(blind)
+				v := b.Votes()[0]
+				if got := b.lost(); got != critical || !strings.HasPrefix(v.Reason, "CPU 101 C, at its limit of 100") || !strings.HasSuffix(v.Reason, "; cannot be read now") {
+					t.Fatalf("while nobody can look: %q, %q", got, v.Reason)
+				}
+				b.round(hot(101))
+				if got := b.lost(); got != critical || strings.Contains(b.Votes()[0].Reason, "cannot") {
+					t.Fatalf("read again: %q, %q", got, b.Votes()[0].Reason)
+				}
+			}
+			b.news()
+			b.rounds(300, blind)
+			if v := b.View()[0]; b.lost() != critical || v.Level != "move" || !strings.HasSuffix(v.Verdict, "; cannot be read now") || v.Value != nil {
+				t.Errorf("for long: %q, %+v", b.lost(), v)
+			}
+			for _, n := range b.all {
+				if strings.HasPrefix(n, "alarm=true on=false") {
+					t.Errorf("the alarm ended: %s", n)
+				}
+			}
+			for range 600 { // medians know the end of it after ten minutes
+				b.round(hot(60))
+			}
+			if got := b.lost(); got != "" {
+				t.Errorf("after it is over: %s", got)
+			}
+		})
+	}
+}
+
+func TestWhatWasWellStaysWellWhileNobodyCanLook(t *testing.T) {
+	b := newBench(t, Config{})
+	b.rounds(10, hot(60))
+	b.rounds(AtOnce-1, hot(101))
+	for range 3 {
+		b.round(unread(Unreadable)) // a row of readings has ended
+		b.round(hot(101))
+		if got := b.lost(); got != "" {
+			t.Fatal(got)
+		}
+	}
+}
+
+func TestOnlyWordOfTheSensorEndsItsTrouble(t *testing.T) {
+	for name, tt := range map[string]struct {
+		last Reading
+		want string
+	}{
+		"absent": {unread(Absent), ""},
+		"ok":     {hot(60), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, Config{})
+			b.rounds(10, hot(60))
+			b.rounds(AtOnce, hot(101))
+			b.round(unread(Unreadable))
+			b.all = nil
+			b.round(tt.last)
+			if got := b.lost(); got != tt.want {
+				t.Errorf("lost %q", got)
+			}
+			b.news("alarm=true on=false ")
+			b.round(unread(Blocked))
+			if got := b.lost(); got != "" {
+				t.Errorf("it is back: %q", got)
+			}
+		})
+	}
+}
+
+func TestASensorThatIsGoneForGoodEndsAsAbsent(t *testing.T) {
+	b := newBench(t, Config{})
+	b.rounds(10, hot(60))
+	b.rounds(AtOnce, hot(101))
+	other := New("other", "other", Context, 0, time.Time{})
+	b.rounds(40, other)
+	if v := b.View()[0]; v.State != "silent" || b.lost() != "temperature -90 critical=true" {
+		t.Errorf("silent for a minute: %q, %+v", b.lost(), v)
+	}
+	b.all = nil
+	b.rounds(300, other)
+	if v := b.View()[0]; v.State != "absent" || v.Level != "well" || b.lost() != "" {
+		t.Errorf("gone for ten minutes: %q, %+v", b.lost(), v)
+	}
+	b.news("alarm=true on=false ", "alarm=false on=true sensor CPU (hwmon/cpu@0/t) is absent: has not been there for 10m6s")
+}
+
+func TestADevicesOwnWordStandsWhileItIsSilent(t *testing.T) {
+	b := newBench(t, Config{})
+	r := New("ups/rack/state", "rack state", Alarm, 1, time.Time{})
+	r.Finding, r.Sure, r.Loss = predict.Finding{Level: predict.Alert, Text: "on battery"}, true, 25
+	b.round(r)
+	if got := b.lost(); got != "alarm -25 critical=false" {
+		t.Fatal(got)
+	}
+	b.rounds(900, Lost(r.ID, r.Label, r.Kind, b.at, Unreadable, "connection refused"))
+	if got := b.lost(); got != "alarm -25 critical=false" {
+		t.Errorf("silent: %q", got)
+	}
+}
+
 func TestWhatNeverWasThereIsNoNews(t *testing.T) {
 	b := newBench(t, Config{})
 	fan := New("fan2", "fan2", Fan, 0, time.Time{})

@@ -31,6 +31,7 @@ type Source struct {
 	since  time.Time // of the ask under way
 	answer chan answer
 	busy   bool
+	asked  bool              // once at least
 	said   []sensors.Reading // last
 }
 
@@ -47,29 +48,29 @@ func New(c Config) *Source { return &Source{Config: c, answer: make(chan answer,
 // Name implements sensors.Source.
 func (s *Source) Name() string { return s.Config.Name }
 
-// share is the part of a deadline that Read waits for an ask that it began:
-// what is quick is read now and not in the next round.
+// share is the part of a deadline that Read waits for the very first ask: what
+// is quick is there from the first round on. Later a round finds the answer to
+// an ask that an earlier one began, and a dead device delays nobody.
 const share = 0.75
 
 // Read implements sensors.Source.
 func (s *Source) Read(to []sensors.Reading, at time.Time, within time.Duration) []sensors.Reading {
 	s.take(0)
 	if early := s.next.Sub(at); !s.busy && (early <= 0 || early > s.Every) { // or the clock went back
-		s.busy, s.since = true, at
+		first := !s.asked
+		s.busy, s.asked, s.since = true, true, at
 		go func() {
 			readings, again := s.Ask(at)
 			s.answer <- answer{readings, again} // there is room: one ask at a time
 		}()
-		s.take(time.Duration(share * float64(within)))
+		if first {
+			s.take(time.Duration(share * float64(within)))
+		}
 	}
 	if taken := at.Sub(s.since); s.busy && (taken > s.Patience || taken < 0) {
 		return s.blocked(to, at, taken)
 	}
-	for _, r := range s.said {
-		r.At = at
-		to = append(to, r)
-	}
-	return to
+	return append(to, s.said...) // with the At that they had: said again is not read again
 }
 
 // take takes the answer, and waits for it for a while.

@@ -1,6 +1,7 @@
 package paced
 
 import (
+	"math"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -58,7 +59,7 @@ func TestAQuickDeviceAnswersInTheFirstRoundAndIsAskedOnceInAWhile(t *testing.T) 
 		if d.asked.Load() != 3 || r[0].Value != 3 {
 			t.Errorf("asked %d times in 171 s, value %v", d.asked.Load(), r[0].Value)
 		}
-		if age := time.Since(r[0].At); age > 2*time.Second {
+		if age := time.Since(r[0].At).Truncate(time.Second); age != 51*time.Second { // asked at 120 s, and now it is 171
 			t.Errorf("the reading that holds says it is %s old", age)
 		}
 	})
@@ -74,6 +75,26 @@ func TestASlowDeviceKeepsNobodyWaiting(t *testing.T) {
 		}
 		if r := rounds(s, 10); len(r) != 1 || r[0].State != sensors.OK {
 			t.Errorf("%+v", r)
+		}
+	})
+}
+
+func TestADeadDeviceDelaysNoRoundButItsFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := slow(3 * time.Second)
+		d.again = 5 * time.Second
+		s := source(d)
+		for i := range 60 {
+			began := time.Now()
+			s.Read(nil, began, 2*time.Second)
+			if took := time.Since(began); i == 0 && took != 1500*time.Millisecond || i > 0 && took != 0 {
+				t.Errorf("round %d took %s", i, took)
+			}
+			time.Sleep(time.Second)
+		}
+		time.Sleep(5 * time.Second)
+		if n := d.asked.Load(); n < 8 || d.twice.Load() {
+			t.Errorf("asked %d times", n)
 		}
 	})
 }
@@ -124,8 +145,35 @@ func TestAClockThatWentBackPostponesNothing(t *testing.T) {
 		s := source(d)
 		s.Read(nil, time.Now(), time.Second)
 		s.Read(nil, time.Now().Add(-24*time.Hour).Round(0), time.Second)
+		synctest.Wait()
 		if d.asked.Load() != 2 {
 			t.Errorf("asked %d times", d.asked.Load())
+		}
+	})
+}
+
+func TestOneReadingOfASlowChipThatLiesIsNotCritical(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		s := New(Config{Name: "chip", Every: 10 * time.Second, Patience: 10 * time.Second, Ask: func(at time.Time) ([]sensors.Reading, time.Duration) {
+			v := 60.0
+			if n++; n%20 == 10 {
+				v = 120
+			}
+			return []sensors.Reading{sensors.New("i2c/a", "a", sensors.Temperature, v, at)}, 0
+		}})
+		nan := math.NaN()
+		j := sensors.NewJudge(sensors.Config{Rules: []sensors.Rule{{Match: "*", Low: nan, High: nan, Crit: 95, Weight: 100}}})
+		for range 500 {
+			for _, c := range j.Take(time.Now(), s.Read(nil, time.Now(), time.Second)) {
+				t.Errorf("told: %+v", c)
+			}
+			for _, v := range j.Votes() {
+				if v.Loss > 0 {
+					t.Fatalf("after reading %d: %+v", n, v)
+				}
+			}
+			time.Sleep(2 * time.Second)
 		}
 	})
 }

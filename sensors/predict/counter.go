@@ -38,7 +38,7 @@ func (b *Box) Count(name string, fatal bool) (int, error) {
 	if len(b.series)+len(b.counts) >= MaxSeries {
 		return 0, fmt.Errorf("count %q: %w: at most %d", name, ErrTooMany, MaxSeries)
 	}
-	b.counts = append(b.counts, &Counter{name: name, fatal: fatal})
+	b.counts = append(b.counts, b.claimCounter(name, fatal))
 	return len(b.counts) - 1, nil
 }
 

@@ -18,6 +18,9 @@ type Box struct {
 	around conditions
 	counts []*Counter
 	worn   []device
+	// unclaimed is what was learned of series that have not appeared yet, by key;
+	// at most MaxSeries.
+	unclaimed map[uint64][]byte
 }
 
 // conditions are what explains a temperature.
@@ -49,7 +52,7 @@ func (b *Box) Watch(spec Spec) (int, error) {
 		return 0, fmt.Errorf("watch %q: %w", spec.Name, ErrKind)
 	}
 	b.names[spec.Name] = len(b.series)
-	b.series = append(b.series, newSeries(spec))
+	b.series = append(b.series, b.claimSeries(spec))
 	return len(b.series) - 1, nil
 }
 

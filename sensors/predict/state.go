@@ -17,6 +17,8 @@ const (
 	stateMagic = "TWBP\x02" // the last byte is the version
 	// maxSeriesState bounds the record of one series or counter.
 	maxSeriesState = 1400
+	// recordHead is its key and its length.
+	recordHead = 8 + 2
 	// MaxState is the longest state there is, in bytes.
 	MaxState = len(stateMagic) + 2 + MaxSeries*maxSeriesState + 4
 )
@@ -25,22 +27,31 @@ const (
 // damaged. The box is then as it was.
 var ErrState = errors.New("not a state of this version, or a damaged one")
 
-// Save returns what the box has learned.
+// Save returns what the box has learned, and what it was given of series that
+// have not appeared yet, as far as there is room.
 func (b *Box) Save() []byte {
 	w := writer(stateMagic)
-	w.u16(uint16(len(b.series) + len(b.counts)))
+	live := len(b.series) + len(b.counts)
+	room := min(len(b.unclaimed), MaxSeries-live)
+	w.u16(uint16(live + room))
 	for _, s := range b.series {
 		w.record(key(s.spec.Name, s.spec.Kind), s.save)
 	}
 	for _, c := range b.counts {
 		w.record(key(c.name, 0), c.save)
 	}
+	for id, rec := range b.unclaimed {
+		if room--; room < 0 {
+			break
+		}
+		w.record(id, func(w *writer) { *w = append(*w, rec...) })
+	}
 	return binary.BigEndian.AppendUint32(w, crc32.ChecksumIEEE(w))
 }
 
 // Restore takes what [Box.Save] returned, for the series that the box watches
-// by now; a series it does not know, and one that it holds no record of, are
-// left alone. On an error nothing has changed.
+// by now; a series that it holds no record of is left alone, and a record of a
+// series that it does not know waits for it. On an error nothing has changed.
 func (b *Box) Restore(state []byte) error {
 	n := len(state)
 	switch {
@@ -72,6 +83,7 @@ func (b *Box) apply(records map[uint64][]byte) error {
 			return fmt.Errorf("restore state of %q: %w", s.spec.Name, ErrState)
 		}
 		series[i] = fresh
+		delete(records, key(s.spec.Name, s.spec.Kind))
 	}
 	for i, c := range b.counts {
 		fresh := &Counter{name: c.name, fatal: c.fatal}
@@ -81,9 +93,39 @@ func (b *Box) apply(records map[uint64][]byte) error {
 			return fmt.Errorf("restore state of %q: %w", c.name, ErrState)
 		}
 		counts[i] = fresh
+		delete(records, key(c.name, 0))
 	}
-	b.series, b.counts = series, counts
+	b.series, b.counts, b.unclaimed = series, counts, map[uint64][]byte{}
+	for id, rec := range records {
+		if len(rec) <= maxSeriesState-recordHead {
+			b.unclaimed[id] = append([]byte(nil), rec...)
+		}
+	}
 	return nil
+}
+
+// claimSeries makes a series of what was learned of it, if anything was.
+func (b *Box) claimSeries(spec Spec) *Series {
+	s, id := newSeries(spec), key(spec.Name, spec.Kind)
+	rec, ok := b.unclaimed[id]
+	delete(b.unclaimed, id)
+	if ok && !s.restore(rec) {
+		return newSeries(spec) // half of a damaged record is none
+	}
+	return s
+}
+
+// claimCounter does the same for a counter. Its next reading is its first one:
+// what appears late counts from zero.
+func (b *Box) claimCounter(name string, fatal bool) *Counter {
+	c, id := &Counter{name: name, fatal: fatal}, key(name, 0)
+	rec, ok := b.unclaimed[id]
+	delete(b.unclaimed, id)
+	if ok && !c.restore(rec) {
+		return &Counter{name: name, fatal: fatal}
+	}
+	c.seen = false
+	return c
 }
 
 func key(name string, k Kind) uint64 {

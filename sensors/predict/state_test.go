@@ -3,6 +3,7 @@ package predict
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"math"
 	"math/rand/v2"
@@ -105,6 +106,67 @@ func TestAStateOfOtherSeriesIsLeftAlone(t *testing.T) {
 	}
 	if b.series[0].base.n != 0 {
 		t.Error("it learned from another")
+	}
+}
+
+func TestWhatWasLearnedWaitsForASeriesThatAppearsLater(t *testing.T) {
+	old := learnt(t, 2*24*time.Hour)
+	b, _ := watch(t, Spec{Name: "other", Kind: Temperature})
+	if err := b.Restore(old.Save()); err != nil {
+		t.Fatal(err)
+	}
+	// It outlives a start in which nobody asked for it.
+	state := b.Save()
+	b, _ = watch(t, Spec{Name: "another", Kind: Temperature})
+	if err := b.Restore(state); err != nil {
+		t.Fatal(err)
+	}
+	for _, was := range old.series {
+		id, err := b.Watch(was.spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := b.Series(id); s.base.n == 0 || s.base.n != was.base.n || s.base.days != was.base.days {
+			t.Errorf("%s: %d hours, was %d", s.spec.Name, s.base.n, was.base.n)
+		}
+	}
+	id, err := b.Count(old.counts[0].name, false)
+	if err != nil || b.counts[id].past != old.counts[0].past || b.counts[id].seen {
+		t.Errorf("%v, counter %+v, was %+v", err, b.counts[id], old.counts[0])
+	}
+	if n := len(b.unclaimed); n != 2 { // "other" and "crc"
+		t.Errorf("%d records still wait", n)
+	}
+}
+
+func TestWhatNobodyAsksForLeavesRoomForTheOthers(t *testing.T) {
+	old := New()
+	for i := range MaxSeries {
+		if _, err := old.Watch(Spec{Name: fmt.Sprint("old", i), Kind: Temperature}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := New()
+	if err := b.Restore(old.Save()); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		if _, err := b.Watch(Spec{Name: fmt.Sprint("new", i), Kind: Temperature}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	state := b.Save()
+	if len(state) > MaxState {
+		t.Errorf("%d bytes", len(state))
+	}
+	again := New()
+	if err := again.Restore(state); err != nil || len(again.unclaimed) != MaxSeries {
+		t.Fatalf("%v, %d records", err, len(again.unclaimed))
+	}
+	for i := range 10 {
+		if _, ok := again.unclaimed[key(fmt.Sprint("new", i), Temperature)]; !ok {
+			t.Errorf("new%d had no room", i)
+		}
 	}
 }
 

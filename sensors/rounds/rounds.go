@@ -6,6 +6,7 @@
 package rounds
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -68,14 +69,18 @@ func New(find Finder, within time.Duration) *Rounds {
 // Ask asks every source once and returns what all of them say at the time at,
 // those that hang included. The slice is valid until the next call. It takes no
 // longer than MaxLeft deadlines and what the sources take that do answer in time.
-func (r *Rounds) Ask(at time.Time) []sensors.Reading {
+// Where ctx ends it returns at once, and what it returns is not whole.
+func (r *Rounds) Ask(ctx context.Context, at time.Time) []sensors.Reading {
 	if since := at.Sub(r.looked); r.looked.IsZero() || since >= FindEvery || since < 0 {
-		r.look(at)
+		r.look(ctx, at)
 	}
 	r.out = r.out[:0]
 	for _, p := range r.posts {
+		if ctx.Err() != nil {
+			break
+		}
 		if r.free(p) {
-			r.ask(p, at)
+			r.ask(ctx, p, at)
 		}
 		r.tell(p, at)
 	}
@@ -105,13 +110,13 @@ func (r *Rounds) free(p *post) bool {
 	}
 }
 
-func (r *Rounds) ask(p *post, at time.Time) {
+func (r *Rounds) ask(ctx context.Context, p *post, at time.Time) {
 	scratch, within := r.scratch, r.within
 	if scratch == nil {
 		scratch = new([]sensors.Reading)
 	}
 	r.scratch = nil
-	back, ended := r.run(within, func() { *scratch = p.Read((*scratch)[:0], at, within) })
+	back, ended := r.run(ctx, within, func() { *scratch = p.Read((*scratch)[:0], at, within) })
 	if !ended {
 		p.back, p.since = back, at
 		return
@@ -124,10 +129,10 @@ func (r *Rounds) ask(p *post, at time.Time) {
 	r.scratch = scratch
 }
 
-// run does a piece of work on the worker. Where that does not end in time the
-// worker is left behind; back tells when it ends, and is nil where too many hang
+// run does a piece of work on the worker. Where that does not end in time, or
+// before ctx does, the worker is left behind; back tells when it ends, and is nil where too many hang
 // already and nothing was done.
-func (r *Rounds) run(within time.Duration, do func()) (back <-chan struct{}, ended bool) {
+func (r *Rounds) run(ctx context.Context, within time.Duration, do func()) (back <-chan struct{}, ended bool) {
 	if r.left >= MaxLeft {
 		return nil, false
 	}
@@ -144,11 +149,13 @@ func (r *Rounds) run(within time.Duration, do func()) (back <-chan struct{}, end
 		r.timer.Stop()
 		return nil, true
 	case <-r.timer.C:
-		close(r.worker)
-		r.worker = nil
-		r.left++
-		return done, false
+	case <-ctx.Done():
+		r.timer.Stop()
 	}
+	close(r.worker)
+	r.worker = nil
+	r.left++
+	return done, false
 }
 
 // work does one job after the other until there will be no more.
@@ -185,7 +192,7 @@ func (r *Rounds) tell(p *post, at time.Time) {
 }
 
 // look finds out which sources there are, with a deadline of its own.
-func (r *Rounds) look(at time.Time) {
+func (r *Rounds) look(ctx context.Context, at time.Time) {
 	r.looked = at
 	if r.looking != nil {
 		select {
@@ -196,7 +203,7 @@ func (r *Rounds) look(at time.Time) {
 			return
 		}
 	} else {
-		back, ended := r.run(findPatience*r.within, func() { r.found = r.find() })
+		back, ended := r.run(ctx, findPatience*r.within, func() { r.found = r.find() })
 		if !ended {
 			r.looking = back
 			return

@@ -1,6 +1,7 @@
 package rounds
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -60,7 +61,7 @@ func TestEverySourceIsAsked(t *testing.T) {
 		r := New(sources(a, b), within)
 		defer r.Close()
 		for range 3 {
-			if got := states(r.Ask(time.Now())); got != "a/0 ok, b/0 ok, b/1 ok" {
+			if got := states(r.Ask(t.Context(), time.Now())); got != "a/0 ok, b/0 ok, b/1 ok" {
 				t.Fatal(got)
 			}
 			time.Sleep(within)
@@ -76,12 +77,12 @@ func TestASourceThatHangsIsLeftBehindAndNamedAndComesBack(t *testing.T) {
 		a, b := &fake{name: "a"}, &fake{name: "b"}
 		r := New(sources(a, b), within)
 		defer r.Close()
-		r.Ask(time.Now())
+		r.Ask(t.Context(), time.Now())
 		gate := make(chan struct{})
 		a.hangs = gate
 		for i := range 5 {
 			began := time.Now()
-			got := r.Ask(began)
+			got := r.Ask(t.Context(), began)
 			if states(got) != "a/0 blocked, b/0 ok" {
 				t.Fatal(states(got))
 			}
@@ -98,7 +99,7 @@ func TestASourceThatHangsIsLeftBehindAndNamedAndComesBack(t *testing.T) {
 		}
 		close(gate)
 		synctest.Wait()
-		if got := states(r.Ask(time.Now())); got != "a/0 ok, b/0 ok" || r.left != 0 {
+		if got := states(r.Ask(t.Context(), time.Now())); got != "a/0 ok, b/0 ok" || r.left != 0 {
 			t.Errorf("%s, %d left", got, r.left)
 		}
 	})
@@ -109,11 +110,54 @@ func TestASourceThatHangsFromItsFirstReadingIsNamed(t *testing.T) {
 		a := &fake{name: "a chip", hangs: make(chan struct{})}
 		r := New(sources(a), within)
 		defer r.Close()
-		got := r.Ask(time.Now())
+		got := r.Ask(t.Context(), time.Now())
 		if len(got) != 1 || got[0].ID != "a_chip" || got[0].State != sensors.Blocked {
 			t.Errorf("%+v", got)
 		}
 		close(a.hangs)
+	})
+}
+
+func TestAnEndCallsOffTheRound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		var all []*fake
+		for i := range 4 {
+			all = append(all, &fake{name: fmt.Sprint("s", i), hangs: gate})
+		}
+		r := New(sources(all...), within)
+		defer r.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), within/2)
+		defer cancel()
+		began := time.Now()
+		r.Ask(ctx, began)
+		if took := time.Since(began); took != within/2 {
+			t.Errorf("it ended after %v", took)
+		}
+		if all[1].calls.Load() != 0 {
+			t.Error("another source was asked after the end")
+		}
+		close(gate)
+		synctest.Wait()
+		if got := states(r.Ask(t.Context(), time.Now())); strings.Contains(got, "blocked") || r.left != 0 {
+			t.Errorf("asked again: %s, %d left", got, r.left)
+		}
+	})
+}
+
+func TestAnEndCallsOffALook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		r := New(func() []sensors.Source { <-gate; return nil }, within)
+		defer r.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), within/2)
+		defer cancel()
+		began := time.Now()
+		r.Ask(ctx, began)
+		if took := time.Since(began); took != within/2 {
+			t.Errorf("it ended after %v", took)
+		}
+		close(gate)
 	})
 }
 
@@ -127,7 +171,7 @@ func TestNoMoreThanTheBoundAreLeftBehind(t *testing.T) {
 		r := New(sources(all...), within)
 		defer r.Close()
 		began := time.Now()
-		got := r.Ask(began)
+		got := r.Ask(t.Context(), began)
 		if took := time.Since(began); took != MaxLeft*within {
 			t.Errorf("took %v", took)
 		}
@@ -143,7 +187,7 @@ func TestNoMoreThanTheBoundAreLeftBehind(t *testing.T) {
 		}
 		close(gate)
 		synctest.Wait()
-		if got := r.Ask(time.Now().Add(time.Second)); strings.Contains(states(got), "blocked") {
+		if got := r.Ask(t.Context(), time.Now().Add(time.Second)); strings.Contains(states(got), "blocked") {
 			t.Error(states(got))
 		}
 	})
@@ -155,16 +199,16 @@ func TestSourcesComeAndGo(t *testing.T) {
 		now := []*fake{a}
 		r := New(func() []sensors.Source { return sources(now...)() }, within)
 		defer r.Close()
-		r.Ask(time.Now())
+		r.Ask(t.Context(), time.Now())
 		now = []*fake{b}
-		if got := states(r.Ask(time.Now())); got != "a/0 ok" {
+		if got := states(r.Ask(t.Context(), time.Now())); got != "a/0 ok" {
 			t.Error(got)
 		}
 		time.Sleep(FindEvery)
-		if got := states(r.Ask(time.Now())); got != "b/0 ok" {
+		if got := states(r.Ask(t.Context(), time.Now())); got != "b/0 ok" {
 			t.Error(got)
 		}
-		if got := states(r.Ask(time.Now().Add(-time.Hour))); got != "b/0 ok" { // a clock that was set back
+		if got := states(r.Ask(t.Context(), time.Now().Add(-time.Hour))); got != "b/0 ok" { // a clock that was set back
 			t.Error(got)
 		}
 	})
@@ -181,17 +225,17 @@ func TestALookThatHangsLeavesWhatWasFound(t *testing.T) {
 			return sources(a)()
 		}, within)
 		defer r.Close()
-		r.Ask(time.Now())
+		r.Ask(t.Context(), time.Now())
 		hang = true
 		for range 3 {
 			time.Sleep(FindEvery)
-			if got := states(r.Ask(time.Now())); got != "a/0 ok" || r.left != 1 {
+			if got := states(r.Ask(t.Context(), time.Now())); got != "a/0 ok" || r.left != 1 {
 				t.Errorf("%s, %d left", got, r.left)
 			}
 		}
 		close(gate)
 		time.Sleep(FindEvery)
-		if got := states(r.Ask(time.Now())); got != "a/0 ok" || r.left != 0 {
+		if got := states(r.Ask(t.Context(), time.Now())); got != "a/0 ok" || r.left != 0 {
 			t.Errorf("%s, %d left", got, r.left)
 		}
 	})
@@ -201,7 +245,7 @@ func TestWhatASourceSaysIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := New(sources(&fake{name: "a", many: 10000}), within)
 		defer r.Close()
-		if n := len(r.Ask(time.Now())); n != MaxReadings {
+		if n := len(r.Ask(t.Context(), time.Now())); n != MaxReadings {
 			t.Error(n)
 		}
 	})

@@ -48,18 +48,18 @@ func BenchmarkSixtySensors(b *testing.B) {
 	before := kept()
 	r, j, at := rounds.New(New(largeBox(b), "").Find, time.Minute), sensors.NewJudge(sensors.Config{}), time.Now()
 	defer r.Close()
-	if n := len(r.Ask(at)); n != 60 {
+	if n := len(r.Ask(b.Context(), at)); n != 60 {
 		b.Fatalf("%d sensors", n)
 	}
 	for range 200 {
 		at = at.Add(time.Second)
-		j.Take(at, r.Ask(at))
+		j.Take(at, r.Ask(b.Context(), at))
 	}
 	memory := kept() - before
 	b.ReportAllocs()
 	for b.Loop() {
 		at = at.Add(time.Second)
-		j.Take(at, r.Ask(at))
+		j.Take(at, r.Ask(b.Context(), at))
 		j.Votes()
 	}
 	b.ReportMetric(float64(memory)/1024, "KB")

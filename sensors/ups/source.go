@@ -108,10 +108,10 @@ func (c *client) ask(at time.Time) ([]sensors.Reading, time.Duration) {
 		c.known, c.at, c.heard = s, at, true
 		return c.readings(s, at), 0
 	}
-	if c.heard && c.known.OnBattery && at.Sub(c.at) < holds {
-		return c.stale(at, err), 0
+	if !c.heard || !c.known.OnBattery {
+		return c.lost(at, err), 0
 	}
-	return c.lost(at, err), 0
+	return c.stale(at, err), 0
 }
 
 func (c *client) reading(input string, kind sensors.Kind, value float64, unit string, at time.Time) sensors.Reading {
@@ -153,11 +153,16 @@ func (c *client) readings(s Status, at time.Time) []sensors.Reading {
 	return out
 }
 
-// stale keeps the state of a UPS that was last seen on battery.
+// stale keeps the state of a UPS that was last seen on battery, and ends it
+// when that word is too old.
 func (c *client) stale(at time.Time, err error) []sensors.Reading {
-	out := c.lost(at, err)
+	out, since := c.lost(at, err), at.Sub(c.at).Round(time.Second)
+	if at.Sub(c.at) >= holds {
+		out[0].State, out[0].Why = sensors.Absent, fmt.Sprintf("fell silent on battery %s ago: %v", since, err)
+		return out
+	}
 	state := c.state(c.known, at)
-	state.Finding.Text += fmt.Sprintf(", and %s ago it fell silent", at.Sub(c.at).Round(time.Second))
+	state.Finding.Text += fmt.Sprintf(", and %s ago it fell silent", since)
 	out[0] = state
 	return out
 }

@@ -251,7 +251,7 @@ func TestAUPSThatFellSilentOnBatteryIsStillOnBattery(t *testing.T) {
 		t.Errorf("its charge is still known: %+v", r[1])
 	}
 	r, _ = c.ask(at.Add(holds + time.Minute))
-	if s := r[0]; s.State != sensors.Unreadable || s.Finding.Level != predict.Well || !strings.Contains(s.Why, "refused") {
+	if s := r[0]; s.State != sensors.Absent || s.Finding.Level != predict.Well || !strings.Contains(s.Why, "refused") {
 		t.Errorf("for ever: %+v", s)
 	}
 	mains := strings.Replace(transcript, "OB LB", "OL", 1)
@@ -260,6 +260,33 @@ func TestAUPSThatFellSilentOnBatteryIsStillOnBattery(t *testing.T) {
 	says = nil
 	if r, _ = c.ask(at.Add(holds + 3*time.Minute)); r[0].State != sensors.Unreadable || r[0].Finding.Level != predict.Well {
 		t.Errorf("silent on the mains: %+v", r[0])
+	}
+}
+
+func TestTheVoteOfAUPSThatFellSilentOnBatteryStandsForTenMinutes(t *testing.T) {
+	text := strings.Replace(transcript, "OB LB", "OB", 1)
+	says := &text
+	c, j := daemon(t, "nut", func() *string { return says }), sensors.NewJudge(sensors.Config{})
+	lost := func(after time.Duration) (most int) {
+		r, _ := c.ask(at.Add(after))
+		j.Take(at.Add(after), r)
+		for _, v := range j.Votes() {
+			most = max(most, v.Loss)
+		}
+		return most
+	}
+	if got := lost(0); got != lossOnBattery {
+		t.Fatalf("on battery: %d", got)
+	}
+	says = nil
+	for after := 30 * time.Second; after <= holds+time.Minute; after += 30 * time.Second {
+		want := lossOnBattery
+		if after >= holds {
+			want = 0
+		}
+		if got := lost(after); got != want {
+			t.Errorf("silent for %v: %d, want %d", after, got, want)
+		}
 	}
 }
 
