@@ -202,7 +202,7 @@ func (a *agent) prepare(p *plan) error {
 // change does what the plan says. What fails is put back.
 func (a *agent) change(ctx context.Context, p *plan, by string) error {
 	was := a.running.cfg
-	if err := a.hands.askAbroad(ctx, was, p.cfg, p.note); err != nil {
+	if err := a.hands.askAbroad(ctx, was, p.cfg); err != nil {
 		return err
 	}
 	if err := a.refence(ctx, p.cfg, p.fence); err != nil {
