@@ -109,9 +109,15 @@ func (a *agent) putBack(ctx context.Context, p *plan, was config.Config, upTo in
 		}
 		errs = append(errs, a.chore(i, p.cfg.Groups[i], was.Groups[i], services, true))
 	}
-	err := errors.Join(errs...)
+	return undone(errs, func() error { return a.guard(ctx, was) })
+}
+
+// undone ends a way back: the gate guards the old addresses alone only if every
+// step succeeded.
+func undone(steps []error, guard func() error) error {
+	err := errors.Join(steps...)
 	if err == nil {
-		err = a.guard(ctx, was)
+		err = guard()
 	}
 	if err != nil {
 		return fmt.Errorf("and %w: %w", errNotBack, err)
@@ -152,8 +158,11 @@ func (h *hands) reserve(ctx context.Context, i int, services *service.Group, bac
 		return nil
 	}
 	err := services.Adopt(ctx)
-	if err == nil || back { // the checks tell what does not run
+	switch {
+	case err == nil:
 		h.watchServices(i)
+	case back: // nobody else would tell the machine, which thinks that they run
+		h.insist(loop.ServiceFault{Group: i, Name: "services", Err: err.Error(), Final: true})
 	}
 	return err
 }

@@ -4,6 +4,7 @@ package agent
 
 import (
 	"crypto/rand"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -17,7 +18,9 @@ import (
 	"github.com/vishvananda/netns"
 
 	"github.com/twinbeat/twinbeat/agent/config"
+	"github.com/twinbeat/twinbeat/agent/loop"
 	"github.com/twinbeat/twinbeat/agent/report"
+	"github.com/twinbeat/twinbeat/agent/service"
 	"github.com/twinbeat/twinbeat/agent/wire"
 	"github.com/twinbeat/twinbeat/vip"
 	"github.com/twinbeat/twinbeat/vip/announce"
@@ -294,6 +297,60 @@ func TestAnAddressMovesToAnotherDevice(t *testing.T) {
 	if _, err := h.readdress(t.Context(), g, is, old, true); err != nil || where() != "tbweak" {
 		t.Errorf("back: %v, on %s", err, where())
 	}
+}
+
+// Addresses that may be in the kernel are never left without the gate.
+func TestTheGateIsNarrowedOnlyWhenAllIsBack(t *testing.T) {
+	narrowed := 0
+	guard := func() error { narrowed++; return nil }
+	if err := undone([]error{nil, errors.New("lane is busy"), nil}, guard); !errors.Is(err, errNotBack) || narrowed > 0 {
+		t.Errorf("a step failed: %v, narrowed %d times", err, narrowed)
+	}
+	if err := undone([]error{nil, nil}, guard); err != nil || narrowed != 1 {
+		t.Errorf("all is back: %v, narrowed %d times", err, narrowed)
+	}
+	if err := undone(nil, func() error { return errors.New("no") }); !errors.Is(err, errNotBack) {
+		t.Errorf("the gate refused: %v", err)
+	}
+	a := &agent{opts: Options{ConfigPath: "none"}}
+	a.running.torn = true
+	if r := a.plan(t.Context()).report; !strings.Contains(r.Refused, "could not be put back") || r.Hint == "" {
+		t.Errorf("the next reload: %+v", r)
+	}
+}
+
+// A way back that cannot put the addresses back looks after the services all the
+// same, and tells of those that do not start.
+func TestTheWayBackGoesOnToTheServices(t *testing.T) {
+	l, was := weakLease(t)
+	h := asking(t, l, was)
+	var faults []loop.ServiceFault
+	h.insist = func(f loop.Fact) {
+		if s, ok := f.(loop.ServiceFault); ok {
+			faults = append(faults, s)
+		}
+	}
+	g := h.groups[0]
+	g.held, g.serving = true, true
+	old := config.Group{Name: "g", VIP: on("tbnone", "192.0.2.9/24")}
+	for i, start := range []string{"/bin/touch", "/bin/false"} {
+		file := filepath.Join(t.TempDir(), "runs")
+		services, err := service.NewGroup([]service.Spec{{
+			Name: "s", Driver: "command", Start: []string{start, file}, Stop: []string{"/bin/rm", "-f", file},
+			Status:       []string{"/bin/sh", "-c", "test -e " + file + " || exit 3"},
+			StartTimeout: time.Second, StopTimeout: time.Second, StatusTimeout: time.Second,
+		}}, service.Options{Group: "g"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.regroup(t.Context(), 0, config.Group{Name: "g", VIP: was}, old, services, true); err == nil {
+			t.Error("an address on a device that is not there was put back; this test shows nothing")
+		}
+		if g.services != services || len(faults) != i {
+			t.Errorf("%s: faults %+v", start, faults)
+		}
+	}
+	<-g.endChecks(nil)
 }
 
 // The watchdog counts a check by the time that it knew it to take.
