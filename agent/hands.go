@@ -54,10 +54,11 @@ type handful struct {
 	renewals vip.Renewals
 
 	// Of the group's lane alone.
-	services *service.Group
-	held     bool    // the addresses are in the kernel
-	beyond   vip.Set // that may be there, too: a reload that changes them did not end
-	serving  bool    // the services were started
+	services  *service.Group
+	held      bool    // the addresses are in the kernel
+	beyond    vip.Set // that may be there, too: a reload that changes them did not end
+	serving   bool    // the services were started
+	unstopped bool    // stopping them failed: some may run
 
 	mu       sync.Mutex
 	silence  context.CancelFunc // ends the announcement under way
@@ -232,7 +233,9 @@ func (h *hands) StopServices(ctx context.Context, i int) error {
 	g := h.groups[i]
 	g.endChecks(nil)
 	h.adopted[i], g.serving = false, false
-	return g.services.Stop(ctx)
+	err := g.services.Stop(ctx)
+	g.unstopped = err != nil
+	return err
 }
 
 // Probe asks whether anybody else answers for the group's addresses.

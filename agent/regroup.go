@@ -132,7 +132,7 @@ func (h *hands) regroup(ctx context.Context, i int, from, to config.Group, servi
 	g := h.groups[i]
 	var stopped error
 	if services != nil {
-		if stopped = h.stopGone(ctx, g, from, to); stopped != nil && !back {
+		if stopped = h.stopGone(ctx, i, from, to); stopped != nil && !back {
 			return stopped
 		}
 	}
@@ -168,9 +168,11 @@ func (h *hands) reserve(ctx context.Context, i int, services *service.Group, bac
 }
 
 // stopGone ends the service checks, and stops the services that will not be
-// there, or not as they are, if they were started here.
-func (h *hands) stopGone(ctx context.Context, g *handful, from, to config.Group) error {
-	if !g.serving {
+// there, or not as they are, if any may run here: only the old definition knows
+// how, and a stop that failed is tried again.
+func (h *hands) stopGone(ctx context.Context, i int, from, to config.Group) error {
+	g := h.groups[i]
+	if !g.serving && !g.unstopped && !h.adopted[i] {
 		return nil
 	}
 	select {

@@ -110,7 +110,7 @@ func asking(t *testing.T, l *lifetimeLease, set vip.Set) *hands {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &hands{kernel: l.kernel, air: air, groups: []*handful{newHandful(config.Group{Name: "g", VIP: set})}}
+	h := &hands{kernel: l.kernel, air: air, adopted: []bool{false}, groups: []*handful{newHandful(config.Group{Name: "g", VIP: set})}}
 	h.cfg.Timing.Lifetime = lifetimeShort
 	carry(t, "tbweak", "tbfar")
 	return h
@@ -351,6 +351,48 @@ func TestTheWayBackGoesOnToTheServices(t *testing.T) {
 		}
 	}
 	<-g.endChecks(nil)
+}
+
+// A service that would not stop is not forgotten by a reload that takes it out.
+func TestAServiceThatDidNotStopKeepsItsDefinition(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "runs")
+	stubborn := config.Service{
+		Name: "s", Driver: "command", Start: []string{"/bin/touch", file}, Stop: []string{"/bin/false"},
+		Status:       []string{"/bin/sh", "-c", "test -e " + file + " || exit 3"},
+		StartTimeout: time.Second, StopTimeout: time.Second, StatusTimeout: time.Second,
+	}
+	from, to := config.Group{Name: "g", Services: []config.Service{stubborn}}, config.Group{Name: "g"}
+	h := &hands{adopted: []bool{false}, groups: []*handful{newHandful(from)}}
+	h.tell, h.insist = func(loop.Fact) bool { return true }, func(loop.Fact) {}
+	old, err := h.serviceGroup(from, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	none, err := h.serviceGroup(to, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := h.groups[0]
+	g.services = old
+	if err := h.StartServices(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.StopServices(t.Context(), 0); err == nil {
+		t.Fatal("it stopped; this test shows nothing")
+	}
+	if err := h.regroup(t.Context(), 0, from, to, none, false); err == nil || g.services != old {
+		t.Errorf("a service that runs was forgotten: %v", err)
+	}
+	g.unstopped, h.adopted[0] = false, true // or another agent started it
+	if err := h.regroup(t.Context(), 0, from, to, none, false); err == nil || g.services != old {
+		t.Errorf("a service of an earlier agent was forgotten: %v", err)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.regroup(t.Context(), 0, from, to, none, false); err != nil || g.services != none {
+		t.Errorf("it does not run any more: %v", err)
+	}
 }
 
 // The watchdog counts a check by the time that it knew it to take.
