@@ -19,6 +19,7 @@ import (
 type fakeTable struct {
 	kernelGate
 	missing, lapsed bool
+	lapsing         bool // the lease is over when it is looked at again
 	restored        int
 }
 
@@ -31,7 +32,9 @@ func (f *fakeTable) Turn() error {
 func (f *fakeTable) Restore() error    { f.restored++; f.missing = false; return nil }
 func (f *fakeTable) Grant(uint8) error { return nil }
 func (f *fakeTable) Held(uint8) (bool, time.Duration, error) {
-	return !f.lapsed, time.Second, nil
+	held := !f.lapsed
+	f.lapsed = f.lapsed || f.lapsing
+	return held, time.Second, nil
 }
 
 func TestGateThatVanishedIsPutBackInTheTurnThatFindsIt(t *testing.T) {
@@ -87,6 +90,11 @@ func TestAGroupIsAdoptedOnlyWithItsLeaseAndItsAddresses(t *testing.T) {
 	if !adopted {
 		t.Error("the file has got an address that nobody else has")
 	}
+	f.lapsing = true
+	if a.adopts(0) {
+		t.Error("the lease ended while the new address was asked for")
+	}
+	f.lapsing, f.lapsed = false, false
 	more.Addresses[1].Device = "tbnone"
 	if a.adopts(0) {
 		t.Error("nobody can have been asked for the new address")

@@ -254,6 +254,7 @@ type running struct {
 	one  sync.Mutex // held by the reload under way
 	cfg  config.Config
 	text []byte // of the file
+	torn bool   // by a reload that failed and could not be put back; see tornText
 }
 
 // open prepares the journal, the kernel lease, the links and the loop.
@@ -298,7 +299,7 @@ func (a *agent) open(ctx context.Context) error {
 	}
 	a.loop = a.compose(ctx, how, lease)
 	a.hands.tell = a.loop.Tell
-	a.hands.insist = a.insist
+	a.hands.insist = func(f loop.Fact) { a.insist(f) }
 	if _, weak := a.lease.(*lifetimeLease); weak {
 		a.loop.Tell(loop.AlarmChanged{
 			Name: "lease", On: true,

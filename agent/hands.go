@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,14 +48,17 @@ func (h *hands) fence() fence.Device {
 // handful is what belongs to one group.
 type handful struct {
 	conf     atomic.Pointer[config.Group] // see group
+	asked    atomic.Pointer[config.Group] // what a takeover under way has asked for; nil: none is
 	check    func(string, bool)
 	owner    atomic.Bool
 	renewals vip.Renewals
 
 	// Of the group's lane alone.
-	services *service.Group
-	held     bool // the addresses are in the kernel
-	serving  bool // the services were started
+	services  *service.Group
+	held      bool    // the addresses are in the kernel
+	beyond    vip.Set // that may be there, too: a reload that changes them did not end
+	serving   bool    // the services were started
+	unstopped bool    // stopping them failed: some may run
 
 	mu       sync.Mutex
 	silence  context.CancelFunc // ends the announcement under way
@@ -140,15 +144,44 @@ func nameOf(d fence.Device) string {
 // TakeAddresses puts routes and addresses into the kernel. The gate still
 // keeps them dark.
 func (h *hands) TakeAddresses(ctx context.Context, i int) error {
-	h.groups[i].held = true // perhaps in part
-	return h.kernel.Take(ctx, h.groups[i].group().VIP, h.cfg.Timing.Lifetime)
+	g := h.groups[i]
+	c := g.group()
+	if asked := g.asked.Load(); asked != nil && asked != c { // a reload came between
+		if err := h.askEach(ctx, strange(asked.VIP, c.VIP)); err != nil {
+			return err
+		}
+	}
+	g.asked.Store(nil)
+	g.held = true // perhaps in part
+	return h.kernel.Take(ctx, c.VIP, h.cfg.Timing.Lifetime)
 }
 
 // DropAddresses takes them out again.
 func (h *hands) DropAddresses(ctx context.Context, i int) error {
 	h.groups[i].held = false
-	return h.kernel.Drop(ctx, h.groups[i].group().VIP)
+	return h.dropAll(ctx, h.groups[i])
 }
+
+// dropAll takes all out that may be in the kernel for a group.
+func (h *hands) dropAll(ctx context.Context, g *handful) error {
+	err := h.kernel.Drop(ctx, plus(g.group().VIP, g.beyond))
+	if err == nil {
+		g.beyond = vip.Set{}
+	}
+	return err
+}
+
+func plus(a, b vip.Set) vip.Set {
+	if empty(b) {
+		return a
+	}
+	return vip.Set{
+		Addresses: slices.Concat(a.Addresses, b.Addresses),
+		Routes:    slices.Concat(a.Routes, b.Routes), Rules: slices.Concat(a.Rules, b.Rules),
+	}
+}
+
+func empty(s vip.Set) bool { return len(s.Addresses)+len(s.Routes)+len(s.Rules) == 0 }
 
 // StartServices starts the group's services in order and begins their checks.
 // A group that an earlier agent of this boot started is only looked at.
@@ -201,12 +234,15 @@ func (h *hands) StopServices(ctx context.Context, i int) error {
 	g := h.groups[i]
 	g.endChecks(nil)
 	h.adopted[i], g.serving = false, false
-	return g.services.Stop(ctx)
+	err := g.services.Stop(ctx)
+	g.unstopped = err != nil
+	return err
 }
 
 // Probe asks whether anybody else answers for the group's addresses.
 func (h *hands) Probe(ctx context.Context, i int, lasts time.Duration) (sent, foreign bool, who string) {
 	g := h.groups[i].group()
+	h.groups[i].asked.Store(g)
 	r, err := h.air.Probe(ctx, g.VIP.Addresses, config.Probes, lasts/config.Probes)
 	if err != nil {
 		h.note(report.Event{Kind: "address", Group: g.Name, Seen: "address probe: " + err.Error()})

@@ -271,8 +271,8 @@ func (l *lifetimeLease) Remove() error { return nil }
 
 // adopts says whether this node still holds a group: its lease in the kernel
 // is unexpired and its addresses are there. The file may have got others since,
-// by a reload that was killed, say: they are put up with the rest if nobody else
-// answers for them. One that came from another group has closed every gate.
+// by a reload that was killed, say: they are put up with the rest if each was asked
+// for and nobody else answered. One that came from another group has closed every gate.
 func (a *agent) adopts(i int) bool {
 	held, _, err := a.lease.Held(uint8(i))
 	if err != nil || !held {
@@ -288,16 +288,59 @@ func (a *agent) adopts(i int) bool {
 	if len(there) == len(set.Addresses) {
 		return true
 	}
-	known := map[netip.Addr]bool{}
-	for _, v := range there {
-		known[v.Prefix.Addr()] = true
+	if a.hands.askEach(ctx, strange(vip.Set{Addresses: there}, set)) != nil {
+		return false
 	}
-	var fresh []vip.Address
-	for _, v := range set.Addresses {
-		if !known[v.Prefix.Addr()] {
-			fresh = append(fresh, v)
+	held, _, err = a.lease.Held(uint8(i)) // the question took time
+	return err == nil && held
+}
+
+// askSpacing is how long one question for an address is listened to at least,
+// where no takeover is urgent.
+const askSpacing = 15 * time.Millisecond
+
+// askEach asks for each of the addresses whether anybody else has it. In a group
+// that this node holds already an address stands alone: no other one speaks for
+// it. One that could not be asked for is refused, too.
+func (h *hands) askEach(ctx context.Context, fresh []vip.Address) error {
+	if len(fresh) == 0 {
+		return nil
+	}
+	r, err := h.air.ProbeEach(ctx, fresh, config.Probes, max(h.cfg.Timing.Probe, askSpacing))
+	switch {
+	case err != nil:
+		return fmt.Errorf("ask whether anybody has the new addresses: %w", err)
+	case r.Foreign:
+		return fmt.Errorf("add address %s: %s answers for it already", r.Address, r.MAC)
+	case !r.Sent:
+		return fmt.Errorf("ask whether anybody has the new addresses: %s", r.Reason)
+	}
+	return nil
+}
+
+// A place is an address on a device: the kernel holds one there.
+type place struct {
+	ip     netip.Addr
+	device string
+}
+
+func placeOf(a vip.Address) place { return place{a.Prefix.Addr(), a.Device} }
+
+func places(s vip.Set) map[place]bool {
+	out := make(map[place]bool, len(s.Addresses))
+	for _, a := range s.Addresses {
+		out[placeOf(a)] = true
+	}
+	return out
+}
+
+// strange is what of a set is not where another one knows it.
+func strange(known, set vip.Set) (out []vip.Address) {
+	at := places(known)
+	for _, a := range set.Addresses {
+		if !at[placeOf(a)] {
+			out = append(out, a)
 		}
 	}
-	r, err := a.hands.air.Probe(ctx, fresh, config.Probes, a.cfg.Timing.Probe)
-	return err == nil && r.Sent && !r.Foreign
+	return out
 }

@@ -6,8 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/twinbeat/twinbeat/agent/config"
 	"github.com/twinbeat/twinbeat/agent/loop"
@@ -17,30 +17,15 @@ import (
 )
 
 // askAbroad asks for the addresses that this node is about to put up as an
-// owner, whether anybody else answers for them.
-func (h *hands) askAbroad(ctx context.Context, was, is config.Config, note func(string)) error {
+// owner, before anything is changed. Each group's lane asks again: it may have
+// been given to this node since, and minutes may have passed.
+func (h *hands) askAbroad(ctx context.Context, was, is config.Config) error {
 	for i, g := range h.groups {
 		if !g.owner.Load() {
-			continue // a takeover asks for all of them
+			continue // a takeover asks
 		}
-		known := places(was.Groups[i].VIP)
-		var strange []vip.Address
-		for _, a := range is.Groups[i].VIP.Addresses {
-			if !known[placeOf(a)] {
-				strange = append(strange, a)
-			}
-		}
-		if len(strange) == 0 {
-			continue
-		}
-		r, err := h.air.Probe(ctx, strange, config.Probes, h.cfg.Timing.Probe)
-		switch {
-		case err != nil:
-			return fmt.Errorf("ask whether anybody has the new addresses: %w", err)
-		case r.Foreign:
-			return fmt.Errorf("add address %s: %s answers for it already", r.Address, r.MAC)
-		case !r.Sent:
-			note(fmt.Sprintf("nobody could be asked whether %s is in use", strange[0]))
+		if err := h.askEach(ctx, strange(was.Groups[i].VIP, is.Groups[i].VIP)); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -57,7 +42,7 @@ func (a *agent) regroup(ctx context.Context, p *plan, was config.Config) error {
 		}
 	}
 	for i := range p.cfg.Groups {
-		if err := a.chore(i, was.Groups[i], p.cfg.Groups[i], p.services[i]); err != nil {
+		if err := a.chore(i, was.Groups[i], p.cfg.Groups[i], p.services[i], false); err != nil {
 			return errors.Join(err, a.putBack(ctx, p, was, i))
 		}
 	}
@@ -87,21 +72,30 @@ func (a *agent) guard(ctx context.Context, c config.Config) error {
 // because a build without reload shall not carry it.
 type regate interface{ Update([]gate.Group) error }
 
-// chore changes one group in its lane.
-func (a *agent) chore(i int, from, to config.Group, services *service.Group) error {
+// askTime is what the question for a group's new addresses adds to its chore:
+// for as many as a group can have it takes 3 s.
+const askTime = 10 * time.Second
+
+// chore changes one group in its lane; back: to what it was.
+func (a *agent) chore(i int, from, to config.Group, services *service.Group, back bool) error {
 	if services == nil && sameSet(from.VIP, to.VIP) && from.Announce == to.Announce && from.GateTransit == to.GateTransit {
 		return nil
 	}
 	old, next := deadlines(from), deadlines(to)
 	return a.await(func(done chan<- error) loop.Fact {
 		return loop.Chore{
-			Group: i, For: next.Take + old.Stop + next.Start, Done: done,
-			Do: func(ctx context.Context) error { return a.hands.regroup(ctx, i, from, to, services) },
+			Group: i, For: askTime + next.Take + old.Stop + next.Start, Done: done,
+			Do: func(ctx context.Context) error { return a.hands.regroup(ctx, i, from, to, services, back) },
 		}
 	})
 }
 
-// putBack undoes what regroup did up to a group, in reverse.
+// errNotBack says that a change failed, and that what was done of it could not
+// be undone.
+var errNotBack = errors.New("putting it back failed")
+
+// putBack undoes what regroup did up to a group, in reverse. Where that fails the
+// gate goes on guarding the old and the new addresses: any may be in the kernel.
 func (a *agent) putBack(ctx context.Context, p *plan, was config.Config, upTo int) error {
 	var errs []error
 	for i := upTo; i >= 0; i-- {
@@ -113,48 +107,72 @@ func (a *agent) putBack(ctx context.Context, p *plan, was config.Config, upTo in
 				continue
 			}
 		}
-		errs = append(errs, a.chore(i, p.cfg.Groups[i], was.Groups[i], services))
+		errs = append(errs, a.chore(i, p.cfg.Groups[i], was.Groups[i], services, true))
 	}
-	if err := errors.Join(append(errs, a.guard(ctx, was))...); err != nil {
-		return fmt.Errorf("and putting it back failed: %w", err)
+	return undone(errs, func() error { return a.guard(ctx, was) })
+}
+
+// undone ends a way back: the gate guards the old addresses alone only if every
+// step succeeded.
+func undone(steps []error, guard func() error) error {
+	err := errors.Join(steps...)
+	if err == nil {
+		err = guard()
+	}
+	if err != nil {
+		return fmt.Errorf("and %w: %w", errNotBack, err)
 	}
 	return nil
 }
 
 // regroup changes one group from what it is, perhaps in part, to another; it
-// runs in the group's lane. services are those of the other; nil: they stay.
-func (h *hands) regroup(ctx context.Context, i int, from, to config.Group, services *service.Group) error {
+// runs in the group's lane. services are those of the other; nil: they stay. On
+// the way back what fails does not keep the rest from being done.
+func (h *hands) regroup(ctx context.Context, i int, from, to config.Group, services *service.Group, back bool) error {
 	g := h.groups[i]
+	var stopped error
 	if services != nil {
-		if err := h.stopGone(ctx, g, from, to); err != nil {
-			return err
+		if stopped = h.stopGone(ctx, i, from, to); stopped != nil && !back {
+			return stopped
 		}
 	}
-	fresh, err := h.readdress(ctx, g, from.VIP, to)
-	if err != nil {
-		return err
+	fresh, placed := h.readdress(ctx, g, from.VIP, to, back)
+	if placed != nil && !back {
+		return placed
 	}
 	if fresh && g.owner.Load() {
 		h.Announce(i, "reload") // all: it ends a burst that may be under way
 	}
+	return errors.Join(stopped, placed, h.reserve(ctx, i, services, back))
+}
+
+// reserve puts other services in the place of a group's, and sees that they run
+// if those were started; nil: nothing changes.
+func (h *hands) reserve(ctx context.Context, i int, services *service.Group, back bool) error {
 	if services == nil {
 		return nil
 	}
+	g := h.groups[i]
 	g.services = services
 	if !g.serving {
 		return nil
 	}
-	if err := services.Adopt(ctx); err != nil {
-		return err
+	err := services.Adopt(ctx)
+	switch {
+	case err == nil:
+		h.watchServices(i)
+	case back: // nobody else would tell the machine, which thinks that they run
+		h.insist(loop.ServiceFault{Group: i, Name: "services", Err: err.Error(), Final: true})
 	}
-	h.watchServices(i)
-	return nil
+	return err
 }
 
 // stopGone ends the service checks, and stops the services that will not be
-// there, or not as they are, if they were started here.
-func (h *hands) stopGone(ctx context.Context, g *handful, from, to config.Group) error {
-	if !g.serving {
+// there, or not as they are, if any may run here: only the old definition knows
+// how, and a stop that failed is tried again.
+func (h *hands) stopGone(ctx context.Context, i int, from, to config.Group) error {
+	g := h.groups[i]
+	if !g.serving && !g.unstopped && !h.adopted[i] {
 		return nil
 	}
 	select {
@@ -177,14 +195,31 @@ func (h *hands) stopGone(ctx context.Context, g *handful, from, to config.Group)
 
 // readdress puts the addresses, routes and rules of a group where those of
 // another set are, if this node holds them, and says whether addresses were new.
-// What stays is not taken away at any moment.
-func (h *hands) readdress(ctx context.Context, g *handful, from vip.Set, to config.Group) (fresh bool, err error) {
+// What stays is not taken away at any moment. New ones are asked for here, where
+// no takeover can come between; on the way back they were this node's before.
+func (h *hands) readdress(ctx context.Context, g *handful, from vip.Set, to config.Group, back bool) (fresh bool, err error) {
 	if !g.held || sameSet(from, to.VIP) {
+		if !g.held && !empty(g.beyond) { // given up half way
+			if err := h.dropAll(ctx, g); err != nil {
+				return false, err
+			}
+		}
 		g.conf.Store(&to)
 		g.listenAnew()
 		return false, nil
 	}
+	if !back {
+		if err := h.askEach(ctx, strange(from, to.VIP)); err != nil {
+			return false, err
+		}
+	}
+	now := g.group().VIP // either of them
+	g.beyond = plus(minus(from, now), minus(to.VIP, now))
 	before, after := leaving(from, to.VIP)
+	// What never came is not dropped: its IP may be where it shall be.
+	if before.Addresses, err = h.kernel.Held(ctx, vip.Set{Addresses: before.Addresses}); err != nil {
+		return false, err
+	}
 	// The kernel holds one of them at a place: the old one makes room.
 	if err := h.kernel.Drop(ctx, before); err != nil {
 		return false, err
@@ -192,12 +227,22 @@ func (h *hands) readdress(ctx context.Context, g *handful, from vip.Set, to conf
 	if err := h.kernel.Take(ctx, to.VIP, h.cfg.Timing.Lifetime); err != nil {
 		return false, err
 	}
+	g.beyond = after
 	g.conf.Store(&to) // before they go: nobody shall miss them
 	g.listenAnew()
 	if err := h.kernel.Drop(ctx, after); err != nil {
 		return false, err
 	}
+	g.beyond = vip.Set{}
 	return len(missing(from.Addresses, to.VIP.Addresses)) > 0, nil
+}
+
+// minus is what a set has and another lacks.
+func minus(set, other vip.Set) vip.Set {
+	return vip.Set{
+		Addresses: missing(other.Addresses, set.Addresses),
+		Routes:    missing(other.Routes, set.Routes), Rules: missing(other.Rules, set.Rules),
+	}
 }
 
 // listenAnew lets the watch over foreign answers begin anew.
@@ -209,12 +254,18 @@ func (g *handful) listenAnew() {
 	}
 }
 
-// leaving is what a set has and another lacks: before are those whose place the
-// other one needs for something else, after the rest.
+// leaving is what a set has and another lacks: before are those whose place, or
+// whose IP on another device, the other one needs; after the rest. A link-local
+// IP of another link is another address.
 func leaving(was, is vip.Set) (before, after vip.Set) {
 	taken := places(is)
+	for _, a := range is.Addresses {
+		if ip := a.Prefix.Addr(); !ip.IsLinkLocalUnicast() || ip.Is4() {
+			taken[place{ip: ip}] = true
+		}
+	}
 	for _, a := range missing(is.Addresses, was.Addresses) {
-		if taken[placeOf(a)] {
+		if taken[placeOf(a)] || taken[place{ip: a.Prefix.Addr()}] {
 			before.Addresses = append(before.Addresses, a)
 		} else {
 			after.Addresses = append(after.Addresses, a)
@@ -242,22 +293,6 @@ func missing[T comparable](there, wanted []T) (out []T) {
 		if !set[e] {
 			out = append(out, e)
 		}
-	}
-	return out
-}
-
-// A place is an address on a device: the kernel holds one there.
-type place struct {
-	ip     netip.Addr
-	device string
-}
-
-func placeOf(a vip.Address) place { return place{a.Prefix.Addr(), a.Device} }
-
-func places(s vip.Set) map[place]bool {
-	out := make(map[place]bool, len(s.Addresses))
-	for _, a := range s.Addresses {
-		out[placeOf(a)] = true
 	}
 	return out
 }

@@ -74,6 +74,10 @@ func (a *agent) reload(ctx context.Context, dry bool, by string) report.Reload {
 	if r.Refused == "" && !dry {
 		if err := a.change(context.WithoutCancel(ctx), p, by); err != nil { // what is begun is ended: each lane has a bound
 			r.Refused, r.Hint = strings.ReplaceAll(err.Error(), "\n", "; "), "what was changed was put back; see `twinbeat events`"
+			a.running.torn = errors.Is(err, errNotBack)
+			if a.running.torn {
+				r.Hint = tornHint
+			}
 		} else {
 			a.running.cfg, a.running.text = p.cfg, p.text
 			r.Done = true
@@ -83,16 +87,26 @@ func (a *agent) reload(ctx context.Context, dry bool, by string) report.Reload {
 	if dry {
 		return *r
 	}
-	text := r.File + ": " + r.Refused + "; the agent goes on with what it read before"
+	text, done := r.File+": "+r.Refused+"; the agent goes on with what it read before", "nothing changed"
+	if a.running.torn {
+		text, done = r.File+": "+r.Refused+"; "+tornText, tornText
+	}
 	if len(r.Problems) > 0 {
 		text += ": " + r.Problems[0].Text
 	}
 	a.insist(loop.AlarmChanged{Name: "reload", On: r.Refused != "", Text: text})
 	if r.Refused != "" {
-		a.insist(loop.Notice{Event: report.Event{Kind: "agent", Seen: by + ": reload", Decided: "refuse: " + r.Refused, Done: "nothing changed"}})
+		a.insist(loop.Notice{Event: report.Event{Kind: "agent", Seen: by + ": reload", Decided: "refuse: " + r.Refused, Done: done}})
 	}
 	return *r
 }
+
+// A reload that failed, and could not be put back, leaves parts of both files in
+// place: what it would be put back to, or led on from, is not known any more.
+const (
+	tornText = "a reload was done in part and not put back: the gate guards the old and the new addresses until a restart"
+	tornHint = "restart the agent when the file is right: it adopts what it holds; see `twinbeat events`"
+)
 
 // plan reads the file and says what taking it up would mean.
 func (a *agent) plan(ctx context.Context) *plan {
@@ -101,6 +115,9 @@ func (a *agent) plan(ctx context.Context) *plan {
 	refuse := func(text, hint string) *plan {
 		r.Refused, r.Hint = text, hint
 		return p
+	}
+	if a.running.torn {
+		return refuse("an earlier reload could not be put back", tornHint)
 	}
 	var err error
 	if p.text, err = os.ReadFile(a.opts.ConfigPath); err != nil {
@@ -202,7 +219,7 @@ func (a *agent) prepare(p *plan) error {
 // change does what the plan says. What fails is put back.
 func (a *agent) change(ctx context.Context, p *plan, by string) error {
 	was := a.running.cfg
-	if err := a.hands.askAbroad(ctx, was, p.cfg, p.note); err != nil {
+	if err := a.hands.askAbroad(ctx, was, p.cfg); err != nil {
 		return err
 	}
 	if err := a.refence(ctx, p.cfg, p.fence); err != nil {
@@ -214,7 +231,9 @@ func (a *agent) change(ctx context.Context, p *plan, by string) error {
 			if again == nil {
 				again = a.refence(ctx, was, &old)
 			}
-			err = errors.Join(err, again)
+			if again != nil {
+				err = errors.Join(err, fmt.Errorf("fence: %w: %w", errNotBack, again))
+			}
 		}
 		return err
 	}
@@ -226,13 +245,18 @@ func (a *agent) change(ctx context.Context, p *plan, by string) error {
 		addresses, services := contents(g)
 		told.Groups = append(told.Groups, loop.Regroup{Addresses: addresses, Services: services, Slow: deadlines(g)})
 	}
-	return a.await(func(done chan<- error) loop.Fact { told.Done = done; return told })
+	if err := a.await(func(done chan<- error) loop.Fact { told.Done = done; return told }); err != nil {
+		return fmt.Errorf("%w: %w", errNotBack, err) // it is done, but the peer is told of the old file
+	}
+	return nil
 }
 
 // await tells the loop a fact and waits for what becomes of it.
 func (a *agent) await(fact func(done chan<- error) loop.Fact) error {
 	done := make(chan error, 1)
-	a.insist(fact(done))
+	if !a.insist(fact(done)) {
+		return errors.New("reload: the loop takes no facts")
+	}
 	select {
 	case err := <-done:
 		return err

@@ -79,7 +79,7 @@ type sensing struct {
 func newSensing(a *agent) senses {
 	s := &sensing{
 		cfg: *a.cfg.Sensors, file: filepath.Join(a.cfg.StateDir, learnedFile), fresh: !a.journal.SameBoot(),
-		vote: a.loop.Vote, tell: a.insist, log: a.log, raised: map[string]bool{}, waiting: map[string]string{}, saved: time.Now(),
+		vote: a.loop.Vote, tell: func(f loop.Fact) { a.insist(f) }, log: a.log, raised: map[string]bool{}, waiting: map[string]string{}, saved: time.Now(),
 		judge: sensors.NewJudge(sensorConfig(*a.cfg.Sensors)),
 	}
 	s.rounds = rounds.New(sensorSources(s.cfg, a.cfg.StateDir), s.cfg.Deadline)

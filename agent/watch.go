@@ -38,16 +38,17 @@ const (
 	insistPause = 10 * time.Millisecond
 )
 
-// insist tells the loop a fact that no watcher would tell again. The loop's own
-// goroutine must not call it.
-func (a *agent) insist(f loop.Fact) {
+// insist tells the loop a fact that no watcher would tell again, and says whether
+// it was taken. The loop's own goroutine must not call it.
+func (a *agent) insist(f loop.Fact) bool {
 	for range insistTries {
 		if a.loop.Tell(f) {
-			return
+			return true
 		}
 		time.Sleep(insistPause)
 	}
 	a.log.Error("the loop takes no facts; one is lost", "fact", fmt.Sprintf("%T", f))
+	return false
 }
 
 // eventQueue is how many events may wait for the disk; more are lost to the

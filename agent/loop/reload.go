@@ -100,6 +100,7 @@ func (r Reloaded) apply(l *Loop, now pair.Instant) {
 	for i, n := range r.Groups {
 		g := l.groups[i]
 		l.forgetServices(g) // a service that fails is told anew
+		g.lan.forget()
 		g.Addresses, g.Services, g.Slow = n.Addresses, n.Services, n.Slow
 	}
 	l.o.Digest, l.grace, l.o.Talk = r.Digest, r.Grace, r.Talk

@@ -116,7 +116,7 @@ func (l *Loop) lookStandby(now pair.Instant, g *group) {
 	u := &g.lan
 	u.own, u.ownAt, u.holder, u.heardAt = nil, 0, false, 0
 	l.upstreamRight(g)
-	if now.Since(u.toldAt) > holdersHold*holdersEvery {
+	if now.Since(u.toldAt) > holdersHold*holdersEvery || !l.agrees() {
 		u.told = nil
 	}
 	if u.busy || len(u.told) == 0 || now < u.askAt || !l.twoWay(now) || !l.peerOwns(g) {
@@ -150,8 +150,9 @@ func (f lanFact) apply(l *Loop, now pair.Instant) {
 			worst = one
 		}
 	}
-	// The group may have moved while the question was under way.
-	if worst.Verdict == 0 || g.opened || !l.peerOwns(g) {
+	// The group may have moved, or its addresses changed, while the question was
+	// under way.
+	if worst.Verdict == 0 || g.opened || !l.peerOwns(g) || len(u.told) == 0 || !l.agrees() {
 		return
 	}
 	worst.Round = u.find.Round + 1
@@ -177,11 +178,15 @@ func (l *Loop) upstreamText(g *group, f accord.Finding, asker string) string {
 	return f.Text(address, asker)
 }
 
+// forget drops what was told, or is to be told, of addresses that a reload may
+// have changed.
+func (u *lan) forget() { u.told, u.copies, u.own, u.ownAt, u.holder = nil, 0, nil, 0, false }
+
 // heardHolder keeps the owner's word; a new one is looked at soon.
 func (l *Loop) heardHolder(now pair.Instant, value []byte) {
 	h, ok := accord.ParseHolder(value)
-	if !ok || l.o.Talk.LAN == nil || int(h.Group) >= len(l.groups) || l.groups[h.Group].opened {
-		return
+	if !ok || l.o.Talk.LAN == nil || int(h.Group) >= len(l.groups) || l.groups[h.Group].opened || !l.agrees() {
+		return // an index into another list means another address
 	}
 	u := &l.groups[h.Group].lan
 	u.toldAt = now
@@ -206,7 +211,7 @@ const holdersMost = 3
 // heardFinding takes the standby's word on what the network believes.
 func (l *Loop) heardFinding(now pair.Instant, value []byte) {
 	f, ok := accord.ParseFinding(value)
-	if !ok || l.o.Talk.LAN == nil || int(f.Group) >= len(l.groups) {
+	if !ok || l.o.Talk.LAN == nil || int(f.Group) >= len(l.groups) || !l.agrees() {
 		return
 	}
 	g := l.groups[f.Group]

@@ -245,3 +245,33 @@ func TestFindingsOfWhatIsNotThereAreDropped(t *testing.T) {
 		})
 	})
 }
+
+// While the files differ an index means another address on each node: nobody
+// asks or believes. Once they agree it goes on.
+func TestFilesThatDifferAreNotJudgedUpstream(t *testing.T) {
+	for _, first := range []int{0, 1} {
+		onLAN(t, func(r *rig, a, b *node, lans [2]*fakeLAN) {
+			reload := func(i int) {
+				t.Helper()
+				err := tell(t, r.nodes[i], func(done chan<- error) Fact {
+					f := reloaded(8)(done).(Reloaded)
+					f.Talk = Talk{LAN: lans[i], Every: testLook}
+					return f
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(10 * time.Second)
+			lans[1].set(func() { lans[1].answer = []accord.MAC{evil} })
+			was := lans[1].looks()
+			reload(first)
+			time.Sleep(3 * testLook)
+			if n := lans[1].looks(); n != was || a.hands.count(announcedAgain) > 0 {
+				t.Errorf("fw%d has the new file: %d looks, %d announcements", first+1, n-was, a.hands.count(announcedAgain))
+			}
+			reload(1 - first)
+			r.await("a look once they agree", testLook, func() bool { return a.hands.count(announcedAgain) > 0 })
+		})
+	}
+}

@@ -162,11 +162,15 @@ func TestReloadOfABadFileChangesNothing(t *testing.T) {
 	}
 }
 
-// An address that another box answers for is not put up beside it.
+// An address that another box answers for is not put up beside it, wherever in
+// the list it stands.
 func TestReloadAsksForNewAddressesFirst(t *testing.T) {
 	r := boot(t, lab.Options{})
-	good := r.file(0)
-	r.rewrite(0, strings.Replace(good, addresses, addresses+fmt.Sprintf("  \"%s/16@eth0\",\n", lab.ClientIP), 1))
+	good, more := r.file(0), ""
+	for _, ip := range []string{"10.77.0.81", "10.77.0.82", "10.77.0.83", "10.77.0.84", "10.77.0.85", lab.ClientIP, "10.77.0.110"} {
+		more += fmt.Sprintf("  \"%s/16@eth0\",\n", ip)
+	}
+	r.rewrite(0, strings.Replace(good, addresses, addresses+more, 1))
 	if a := r.reload(0); a.Done || !strings.Contains(a.Refused, "answers for it already") {
 		t.Errorf("%+v", a)
 	}

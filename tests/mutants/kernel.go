@@ -213,6 +213,26 @@ var gateMutants = []mutant{
 		edits: edits{leaseGo("if err != nil || !held {\n\t\treturn false", "if err != nil || !held && false {\n\t\treturn false")},
 	},
 	{
+		name: "adopts-after-a-lapse", rings: "lease", by: "Adopted",
+		rule:  "A group whose lease lapses while its new addresses are asked for is not adopted.",
+		edits: edits{leaseGo("return err == nil && held\n}\n\n// askSpacing", "return err == nil\n}\n\n// askSpacing")},
+	},
+	{
+		name: "new-address-is-put-up-unasked", rings: "lease", by: "Unasked",
+		rule:  "Each new address of a group that is held is asked for before it goes up.",
+		edits: edits{leaseGo("case r.Foreign:", "case false:")},
+	},
+	{
+		name: "unsent-question-is-an-answer", rings: "lease", by: "Adopted",
+		rule:  "An address that could not be asked for is not put up.",
+		edits: edits{leaseGo("case !r.Sent:", "case false:")},
+	},
+	{
+		name: "takeover-takes-what-it-did-not-ask-for", rings: "lease", by: "Unasked",
+		rule:  "A takeover asks for the addresses that a reload brought after its question.",
+		edits: edits{handsGo("asked != nil && asked != c {", "asked != nil && asked != c && false {")},
+	},
+	{
 		name: "vanished-table-is-not-put-back", rings: "lease", by: "TestGate",
 		rule:  "A turn that finds the table gone puts it back, closed.",
 		edits: edits{leaseGo("if !errors.Is(err, gate.ErrMissing) {", "if true {")},

@@ -98,7 +98,7 @@ var rings = []ring{
 	{name: "service", parts: []part{{"agent/service", "Status|Codes|Fail|List|Chosen|AScript|Adopt|AStop|AnAction|RealOCF"}}},
 	{name: "links", parts: []part{{"agent/link/mcast", ""}, {"agent/link/serial", ""}}, timed: true},
 	{name: "announce", parts: []part{{"vip/announce", ""}}, timed: true},
-	{name: "lease", parts: []part{{"vip/gate", ""}, {"agent", "Lease|Adopt|Gate|Token|NotRenewed"}}, timed: true},
+	{name: "lease", parts: []part{{"vip/gate", ""}, {"agent", "Lease|Adopt|Gate|Token|NotRenewed|Unasked"}}, timed: true},
 	{name: "sim", parts: []part{{"agent/sim", ""}}, full: true},
 }
 

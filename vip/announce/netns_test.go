@@ -117,6 +117,13 @@ func (s *space) add(text string) {
 	must(s.tb, s.h.AddrAdd(s.link("eth0"), addr))
 }
 
+func (s *space) del(text string) {
+	s.tb.Helper()
+	addr, err := netlink.ParseAddr(text)
+	must(s.tb, err)
+	must(s.tb, s.h.AddrDel(s.link("eth0"), addr))
+}
+
 // do runs f on a thread in the namespace.
 func (s *space) do(f func()) {
 	apart(func() {

@@ -16,6 +16,7 @@ import (
 const (
 	maxSamples = 3  // addresses that one Probe asks for
 	maxProbes  = 16 // probes for each, whatever is asked for
+	maxEach    = 64 // addresses that ProbeEach asks for at a time: their answers fit into a socket
 	// Frames that one wait reads from one socket before it looks at the clock.
 	maxReads = 256
 )
@@ -44,12 +45,32 @@ type ProbeResult struct {
 //
 // A router that does proxy ARP for the subnet answers for every address.
 func (a *Announcer) Probe(ctx context.Context, addrs []vip.Address, n int, spacing time.Duration) (ProbeResult, error) {
+	return a.probe(ctx, addrs, Samples(addrs), n, spacing)
+}
+
+// ProbeEach is Probe for every one of the addresses, where each may have an
+// owner of its own: maxEach of them at a time. Sent says that each was asked n
+// times and heard out; if false, Reason tells of one that was not.
+func (a *Announcer) ProbeEach(ctx context.Context, addrs []vip.Address, n int, spacing time.Duration) (ProbeResult, error) {
+	for len(addrs) > 0 {
+		now := addrs[:min(len(addrs), maxEach)]
+		addrs = addrs[len(now):]
+		r, err := a.probe(ctx, now, now, n, spacing)
+		if err != nil || r.Foreign || r.Reason != "" {
+			r.Sent = r.Sent && r.Reason == ""
+			return r, err
+		}
+	}
+	return ProbeResult{Sent: true}, nil
+}
+
+func (a *Announcer) probe(ctx context.Context, addrs, samples []vip.Address, n int, spacing time.Duration) (ProbeResult, error) {
 	p := &probe{a: a, asked: map[netip.Addr]bool{}, group: make(map[netip.Addr]bool, len(addrs))}
 	for _, addr := range addrs {
 		p.group[addr.Prefix.Addr()] = true
 	}
 	defer p.close()
-	for _, e := range earsFor(Samples(addrs)) {
+	for _, e := range earsFor(samples) {
 		p.open(e)
 	}
 	if len(p.ears) == 0 {

@@ -2,6 +2,7 @@ package announce
 
 import (
 	"context"
+	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
@@ -302,5 +303,44 @@ func BenchmarkSendAThousand(b *testing.B) {
 		for from := 0; from < len(jobs); from += maxBatch {
 			must(b, a.batch(ctx, jobs[from:min(from+maxBatch, len(jobs))], yes))
 		}
+	}
+}
+
+// Each of many addresses may have an owner of its own: none is taken for the rest.
+func TestEachAddressIsAskedFor(t *testing.T) {
+	dev, client := newSpace(t)
+	a := newAnnouncer(t)
+	var texts []string
+	for i := range maxEach + 6 {
+		texts = append(texts, fmt.Sprintf("192.0.2.%d@%s", i+1, dev))
+	}
+	texts = append(texts, "2001:db8::1@"+dev, "2001:db8::2@"+dev, "2001:db8::3@"+dev, "2001:db8::4@"+dev)
+	r, err := a.ProbeEach(ctx, parse(t, texts...), 3, spacing)
+	if err != nil || !r.Sent || r.Foreign || r.Reason != "" {
+		t.Errorf("nobody has them: %+v, %v", r, err)
+	}
+	for _, ip := range []string{"192.0.2.7", "192.0.2.68", "2001:db8::3"} { // neither first, last nor in the middle
+		bits := "/24"
+		if strings.Contains(ip, ":") {
+			bits = "/64"
+		}
+		client.add(ip + bits)
+		within(t, 5*time.Second, ip+" is answered for", func() bool {
+			r, err := a.ProbeEach(ctx, parse(t, texts...), 3, 50*time.Millisecond)
+			return err == nil && r.Foreign && r.Address == ip && r.MAC == client.mac()
+		})
+		client.del(ip + bits)
+	}
+}
+
+func TestAnAddressThatCouldNotBeAskedForIsTold(t *testing.T) {
+	dev, _ := newSpace(t)
+	a := newAnnouncer(t)
+	r, err := a.ProbeEach(ctx, parse(t, "192.0.2.1@"+dev, "192.0.2.2@tbnone"), 3, spacing)
+	if err != nil || r.Sent || r.Foreign || !strings.Contains(r.Reason, "tbnone") {
+		t.Errorf("one device is not there: %+v, %v", r, err)
+	}
+	if r, err := a.ProbeEach(ctx, nil, 3, spacing); err != nil || !r.Sent {
+		t.Errorf("no address: %+v, %v", r, err)
 	}
 }

@@ -333,3 +333,28 @@ func TestWhatIsEncodedIsDecodedTheSame(t *testing.T) {
 		t.Errorf("sequence numbers %v, last %d", seqs, last)
 	}
 }
+
+// A device that an update brings is no news, until it goes.
+func TestADeviceThatAnUpdateBringsIsNotTold(t *testing.T) {
+	l := newLab(t, false)
+	cfg := l.config()
+	cfg.Groups[0].Devices = []string{"lan0"}
+	g := open(t, cfg)
+	changes := l.watch(g)
+	cable := func() {
+		must(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "more0"}, PeerName: "more1"}))
+		up(t, "more0")
+	}
+	cable()
+	groups := append([]Group(nil), cfg.Groups...)
+	groups[0].Devices = []string{"lan0", "more0"}
+	must(t, g.Update(groups))
+	more, err := netlink.LinkByName("more0")
+	must(t, err)
+	must(t, netlink.LinkSetMTU(more, 1400)) // the kernel tells of it
+	must(t, netlink.LinkSetMTU(more, 1500))
+	must(t, netlink.LinkDel(more))
+	l.awaitChange(changes, Change{Kind: DeviceVanished, Device: "more0"})
+	cable()
+	l.awaitChange(changes, Change{Kind: DeviceAppeared, Device: "more0"})
+}

@@ -114,6 +114,25 @@ func (g *Gate) devices() []string {
 	return g.cfg.devices()
 }
 
+// bound says whether the device was there when the table was put in order last.
+func (g *Gate) bound(name string, number int) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.indexes[name] == number
+}
+
+// unbind notes that a device is not where it was: it goes by another name now,
+// or by none. Whoever comes in its place is to be told of.
+func (g *Gate) unbind(number int, name string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for known, n := range g.indexes {
+		if n == number && known != name {
+			delete(g.indexes, known)
+		}
+	}
+}
+
 func (w *watcher) run(ctx context.Context) error {
 	polled := []unix.PollFd{{Fd: int32(w.wake), Events: unix.POLLIN}, {Fd: int32(w.rules), Events: unix.POLLIN}, {Fd: int32(w.links), Events: unix.POLLIN}}
 	for ctx.Err() == nil {
@@ -193,6 +212,11 @@ func (w *watcher) link(m message) {
 	}
 	number := int(int32(binary.NativeEndian.Uint32(m.body[4:])))
 	name := text(attr(m.body[unix.SizeofIfInfomsg:], unix.IFLA_IFNAME))
+	here := name
+	if m.kind == unix.RTM_DELLINK {
+		here = ""
+	}
+	w.gate.unbind(number, here)
 	for known, n := range w.known {
 		if n == number && (m.kind == unix.RTM_DELLINK || known != name) { // gone or renamed
 			delete(w.known, known)
@@ -200,6 +224,10 @@ func (w *watcher) link(m message) {
 		}
 	}
 	if m.kind != unix.RTM_NEWLINK || w.known[name] == number {
+		return
+	}
+	if w.gate.bound(name, number) { // Update brought it
+		w.known[name] = number
 		return
 	}
 	for _, ours := range w.gate.devices() {
