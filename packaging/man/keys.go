@@ -7,8 +7,8 @@ import (
 )
 
 var (
-	header  = regexp.MustCompile(`^\[\[?([a-z_.]+)\]\]?$`)
-	setting = regexp.MustCompile(`^(?:# )?([a-z_]+) = .`)
+	header  = regexp.MustCompile(`^\[\[?([a-z0-9_.]+)\]\]?$`)
+	setting = regexp.MustCompile(`^(?:# )?([a-z0-9_]+) = .`)
 	member  = regexp.MustCompile(`^#   ([a-z0-9_]+): (.*)$`)
 )
 

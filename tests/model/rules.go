@@ -145,6 +145,7 @@ var Rules = []Rule{
 	{Name: "unarm_barred", On: OnFence, From: only(pair.Armed), If: "mode_fence barred", To: pair.Standby, Only: true},
 	{Name: "fence_asked", On: OnFence, From: fencers, If: "mode_fence p_begs may_fence !passive !fencing !barred", To: pair.Fencing, Do: "fence", Only: true},
 	{Name: "fence_boot", On: OnFence, From: only(pair.Boot), If: "mode_fence silent_boot may_fence !passive !fencing !barred", To: pair.Fencing, Do: "fence"},
+	{Name: "fence_untouched", On: OnFence, From: only(pair.Standby), If: "mode_fence silent_boot !in_contact may_fence !passive !fencing !barred", To: pair.Fencing, Do: "fence"},
 	{Name: "fence_lonely", On: OnFence, From: []pair.State{pair.Boot, pair.Isolated, pair.Fencing}, If: "mode_lease has_fence silent_boot probed_long may_fence !passive !fencing !barred", To: pair.Fencing, Do: "fence"},
 
 	// The gate and the lease.

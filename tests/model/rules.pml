@@ -232,25 +232,31 @@
 #define DROP_fence_boot_passive c_expr { dropped[159] }
 #define DROP_fence_boot_fencing c_expr { dropped[160] }
 #define DROP_fence_boot_barred c_expr { dropped[161] }
-#define DROP_fence_lonely_has_fence c_expr { dropped[162] }
-#define DROP_fence_lonely_silent_boot c_expr { dropped[163] }
-#define DROP_fence_lonely_probed_long c_expr { dropped[164] }
-#define DROP_fence_lonely_may_fence c_expr { dropped[165] }
-#define DROP_fence_lonely_passive c_expr { dropped[166] }
-#define DROP_fence_lonely_fencing c_expr { dropped[167] }
-#define DROP_fence_lonely_barred c_expr { dropped[168] }
-#define DROP_open_gate_wanted c_expr { dropped[169] }
-#define DROP_open_still_true c_expr { dropped[170] }
-#define DROP_renew_sure_gate_open c_expr { dropped[171] }
-#define DROP_renew_sure_doubting c_expr { dropped[172] }
-#define DROP_renew_sure_sure_adopted c_expr { dropped[173] }
-#define DROP_renew_acked_gate_open c_expr { dropped[174] }
-#define DROP_renew_acked_doubting c_expr { dropped[175] }
-#define DROP_renew_acked_sure_adopted c_expr { dropped[176] }
-#define DROP_renew_acked_unacked c_expr { dropped[177] }
-#define DROP_renew_solo_gate_open c_expr { dropped[178] }
-#define DROP_renew_solo_doubting c_expr { dropped[179] }
-#define DROP_renew_solo_sure_adopted c_expr { dropped[180] }
+#define DROP_fence_untouched_silent_boot c_expr { dropped[162] }
+#define DROP_fence_untouched_in_contact c_expr { dropped[163] }
+#define DROP_fence_untouched_may_fence c_expr { dropped[164] }
+#define DROP_fence_untouched_passive c_expr { dropped[165] }
+#define DROP_fence_untouched_fencing c_expr { dropped[166] }
+#define DROP_fence_untouched_barred c_expr { dropped[167] }
+#define DROP_fence_lonely_has_fence c_expr { dropped[168] }
+#define DROP_fence_lonely_silent_boot c_expr { dropped[169] }
+#define DROP_fence_lonely_probed_long c_expr { dropped[170] }
+#define DROP_fence_lonely_may_fence c_expr { dropped[171] }
+#define DROP_fence_lonely_passive c_expr { dropped[172] }
+#define DROP_fence_lonely_fencing c_expr { dropped[173] }
+#define DROP_fence_lonely_barred c_expr { dropped[174] }
+#define DROP_open_gate_wanted c_expr { dropped[175] }
+#define DROP_open_still_true c_expr { dropped[176] }
+#define DROP_renew_sure_gate_open c_expr { dropped[177] }
+#define DROP_renew_sure_doubting c_expr { dropped[178] }
+#define DROP_renew_sure_sure_adopted c_expr { dropped[179] }
+#define DROP_renew_acked_gate_open c_expr { dropped[180] }
+#define DROP_renew_acked_doubting c_expr { dropped[181] }
+#define DROP_renew_acked_sure_adopted c_expr { dropped[182] }
+#define DROP_renew_acked_unacked c_expr { dropped[183] }
+#define DROP_renew_solo_gate_open c_expr { dropped[184] }
+#define DROP_renew_solo_doubting c_expr { dropped[185] }
+#define DROP_renew_solo_sure_adopted c_expr { dropped[186] }
 #else
 #define DROP_adopt_lease_held 0
 #define DROP_adopt_passive 0
@@ -413,6 +419,12 @@
 #define DROP_fence_boot_passive 0
 #define DROP_fence_boot_fencing 0
 #define DROP_fence_boot_barred 0
+#define DROP_fence_untouched_silent_boot 0
+#define DROP_fence_untouched_in_contact 0
+#define DROP_fence_untouched_may_fence 0
+#define DROP_fence_untouched_passive 0
+#define DROP_fence_untouched_fencing 0
+#define DROP_fence_untouched_barred 0
 #define DROP_fence_lonely_has_fence 0
 #define DROP_fence_lonely_silent_boot 0
 #define DROP_fence_lonely_probed_long 0
@@ -632,23 +644,24 @@ inline on_fence() {
   :: (gr[k].st==ACTIVE) && mode_fence && (deaf_long || DROP_fence_deaf_deaf_long) && (in_contact || DROP_fence_deaf_in_contact) && (!p_cannot || DROP_fence_deaf_p_cannot) && (!fencing || DROP_fence_deaf_fencing) && (!barred || DROP_fence_deaf_barred) -> seen(63); skip; do_fence(); do_say_NOTICE()  /* fence_deaf */
   :: (gr[k].st==STANDBY || gr[k].st==ARMED || gr[k].st==FENCING) && mode_fence && (silent_race || DROP_fence_standby_silent_race) && (may_fence || DROP_fence_standby_may_fence) && (!passive || DROP_fence_standby_passive) && (!fencing || DROP_fence_standby_fencing) && (!barred || DROP_fence_standby_barred) -> seen(64); become(FENCING,0); do_fence()  /* fence_standby */
   :: (gr[k].st==BOOT) && mode_fence && (silent_boot || DROP_fence_boot_silent_boot) && (may_fence || DROP_fence_boot_may_fence) && (!passive || DROP_fence_boot_passive) && (!fencing || DROP_fence_boot_fencing) && (!barred || DROP_fence_boot_barred) -> seen(67); become(FENCING,0); do_fence()  /* fence_boot */
-  :: (gr[k].st==BOOT || gr[k].st==ISOLATED || gr[k].st==FENCING) && mode_lease && (has_fence || DROP_fence_lonely_has_fence) && (silent_boot || DROP_fence_lonely_silent_boot) && (probed_long || DROP_fence_lonely_probed_long) && (may_fence || DROP_fence_lonely_may_fence) && (!passive || DROP_fence_lonely_passive) && (!fencing || DROP_fence_lonely_fencing) && (!barred || DROP_fence_lonely_barred) -> seen(68); become(FENCING,0); do_fence()  /* fence_lonely */
+  :: (gr[k].st==STANDBY) && mode_fence && (silent_boot || DROP_fence_untouched_silent_boot) && (!in_contact || DROP_fence_untouched_in_contact) && (may_fence || DROP_fence_untouched_may_fence) && (!passive || DROP_fence_untouched_passive) && (!fencing || DROP_fence_untouched_fencing) && (!barred || DROP_fence_untouched_barred) -> seen(68); become(FENCING,0); do_fence()  /* fence_untouched */
+  :: (gr[k].st==BOOT || gr[k].st==ISOLATED || gr[k].st==FENCING) && mode_lease && (has_fence || DROP_fence_lonely_has_fence) && (silent_boot || DROP_fence_lonely_silent_boot) && (probed_long || DROP_fence_lonely_probed_long) && (may_fence || DROP_fence_lonely_may_fence) && (!passive || DROP_fence_lonely_passive) && (!fencing || DROP_fence_lonely_fencing) && (!barred || DROP_fence_lonely_barred) -> seen(69); become(FENCING,0); do_fence()  /* fence_lonely */
   :: else
   fi
 }
 
 inline on_gate() {
   if
-  :: (gr[k].st==ACTIVE || gr[k].st==SOLO) && (gate_wanted || DROP_open_gate_wanted) && (still_true || DROP_open_still_true) -> seen(69); skip; do_ask_gate()  /* open */
+  :: (gr[k].st==ACTIVE || gr[k].st==SOLO) && (gate_wanted || DROP_open_gate_wanted) && (still_true || DROP_open_still_true) -> seen(70); skip; do_ask_gate()  /* open */
   :: else
   fi
 }
 
 inline on_renew() {
   if
-  :: (gr[k].st==ACTIVE || gr[k].st==SOLO || gr[k].st==RELEASING) && (gate_open || DROP_renew_sure_gate_open) && (!doubting || DROP_renew_sure_doubting) && (sure_adopted || DROP_renew_sure_sure_adopted) && !mode_lease -> seen(70); skip; do_renew()  /* renew_sure */
-  :: (gr[k].st==ACTIVE || gr[k].st==RELEASING) && (gate_open || DROP_renew_acked_gate_open) && (!doubting || DROP_renew_acked_doubting) && (sure_adopted || DROP_renew_acked_sure_adopted) && mode_lease && (!unacked || DROP_renew_acked_unacked) -> seen(71); skip; do_renew()  /* renew_acked */
-  :: (gr[k].st==SOLO) && (gate_open || DROP_renew_solo_gate_open) && (!doubting || DROP_renew_solo_doubting) && (sure_adopted || DROP_renew_solo_sure_adopted) && mode_lease -> seen(72); skip; do_renew()  /* renew_solo */
+  :: (gr[k].st==ACTIVE || gr[k].st==SOLO || gr[k].st==RELEASING) && (gate_open || DROP_renew_sure_gate_open) && (!doubting || DROP_renew_sure_doubting) && (sure_adopted || DROP_renew_sure_sure_adopted) && !mode_lease -> seen(71); skip; do_renew()  /* renew_sure */
+  :: (gr[k].st==ACTIVE || gr[k].st==RELEASING) && (gate_open || DROP_renew_acked_gate_open) && (!doubting || DROP_renew_acked_doubting) && (sure_adopted || DROP_renew_acked_sure_adopted) && mode_lease && (!unacked || DROP_renew_acked_unacked) -> seen(72); skip; do_renew()  /* renew_acked */
+  :: (gr[k].st==SOLO) && (gate_open || DROP_renew_solo_gate_open) && (!doubting || DROP_renew_solo_doubting) && (sure_adopted || DROP_renew_solo_sure_adopted) && mode_lease -> seen(73); skip; do_renew()  /* renew_solo */
   :: else
   fi
 }
