@@ -174,7 +174,7 @@ func (c *Checker) due() string {
 // causes are rules whose guard only names what may lead to them: a service, a
 // policy, a veto, a claim not yet given up, an order carried out already, a pause before the next try.
 var causes = map[string]bool{
-	"release": true, "release_out": true, "take_grant": true, "take_boot": true, "maintain": true, "released": true, "confirm_take": true, "keep": true, "fence_standby": true, "fence_boot": true, "fence_lonely": true,
+	"release": true, "release_out": true, "take_grant": true, "take_boot": true, "maintain": true, "released": true, "confirm_take": true, "keep": true, "fence_standby": true, "fence_boot": true, "fence_untouched": true, "fence_lonely": true,
 }
 
 // change explains a change of state by a rule.
