@@ -116,6 +116,9 @@ func (l *Loop) close(g *group) {
 func (l *Loop) open(now pair.Instant, g *group, late bool) {
 	ticket := g.wantOpen
 	g.wantOpen = 0
+	if !g.m.Asks(ticket) {
+		return // the machine thought better of it
+	}
 	err := errLate
 	if !late {
 		err = l.o.Gate.Grant(uint8(g.index))

@@ -132,6 +132,19 @@ func TestGroupsThatFollowOneVerdictAreOneMove(t *testing.T) {
 	})
 }
 
+// The machine may think better of a gate before the kernel is asked for it.
+func TestGateThatIsNotWantedAnyMoreStaysClosed(t *testing.T) {
+	bubble(t, setup{}, func(r *rig, a, b *node) {
+		granted := func() int { return b.count("grant") }
+		before := granted()
+		b.inLoop(func(l *Loop, now pair.Instant) { l.groups[0].wantOpen = 4711 })
+		time.Sleep(time.Second)
+		if granted() != before || b.owns(0) || !a.owns(0) {
+			t.Errorf("%d grants, the standby owns: %v", granted()-before, b.owns(0))
+		}
+	})
+}
+
 func TestMovesOfADayAreUsedUp(t *testing.T) {
 	bubble(t, judged(1), func(r *rig, a, b *node) {
 		a.vote("fan2", 50, false)

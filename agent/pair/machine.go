@@ -253,6 +253,8 @@ func (m *Machine) check() {
 	switch {
 	case m.own.gate != gateClosed && !owns:
 		panic(fmt.Sprintf("pair: the gate is open in %v", m.state)) // invariant 2
+	case m.own.gate != gateAsked && slices.ContainsFunc(m.out, opens):
+		panic(fmt.Sprintf("pair: a gate is asked for in %v that is not wanted", m.state)) // invariant 2
 	case owns && m.evidence == 0:
 		panic(fmt.Sprintf("pair: %v without evidence", m.state)) // invariant 3
 	case m.state == Armed && (!m.peer.contact || m.passive()):

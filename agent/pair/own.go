@@ -2,6 +2,7 @@ package pair
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -268,7 +269,19 @@ func (m *Machine) closeGate() {
 		return
 	}
 	m.own.gate, m.own.grant = gateClosed, 0
+	m.out = slices.DeleteFunc(m.out, opens) // or it would be opened again behind this
 	m.doFirst(CloseGate{})
+}
+
+func opens(a Action) bool {
+	_, open := a.(OpenGate)
+	return open
+}
+
+// Asks reports whether the machine still waits for the gate that an OpenGate
+// asked for.
+func (m *Machine) Asks(ticket uint32) bool {
+	return m.own.gate == gateAsked && m.own.grant == ticket
 }
 
 // dropAll stops what runs and removes the addresses, after the gate was closed.

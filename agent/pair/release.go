@@ -210,7 +210,7 @@ func (m *Machine) leaveForHealth() {
 		return
 	}
 	switch {
-	case h.Urgent && m.peerCanTake(), m.mayMove() && !m.frozen():
+	case h.Urgent && m.own.gate == gateOpen && m.peerCanTake(), m.mayMove() && !m.frozen():
 		m.healthNext = m.now.Add(maxBackoff * m.cfg.Takeover)
 		m.startRelease(releaseMove, h.Why, "the peer is healthier: hand over")
 	case m.mayMove():

@@ -85,3 +85,19 @@ func dies(fn func()) (with string) {
 	fn()
 	return ""
 }
+
+// A step that asks for the gate and then gives the group up asks for nothing.
+func TestClosingTheGateWithdrawsTheWishForIt(t *testing.T) {
+	m := New(config(args{"mode": "silence"}))
+	m.state, m.evidence, m.own.addresses = Active, EvidenceGrant, addressesUp
+	m.peer.contact, m.peer.known, m.peer.ackAt = true, true, 1
+	m.openGate()
+	if len(m.out) != 1 || !m.Asks(m.own.grant) {
+		t.Fatalf("the gate was not asked for: %v", m.out)
+	}
+	asked := m.own.grant
+	m.closeGate()
+	if len(m.out) != 1 || m.out[0] != (CloseGate{}) || m.Asks(asked) {
+		t.Errorf("%v, still asked for: %v", m.out, m.Asks(asked))
+	}
+}

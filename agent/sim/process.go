@@ -292,6 +292,9 @@ func (p *process) grant() {
 			continue
 		}
 		p.own[g].wantOpen = 0
+		if !p.m[g].Asks(ticket) {
+			continue
+		}
 		ok := n.mark > w.now && (p.marked || p.now().Since(p.began) <= w.timing.Window/2) || w.cfg.Mutant == RenewWithoutToken
 		if ok {
 			n.gates[g] = gate{until: n.expiry(w.lease()), granted: w.now}

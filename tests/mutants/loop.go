@@ -57,6 +57,11 @@ var loopMutants = []mutant{
 		edits: edits{lwdGo("l.watch.yield, l.watch.disarmed = nil, true", "l.watch.yield = nil")},
 	},
 	{
+		name: "withdrawn-gate-is-granted", rings: "loop",
+		rule:  "A gate is granted only while the machine waits for it.",
+		edits: edits{applyGo("\tif !g.m.Asks(ticket) {\n\t\treturn // the machine thought better of it\n\t}\n", "")},
+	},
+	{
 		name: "health-is-not-compared", rings: "loop",
 		rule:  "Both nodes' health is compared after each heartbeat.",
 		edits: edits{loopGo("\t\tl.compare(now)\n", "")},

@@ -120,12 +120,22 @@ var pairRelease = []mutant{
 	{
 		name: "urgent-health-waits", rings: "transcripts",
 		rule:  "A node about to fail hands over without regard to the flap limit.",
-		edits: edits{releaseGo("case h.Urgent && m.peerCanTake(), m.mayMove()", "case m.mayMove()")},
+		edits: edits{releaseGo("case h.Urgent && m.own.gate == gateOpen && m.peerCanTake(), m.mayMove()", "case m.mayMove()")},
 	},
 	{
 		name: "urgent-health-moves-to-a-peer-that-cannot", rings: "transcripts",
 		rule:  "Even a node about to fail hands over only to a peer that can take the group.",
-		edits: edits{releaseGo("case h.Urgent && m.peerCanTake(), m.mayMove()", "case h.Urgent, m.mayMove()")},
+		edits: edits{releaseGo("case h.Urgent && m.own.gate == gateOpen && m.peerCanTake(), m.mayMove()", "case h.Urgent && m.own.gate == gateOpen, m.mayMove()")},
+	},
+	{
+		name: "urgent-health-overtakes-the-gate", rings: "transcripts",
+		rule:  "A node about to fail hands over what it has: the gate that it asked for comes first.",
+		edits: edits{releaseGo("case h.Urgent && m.own.gate == gateOpen && m.peerCanTake(), m.mayMove()", "case h.Urgent && m.peerCanTake(), m.mayMove()")},
+	},
+	{
+		name: "gate-opens-behind-its-closing", rings: "transcripts",
+		rule:  "Whoever closes the gate withdraws the wish for it in the same step.",
+		edits: edits{ownGo("\tm.out = slices.DeleteFunc(m.out, opens) // or it would be opened again behind this\n", "")},
 	},
 	{
 		name: "health-does-not-freeze", rings: "transcripts",
