@@ -135,7 +135,7 @@ var pairRelease = []mutant{
 	{
 		name: "gate-opens-behind-its-closing", rings: "transcripts",
 		rule:  "Whoever closes the gate withdraws the wish for it in the same step.",
-		edits: edits{ownGo("\tm.out = slices.DeleteFunc(m.out, opens) // or it would be opened again behind this\n", "")},
+		edits: edits{ownGo("\tm.out = slices.DeleteFunc(m.out, opens) // or it would be opened again behind this\n", "\tm.out = slices.DeleteFunc(m.out, func(Action) bool { return false })\n")},
 	},
 	{
 		name: "health-does-not-freeze", rings: "transcripts",
