@@ -152,10 +152,25 @@ func TestBusyMachineIsNoReasonToMove(t *testing.T) {
 		"default": {}, "fast": fast, "fast without serial": {Profile: "fast", NoSerial: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := boot(t, o)
-			since := r.mark()
-			burn(3 * time.Second)
-			r.unmoved(since)
+			for try := 1; ; try++ {
+				r := boot(t, o)
+				since := r.mark()
+				burn(3 * time.Second)
+				stood := r.slow.Longest()
+				if c := r.changes(since); len(c) == 0 || stood < standsStill || try == busyTries {
+					r.unmoved(since)
+					return
+				}
+				t.Logf("the whole machine stood still for %v, which is no busy one: once more", stood)
+			}
 		})
 	}
 }
+
+// A machine that stands still for so long, as one that a busy host has put off,
+// uses up what the lease of profile fast has beyond a few heartbeats; README says
+// so. Then the story is told again.
+const (
+	standsStill = 12 * time.Millisecond
+	busyTries   = 3
+)
