@@ -358,7 +358,8 @@ func TestABusIsHeldAgainstOtherPrograms(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer other.Close()
-	lock := func(how int) error { return unix.Flock(int(other.Fd()), how|unix.LOCK_NB) }
+	fd := int(other.Fd())
+	lock := func(how int) error { return unix.Flock(fd, how|unix.LOCK_NB) }
 	held := false
 	p.open = func(sys string, n int, addr uint8) (conn, error) {
 		held = errors.Is(lock(unix.LOCK_EX), unix.EWOULDBLOCK)
@@ -373,9 +374,13 @@ func TestABusIsHeldAgainstOtherPrograms(t *testing.T) {
 	if r := readings(p); r[0].State != sensors.Unreadable || !strings.Contains(r[0].Why, "another program") {
 		t.Errorf("%+v", r)
 	}
-	time.AfterFunc(50*time.Millisecond, func() { _ = lock(unix.LOCK_UN) })
+	let := make(chan error, 1)
+	time.AfterFunc(50*time.Millisecond, func() { let <- lock(unix.LOCK_UN) })
 	if r := readings(p); r[0].State != sensors.OK {
 		t.Errorf("not waited for: %+v", r)
+	}
+	if err := <-let; err != nil {
+		t.Error(err)
 	}
 }
 
