@@ -29,7 +29,7 @@ func shedding(ctx context.Context) {
 		case <-time.After(wait):
 		}
 		debug.FreeOSMemory()
-		if maps, err := os.ReadFile("/proc/self/maps"); err == nil {
+		if maps, err := os.ReadFile("/proc/self/smaps"); err == nil {
 			shed(maps)
 		}
 	}
@@ -49,24 +49,39 @@ func shed(maps []byte) (bytes uintptr) {
 	return bytes
 }
 
-// ownPages returns the ranges of /proc/self/maps that the running program's file
-// backs and nobody may write.
-func ownPages(maps []byte) (ranges [][2]uintptr) {
+// ownPages returns the ranges of /proc/self/smaps that are as the running
+// program's file has them: nobody may write them, and nobody did. A program that
+// is loaded at any address (PIE), or with libraries, has pages that were written
+// at the start and protected then; the file does not have what stands in them.
+func ownPages(smaps []byte) (ranges [][2]uintptr) {
 	exe, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return nil
 	}
-	for s := bufio.NewScanner(bytes.NewReader(maps)); s.Scan(); {
+	var now [2]uintptr // of the mapping whose lines come; zero if it is not ours
+	for s := bufio.NewScanner(bytes.NewReader(smaps)); s.Scan(); {
 		f := strings.Fields(s.Text())
-		if len(f) < 6 || strings.Join(f[5:], " ") != exe || strings.Contains(f[1], "w") {
-			continue
-		}
-		from, to, _ := strings.Cut(f[0], "-")
-		a, errA := strconv.ParseUint(from, 16, strconv.IntSize)
-		b, errB := strconv.ParseUint(to, 16, strconv.IntSize)
-		if errA == nil && errB == nil && a < b {
-			ranges = append(ranges, [2]uintptr{uintptr(a), uintptr(b)})
+		switch {
+		case len(f) < 2:
+		case !strings.HasSuffix(f[0], ":"):
+			now = [2]uintptr{}
+			if len(f) >= 6 && strings.Join(f[5:], " ") == exe && !strings.Contains(f[1], "w") {
+				now = addresses(f[0])
+			}
+		case f[0] == "Anonymous:" && f[1] == "0" && now[0] < now[1]:
+			ranges = append(ranges, now)
 		}
 	}
 	return ranges
+}
+
+// addresses reads FROM-TO, in hexadecimal; what is none is the empty range.
+func addresses(text string) (r [2]uintptr) {
+	from, to, _ := strings.Cut(text, "-")
+	a, errA := strconv.ParseUint(from, 16, strconv.IntSize)
+	b, errB := strconv.ParseUint(to, 16, strconv.IntSize)
+	if errA == nil && errB == nil {
+		r = [2]uintptr{uintptr(a), uintptr(b)}
+	}
+	return r
 }
