@@ -13,6 +13,7 @@ import (
 // comparing is what the loop knows of both nodes' health.
 type comparing struct {
 	board   health.Board
+	own     health.State // what the board comes to, as of the newest vote: every frame tells it
 	judge   *health.Judge
 	last    health.Decision
 	counted bool         // the move of this verdict
@@ -35,10 +36,11 @@ type vote health.Vote
 
 func (v vote) apply(l *Loop, now pair.Instant) {
 	h := &l.health
-	was := h.board.State()
+	was := h.own
 	taken := h.board.Set(health.Vote(v))
+	h.own = h.board.State()
 	l.alarm("health-votes", !taken, fmt.Sprintf("more than %d sources of trouble; the vote of %s does not count", health.MaxVotes, v.Source))
-	s := h.board.State()
+	s := h.own
 	if s.Critical != was.Critical {
 		l.urgent = true // the peer is to know it now
 	}
@@ -57,9 +59,8 @@ func (l *Loop) compare(now pair.Instant) {
 	h := &l.health
 	peer, told := health.Score(l.peer.m.Health)
 	known := told && l.peer.known && l.twoWay(now)
-	own := h.board.State()
-	d, changed := h.judge.Step(time.Duration(now), own, peer, known)
-	if held := h.hold(now, own.Critical, &d, l.o.Health.Hold); held != h.held {
+	d, changed := h.judge.Step(time.Duration(now), h.own, peer, known)
+	if held := h.hold(now, &d, l.o.Health.Hold); held != h.held {
 		h.held, changed = held, true
 	}
 	if !changed {
@@ -85,8 +86,8 @@ func (l *Loop) compare(now pair.Instant) {
 
 // hold makes an urgent verdict wait if this node has been about to fail for long,
 // and reports whether it does.
-func (h *comparing) hold(now pair.Instant, ill bool, d *health.Decision, most time.Duration) bool {
-	if !ill {
+func (h *comparing) hold(now pair.Instant, d *health.Decision, most time.Duration) bool {
+	if !h.own.Critical {
 		h.ill = 0
 	} else if h.ill == 0 {
 		h.ill = now
@@ -115,7 +116,7 @@ func (l *Loop) countMove(now pair.Instant) {
 }
 
 // timeToCritical is the heartbeat's field of that name.
-func timeToCritical(s health.State) uint16 {
+func timeToCritical(s *health.State) uint16 {
 	if s.Left <= 0 {
 		return wire.NoTimeToCritical
 	}
@@ -124,7 +125,7 @@ func timeToCritical(s health.State) uint16 {
 
 // healthView is what status shows of this node's health.
 func (l *Loop) healthView() *report.Health {
-	s := l.health.board.State()
+	s := &l.health.own
 	v := &report.Health{Score: s.Score, Critical: s.Critical, LeftSec: int64(s.Left / time.Second)}
 	for _, x := range l.health.board.Votes() {
 		v.Votes = append(v.Votes, report.HealthVote{

@@ -267,7 +267,7 @@ func New(o Options) *Loop {
 		ended:  make(chan struct{}),
 		alarms: map[string]report.Alarm{}, pending: map[uint32]func(error) Fact{},
 	}
-	l.health.judge = health.NewJudge(o.Health)
+	l.health.judge, l.health.own = health.NewJudge(o.Health), l.health.board.State()
 	l.differ = newDiffering(o.Talk)
 	for i, g := range o.Groups {
 		l.groups = append(l.groups, &group{Group: g, index: i, m: pair.New(g.Pair), last: pair.Boot})

@@ -129,7 +129,7 @@ func (l *Loop) send(now pair.Instant, kind wire.Kind, groupIndex uint8) bool {
 func (l *Loop) fill(now pair.Instant, m *wire.Message) {
 	m.Mode, m.Digest, m.Version = uint8(l.o.Mode), l.o.Digest, l.o.Soft
 	m.Lease = l.o.Lease + l.o.Window
-	s := l.health.board.State()
+	s := &l.health.own
 	m.Health, m.TimeToCritical = health.Byte(s.Score), timeToCritical(s)
 	if l.peer.known && l.peer.session == l.session { // counters of another session mean nothing in this one
 		m.Echo, m.EchoAge = l.peer.counter, now.Since(l.peer.heardAt)
