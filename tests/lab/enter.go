@@ -52,3 +52,19 @@ func Enter() (inner bool, code int, err error) {
 	}
 	return false, 0, err
 }
+
+// Main is what a TestMain does whose tests need network devices of their own: it
+// runs them in namespaces that [Enter] makes, so that every goroutine sees those
+// and nothing of the machine can be touched, and ends the process. Where
+// namespaces are refused it says so, and no test is run.
+func Main(m interface{ Run() int }) {
+	inner, code, err := Enter()
+	switch {
+	case inner:
+		code = m.Run()
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "SKIP: neither root nor allowed to make a network namespace:", err)
+		code = 0
+	}
+	os.Exit(code)
+}
