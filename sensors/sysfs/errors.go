@@ -3,6 +3,7 @@ package sysfs
 import (
 	"bytes"
 	"errors"
+	"math"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -60,12 +61,12 @@ func (t *Tree) throttling() []*device {
 	d := &device{name: "processor throttling", dir: class}
 	if len(cores) > 0 {
 		in := counter("cpu/throttle/core", "core throttled", cores[0])
-		in.read = sum(cores)
+		in.read = over(cores, plus)
 		d.inputs = append(d.inputs, in)
 	}
 	if len(packages) > 0 {
 		in := counter("cpu/throttle/package", "processor throttled", packages[0])
-		in.read = most(packages)
+		in.read = over(packages, math.Max) // every processor of a package tells the package's number
 		d.inputs = append(d.inputs, in)
 	}
 	if d.inputs == nil {
@@ -74,7 +75,8 @@ func (t *Tree) throttling() []*device {
 	return []*device{d}
 }
 
-func sum(files []string) func(*device, *input, *sensors.Reading) error {
+// over joins what several files of one number hold.
+func over(files []string, join func(a, b float64) float64) func(*device, *input, *sensors.Reading) error {
 	return func(_ *device, _ *input, r *sensors.Reading) error {
 		r.Value = 0
 		for _, f := range files {
@@ -82,26 +84,13 @@ func sum(files []string) func(*device, *input, *sensors.Reading) error {
 			if err != nil {
 				return err
 			}
-			r.Value += n
+			r.Value = join(r.Value, n)
 		}
 		return nil
 	}
 }
 
-// most takes the highest: every processor of a package tells the package's number.
-func most(files []string) func(*device, *input, *sensors.Reading) error {
-	return func(_ *device, _ *input, r *sensors.Reading) error {
-		r.Value = 0
-		for _, f := range files {
-			n, err := number(f)
-			if err != nil {
-				return err
-			}
-			r.Value = max(r.Value, n)
-		}
-		return nil
-	}
-}
+func plus(a, b float64) float64 { return a + b }
 
 // networks finds the counters of network devices that are hardware.
 func (t *Tree) networks() []*device {
