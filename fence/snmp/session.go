@@ -224,23 +224,11 @@ func (s *session) open(ctx context.Context, v gosnmp.SnmpVersion) error {
 		return nil
 	}
 	s.close()
-	host, number, err := net.SplitHostPort(s.config.Address)
+	g, err := s.config.client(ctx, v)
 	if err != nil {
-		return fmt.Errorf("read address: %w", err)
+		return err
 	}
-	p, err := strconv.ParseUint(number, 10, 16)
-	if err != nil {
-		return fmt.Errorf("read address: %w", err)
-	}
-	g := &gosnmp.GoSNMP{
-		Target: host, Port: uint16(p), Transport: "udp", Version: v, Context: ctx,
-		Timeout: s.config.Timeout, MaxOids: maxOutlets,
-	}
-	if v == gosnmp.Version3 {
-		s.secure(g)
-	} else {
-		g.Community = s.config.Community
-	}
+	g.Timeout, g.MaxOids = s.config.Timeout, maxOutlets
 	if err := g.Connect(); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -254,9 +242,27 @@ func (s *session) open(ctx context.Context, v gosnmp.SnmpVersion) error {
 	return nil
 }
 
+// client makes one that is not connected yet.
+func (c Config) client(ctx context.Context, v gosnmp.SnmpVersion) (*gosnmp.GoSNMP, error) {
+	host, number, err := net.SplitHostPort(c.Address)
+	if err != nil {
+		return nil, fmt.Errorf("read address: %w", err)
+	}
+	p, err := strconv.ParseUint(number, 10, 16)
+	if err != nil {
+		return nil, fmt.Errorf("read address: %w", err)
+	}
+	g := &gosnmp.GoSNMP{Target: host, Port: uint16(p), Transport: "udp", Version: v, Context: ctx}
+	if v == gosnmp.Version3 {
+		c.secure(g)
+	} else {
+		g.Community = c.Community
+	}
+	return g, nil
+}
+
 // secure sets the user of version 3.
-func (s *session) secure(g *gosnmp.GoSNMP) {
-	c := s.config
+func (c Config) secure(g *gosnmp.GoSNMP) {
 	p := &gosnmp.UsmSecurityParameters{
 		UserName:               c.User,
 		AuthenticationProtocol: gosnmp.NoAuth, PrivacyProtocol: gosnmp.NoPriv,

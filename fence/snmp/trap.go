@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strconv"
 	"strings"
 	"time"
 
@@ -101,21 +100,16 @@ func (t *Trapper) Send(ctx context.Context, oid string, objects []TrapObject) er
 // open makes the socket. An inform of version 3 learns the receiver's engine
 // first; a trap tells this node's.
 func (t *Trapper) open(ctx context.Context) (*gosnmp.GoSNMP, error) {
-	host, number, err := net.SplitHostPort(t.c.Address)
-	if err != nil {
-		return nil, fmt.Errorf("read address: %w", err)
-	}
-	p, err := strconv.ParseUint(number, 10, 16)
-	if err != nil {
-		return nil, fmt.Errorf("read address: %w", err)
-	}
-	g := &gosnmp.GoSNMP{
-		Target: host, Port: uint16(p), Transport: "udp", Version: gosnmp.Version2c, Community: t.c.Community,
-		Context: ctx, Timeout: t.c.Timeout / trapTries, Retries: trapTries - 1, MaxOids: gosnmp.MaxOids,
-	}
+	v := gosnmp.Version2c
 	if t.c.Version == "3" {
-		g.Version, g.Community = gosnmp.Version3, ""
-		(&session{config: t.c.Config}).secure(g)
+		v = gosnmp.Version3
+	}
+	g, err := t.c.client(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	g.Timeout, g.Retries, g.MaxOids = t.c.Timeout/trapTries, trapTries-1, gosnmp.MaxOids
+	if v == gosnmp.Version3 {
 		if user, ok := g.SecurityParameters.(*gosnmp.UsmSecurityParameters); ok && !t.c.Inform {
 			g.ContextEngineID = t.c.Engine
 			user.AuthoritativeEngineID, user.AuthoritativeEngineBoots = t.c.Engine, t.c.Boots
