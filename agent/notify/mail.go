@@ -39,12 +39,12 @@ var mailPorts = map[string]string{"starttls": "587", "tls": "465", "none": "25"}
 // Send hands the alert to the server in one session. Unless TLS is none, nothing
 // is said in plain but the wish for TLS.
 func (m Mail) Send(ctx context.Context, a *alert.Alert) (string, error) {
-	port := mailPorts[m.TLS]
-	host, _, err := net.SplitHostPort(withPort(m.Address, port))
+	address := withPort(m.Address, mailPorts[m.TLS])
+	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return "", fmt.Errorf("read address: %w", err)
 	}
-	plain, err := dial(ctx, "tcp", m.Address, port)
+	plain, err := dial(ctx, "tcp", address)
 	if err != nil {
 		return "", err
 	}

@@ -47,7 +47,8 @@ func (s Syslog) Send(ctx context.Context, a *alert.Alert) (string, error) {
 	case "tls":
 		port = "6514" // RFC 5425
 	}
-	c, err := dial(ctx, network, s.Address, port)
+	address := withPort(s.Address, port)
+	c, err := dial(ctx, network, address)
 	if err != nil {
 		return "", err
 	}
@@ -60,7 +61,7 @@ func (s Syslog) Send(ctx context.Context, a *alert.Alert) (string, error) {
 	}
 	plain := c
 	if s.Transport == "tls" {
-		host, _, _ := net.SplitHostPort(withPort(s.Address, port))
+		host, _, _ := net.SplitHostPort(address)
 		if c, err = s.Secure(ctx, plain, host); err != nil {
 			return "", err
 		}
@@ -116,9 +117,9 @@ func (s Syslog) local(ctx context.Context, message []byte) (string, error) {
 
 // dial connects to a host, by the usual port if none is given. Reads and writes
 // end with ctx.
-func dial(ctx context.Context, network, address, port string) (net.Conn, error) {
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	var d net.Dialer
-	c, err := d.DialContext(ctx, network, withPort(address, port))
+	c, err := d.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}

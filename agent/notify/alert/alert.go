@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/twinbeat/twinbeat/agent/report"
 )
@@ -28,23 +27,26 @@ const (
 	Info     Severity = 6
 )
 
-var severityNames = map[Severity]string{Critical: "critical", Error: "error", Warning: "warning", Notice: "notice", Info: "info"}
+var severityNames = [...]string{Critical: "critical", Error: "error", Warning: "warning", Notice: "notice", Info: "info"}
 
 // Severities are the names of all, worst first.
-func Severities() []string { return []string{"critical", "error", "warning", "notice", "info"} }
+func Severities() []string { return severityNames[Critical:] }
 
 // SeverityNamed returns the severity of that name, Info if there is none.
 func SeverityNamed(name string) Severity {
-	for s, n := range severityNames {
-		if n == name {
-			return s
-		}
+	if i := slices.Index(Severities(), name); i >= 0 {
+		return Critical + Severity(i)
 	}
 	return Info
 }
 
 // String is the severity's name.
-func (s Severity) String() string { return severityNames[s] }
+func (s Severity) String() string {
+	if int(s) >= len(severityNames) {
+		return ""
+	}
+	return severityNames[s]
+}
 
 // MarshalText writes its name.
 func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
@@ -156,11 +158,7 @@ func clip(s string, most int) string {
 	if len(s) <= most {
 		return s
 	}
-	s = s[:most]
-	for len(s) > 0 && !utf8.ValidString(s[max(0, len(s)-utf8.UTFMax):]) && !utf8.RuneStart(s[len(s)-1]) {
-		s = s[:len(s)-1]
-	}
-	return strings.ToValidUTF8(s, "")
+	return strings.ToValidUTF8(s[:most], "")
 }
 
 // planned are the kinds of evidence of a move that somebody wanted.

@@ -2,6 +2,7 @@ package alert
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"mime"
@@ -30,7 +31,7 @@ func (a *Alert) Title() string {
 	case KindTest:
 		title = "test alert"
 	default:
-		title = a.Kind + ": " + first(a.Decided, a.Done, a.Seen)
+		title = a.Kind + ": " + cmp.Or(a.Decided, a.Done, a.Seen, "an event")
 		if a.Group != "" {
 			title = "group " + a.Group + ", " + title
 		}
@@ -39,15 +40,6 @@ func (a *Alert) Title() string {
 		title += fmt.Sprintf(" (%d more were not told one by one)", a.Repeats)
 	}
 	return title
-}
-
-func first(texts ...string) string {
-	for _, s := range texts {
-		if s != "" {
-			return s
-		}
-	}
-	return "an event"
 }
 
 // facts are what was seen, decided and done, and what proves it, by name.
