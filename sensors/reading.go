@@ -11,6 +11,7 @@ package sensors
 
 import (
 	"math"
+	"strings"
 	"time"
 
 	"github.com/twinbeat/twinbeat/sensors/predict"
@@ -168,4 +169,15 @@ func Clean(text string) string {
 		}
 	}
 	return string(b)
+}
+
+// Plain makes one line of printable ASCII of what a device or a daemon says.
+func Plain(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return ' '
+		}
+		return r
+	}, text)
+	return strings.Join(strings.Fields(text), " ")
 }

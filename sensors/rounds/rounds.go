@@ -8,6 +8,7 @@ package rounds
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twinbeat/twinbeat/sensors"
@@ -215,20 +216,11 @@ func (r *Rounds) look(ctx context.Context, at time.Time) {
 	}
 	// A source that hangs keeps its reader, also where it left: until it ends.
 	for _, p := range r.posts {
-		if p.back != nil && !held(posts, p) {
+		if p.back != nil && !slices.Contains(posts, p) {
 			posts = append(posts, p)
 		}
 	}
 	r.posts = posts
-}
-
-func held(posts []*post, p *post) bool {
-	for _, q := range posts {
-		if q == p {
-			return true
-		}
-	}
-	return false
 }
 
 func (r *Rounds) known(s sensors.Source) *post {

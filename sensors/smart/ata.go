@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+
+	"github.com/twinbeat/twinbeat/sensors"
 )
 
 // An Attribute is one row of the table that ATA drives keep. ATA never
@@ -206,5 +208,5 @@ func swapped(page []byte, at, words int) string {
 	for n := at; n < at+words; n++ {
 		text = append(text, page[2*n+1], page[2*n])
 	}
-	return printable(text)
+	return sensors.Plain(string(text))
 }

@@ -4,7 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"strings"
+
+	"github.com/twinbeat/twinbeat/sensors"
 )
 
 // pageSize is the length of every page that is read here.
@@ -102,7 +103,7 @@ func ParseController(page []byte) (Controller, error) {
 		return Controller{}, fmt.Errorf("%w: Identify of nothing but %02xh", ErrBlank, page[0])
 	}
 	return Controller{
-		Serial: printable(page[4:24]), Model: printable(page[24:64]), Firmware: printable(page[64:72]),
+		Serial: sensors.Plain(string(page[4:24])), Model: sensors.Plain(string(page[24:64])), Firmware: sensors.Plain(string(page[64:72])),
 		Warning: kelvins(page[266:]), Critical: kelvins(page[268:]),
 	}, nil
 }
@@ -116,16 +117,4 @@ func blank(page []byte) bool {
 		}
 	}
 	return true
-}
-
-// printable reads text that is filled up with blanks, without what a terminal
-// or a log would stumble over.
-func printable(b []byte) string {
-	text := strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return ' '
-		}
-		return r
-	}, string(b))
-	return strings.Join(strings.Fields(text), " ")
 }

@@ -120,6 +120,9 @@ func (d *device) take(in *input, r *sensors.Reading) error {
 	if in.read != nil {
 		return in.read(d, in, r)
 	}
+	if in.file == "" {
+		return nil // the alarm is all
+	}
 	v, err := number(in.file)
 	if err != nil {
 		return err

@@ -1,7 +1,6 @@
 package sysfs
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -40,12 +39,11 @@ func (t *Tree) cards() []*device {
 }
 
 func eMMC(_ *device, in *input, r *sensors.Reading) error {
-	var buf [maxText]byte
-	n, err := slurp(in.file, buf[:])
+	life, err := word(in.file)
 	if err != nil {
 		return err
 	}
-	words := strings.Fields(string(buf[:n]))
+	words := strings.Fields(life)
 	if len(words) != 2 {
 		return fmt.Errorf("%q: two numbers are wanted", strings.Join(words, " "))
 	}
@@ -154,5 +152,3 @@ func (t *Tree) mtd() []*device {
 	}
 	return out
 }
-
-func trimmed(b []byte) string { return string(bytes.TrimSpace(b)) }

@@ -80,19 +80,16 @@ func (c *hwmon) input(file string) *input {
 		return &input{
 			id: c.prefix + file, label: c.name + " " + c.label(channel) + " " + what, kind: sensors.Alarm,
 			alarms: []string{filepath.Join(c.dir, file)},
-			read:   func(*device, *input, *sensors.Reading) error { return nil }, // the alarm is all
 		}
 	}
 	ch, known := channels[word]
 	if c.name == "rpi_volt" || !known || what != "input" && !(what == "average" && word == "power" && !c.has(channel+"_input")) {
 		return nil // rpi_volt: its value is never there, only the alarm is
 	}
+	label := c.label(channel)
 	in := &input{
-		id: c.prefix + sensors.Clean(c.label(channel)), label: c.name + " " + c.label(channel), kind: ch.kind,
+		id: c.prefix + sensors.Clean(label), label: c.name + " " + label, kind: ch.kind,
 		file: filepath.Join(c.dir, file), scale: ch.scale, limits: predict.NoLimits(),
-	}
-	if text(filepath.Join(c.dir, channel+"_label")) == "" {
-		in.id = c.prefix + channel
 	}
 	in.fault, in.enable = c.path(channel+"_fault"), c.path(channel+"_enable")
 	if word == "power" && strings.HasPrefix(c.name, "sfp") {

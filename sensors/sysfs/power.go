@@ -39,10 +39,10 @@ func (t *Tree) supplies() []*device {
 				id: sensors.Clean(id + "capacity"), label: label + "charge", kind: sensors.Context, unit: "%", file: file, scale: 1,
 			})
 		}
-		for _, w := range [...]struct{ file, label, well string }{
-			{"online", "without power", "1"},
-			{"status", "on battery", ""},
-			{"health", "bad health", ""},
+		for _, w := range [...]struct{ file, label string }{
+			{"online", "without power"},
+			{"status", "on battery"},
+			{"health", "bad health"},
 		} {
 			if file := filepath.Join(dir, w.file); exists(file) {
 				in := &input{id: sensors.Clean(id + w.file), label: label + w.label, kind: sensors.Alarm, file: file}
@@ -60,24 +60,23 @@ func (t *Tree) supplies() []*device {
 // supplyState reads a file with a word (Documentation/ABI/testing/sysfs-class-power).
 func supplyState(what string) func(*device, *input, *sensors.Reading) error {
 	return func(_ *device, in *input, r *sensors.Reading) error {
-		var buf [maxText]byte
-		n, err := slurp(in.file, buf[:])
+		said, err := word(in.file)
 		if err != nil {
 			return err
 		}
-		word, bad := trimmed(buf[:n]), ""
+		bad := ""
 		switch what {
 		case "online":
-			if word == "0" {
+			if said == "0" {
 				bad = "gives no power"
 			}
 		case "status":
-			if word == "Discharging" {
+			if said == "Discharging" {
 				bad = "the box runs on its battery"
 			}
 		case "health":
-			if word != "Good" && word != "Unknown" && word != "" {
-				bad = "says of itself: " + word
+			if said != "Good" && said != "Unknown" && said != "" {
+				bad = "says of itself: " + said
 			}
 		}
 		r.Value = flag(bad != "")
@@ -97,7 +96,7 @@ func (t *Tree) regulators() []*device {
 	class := t.at("sys/class/regulator")
 	for _, n := range list(class) {
 		dir := filepath.Join(class, n)
-		in := &input{kind: sensors.Alarm, read: func(*device, *input, *sensors.Reading) error { return nil }}
+		in := &input{kind: sensors.Alarm}
 		for _, bit := range trouble {
 			if file := filepath.Join(dir, bit); exists(file) {
 				in.alarms = append(in.alarms, file)

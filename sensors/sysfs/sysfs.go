@@ -124,12 +124,18 @@ func numbered(name string) (word string, n int) {
 
 // text reads a short file without the space around it, "" if that is not possible.
 func text(file string) string {
-	var b [maxText]byte
-	n, err := slurp(file, b[:])
+	s, err := word(file)
 	if err != nil {
 		return ""
 	}
-	return strings.TrimSpace(string(b[:n]))
+	return s
+}
+
+// word reads a short file without the space around it.
+func word(file string) (string, error) {
+	var b [maxText]byte
+	n, err := slurp(file, b[:])
+	return strings.TrimSpace(string(b[:n])), err
 }
 
 func exists(file string) bool {

@@ -3,9 +3,9 @@ package ups
 import (
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
+	"github.com/twinbeat/twinbeat/sensors"
 	"github.com/twinbeat/twinbeat/sensors/predict"
 )
 
@@ -106,15 +106,7 @@ func (s *Status) plausible() {
 }
 
 // clean makes a daemon's text fit for a sentence.
-func clean(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return ' '
-		}
-		return r
-	}, s[:min(len(s), maxText)])
-	return strings.Join(strings.Fields(s), " ")
-}
+func clean(s string) string { return sensors.Plain(s[:min(len(s), maxText)]) }
 
 // maxText bounds a text of a daemon that is shown.
 const maxText = 80
