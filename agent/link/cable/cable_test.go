@@ -27,6 +27,7 @@ type bench struct {
 	up      [2][2]bool // DTR and RTS of each end
 	wiring  func(own, far [2]bool) serial.Inputs
 	noLines bool
+	broken  int  // of the readings of the lines, how many fail at first
 	plug    bool // there is no other end with a speed of its own
 	most    int  // the highest rate that the cable carries
 	maxBaud [2]int
@@ -95,6 +96,10 @@ func (w *fakeWire) Inputs() (serial.Inputs, error) {
 	defer w.b.mu.Unlock()
 	if w.b.noLines {
 		return serial.Inputs{}, serial.ErrNoLines
+	}
+	if w.b.broken > 0 {
+		w.b.broken--
+		return serial.Inputs{}, errors.New("read lines: input/output error")
 	}
 	return w.b.wiring(w.b.up[w.end], w.b.up[1-w.end]), nil
 }
@@ -185,6 +190,19 @@ func TestBitErrorsAreCounted(t *testing.T) {
 		}
 		if r.Recommend != 0 || r.Why == "" {
 			t.Errorf("end %d: recommends %d: %s", i, r.Recommend, r.Why)
+		}
+	}
+}
+
+// Lines of which one reading failed were not read: zeros are no wiring.
+func TestOneReadingThatFailsIsNoWiring(t *testing.T) {
+	rates(t, 9600)
+	b := newBench(t)
+	b.broken = 1
+	reports, errs := b.both(t)
+	for i, r := range reports {
+		if errs[i] != nil || r.Class != Unread {
+			t.Errorf("end %d: %v %+v", i, errs[i], r)
 		}
 	}
 }

@@ -109,7 +109,7 @@ func (k *talk) leadRate(baud int) (Rate, error) {
 
 // toggles finds out which lines the cable carries.
 func (k *talk) toggles(r *Report) error {
-	var here, there Toggle
+	here, there := Toggle{Done: true}, Toggle{Done: true} // until a reading fails
 	var none bool
 	for i, out := range outputs {
 		own, ownErr := k.set(out[0], out[1])
@@ -120,7 +120,7 @@ func (k *talk) toggles(r *Report) error {
 		far, farErr := parseInputs(words)
 		none = none || errors.Is(ownErr, serial.ErrNoLines) || errors.Is(farErr, serial.ErrNoLines)
 		here.Own[i], here.Far[i] = own, far
-		here.Done = i == len(outputs)-1 && ownErr == nil && farErr == nil
+		here.Done = here.Done && ownErr == nil && farErr == nil
 	}
 	for i, out := range outputs {
 		words, err := k.ask("SET %d %d", bit(out[0]), bit(out[1]))
@@ -130,7 +130,7 @@ func (k *talk) toggles(r *Report) error {
 		own, ownErr := parseInputs(words)
 		far, farErr := k.w.Inputs()
 		there.Own[i], there.Far[i] = own, far
-		there.Done = i == len(outputs)-1 && ownErr == nil && farErr == nil
+		there.Done = there.Done && ownErr == nil && farErr == nil
 	}
 	r.Class, r.Details = Classify(here, there)
 	if none {
