@@ -221,7 +221,13 @@ func (a *agent) load() error {
 		return err
 	}
 	cfg, problems := config.Parse(a.opts.ConfigPath, data, node)
-	for _, p := range append(problems, ExamineBuild(cfg)...) {
+	if !config.Refused(problems) {
+		for _, p := range ExamineBuild(cfg) {
+			p.File = a.opts.ConfigPath
+			problems = append(problems, p)
+		}
+	}
+	for _, p := range problems {
 		if p.Warning {
 			a.log.Warn("configuration", "line", p.Line, "key", p.Key, "text", p.Text, "hint", p.Hint)
 			continue

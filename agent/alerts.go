@@ -112,14 +112,8 @@ func readAlertSecrets(n *config.Notify) (s alertSecrets, err error) {
 			return s, err
 		}
 	}
-	if n.CAFile != "" {
-		ca, err := os.ReadFile(n.CAFile)
-		if err != nil || len(ca) > maxCA {
-			return s, fmt.Errorf("read ca_file %s (at most %d bytes): %w", n.CAFile, maxCA, err)
-		}
-		s.ca = string(ca)
-	}
-	return s, nil
+	s.ca, err = readCA(n.CAFile)
+	return s, err
 }
 
 // pairOf says of whom alerts are.

@@ -219,21 +219,29 @@ func readSecrets(d config.FenceDevice) (s secrets, err error) {
 			return secrets{}, err
 		}
 	}
-	if d.CAFile != "" {
-		info, err := os.Stat(d.CAFile)
-		if err == nil && (!info.Mode().IsRegular() || info.Size() > maxCA) {
-			err = fmt.Errorf("%s is not a file of certificates", d.CAFile)
-		}
-		ca := []byte(nil)
-		if err == nil {
-			ca, err = os.ReadFile(d.CAFile)
-		}
-		if err != nil {
-			return secrets{}, fmt.Errorf("read ca_file: %w", err)
-		}
-		s.ca = string(ca)
+	if s.ca, err = readCA(d.CAFile); err != nil {
+		return secrets{}, err
 	}
 	return s, nil
+}
+
+// readCA reads certificates, if a file is named.
+func readCA(file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	info, err := os.Stat(file)
+	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxCA) {
+		err = fmt.Errorf("%s is not a file of certificates", file)
+	}
+	var ca []byte
+	if err == nil {
+		ca, err = os.ReadFile(file)
+	}
+	if err != nil {
+		return "", fmt.Errorf("read ca_file: %w", err)
+	}
+	return string(ca), nil
 }
 
 // A single is the unit of a driver that has one switch and no list.

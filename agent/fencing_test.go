@@ -111,6 +111,20 @@ func TestTheFullBuildHasEveryDriverAndLiteHasExec(t *testing.T) {
 	}
 }
 
+func TestCertificatesThatAreTooLongAreRefusedInWords(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ca")
+	if err := os.WriteFile(file, make([]byte, maxCA+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, fence := readSecrets(config.FenceDevice{CAFile: file})
+	_, alerts := readAlertSecrets(&config.Notify{CAFile: file})
+	for what, err := range map[string]error{"fence": fence, "alerts": alerts} {
+		if err == nil || strings.Contains(err.Error(), "%!") || !strings.Contains(err.Error(), "not a file of certificates") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
 func TestSecretsComeFromPrivateFilesOrTheEnvironment(t *testing.T) {
 	needs(t, "apc")
 	file := filepath.Join(t.TempDir(), "secret")

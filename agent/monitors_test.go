@@ -1,7 +1,10 @@
 package agent
 
 import (
+	"log/slog"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -29,6 +32,33 @@ func TestMonitorsOfThisBuild(t *testing.T) {
 		if err := a.newMonitors(); (err != nil) != lacking {
 			t.Errorf("start with a monitor of type %s: %v", kind, err)
 		}
+	}
+}
+
+// What is wrong with the file is said; a guess at the build on top of it is not.
+func TestAMisspeltMonitorIsRefusedOnce(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "twinbeat.toml")
+	text := `cluster = "c"
+[[node]]
+name = "fw1"
+[[node]]
+name = "fw2"
+[[link]]
+type = "serial"
+device = "/dev/ttyS0"
+[[group]]
+name = "g"
+addresses = ["192.0.2.1/24@eth0"]
+[[monitor]]
+name = "up"
+type = "pink"
+`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := &agent{opts: Options{ConfigPath: file, Node: "fw1"}, log: slog.New(slog.DiscardHandler)}
+	if err := a.load(); err == nil || strings.Contains(err.Error(), "build has no monitors") || !strings.Contains(err.Error(), "pink") {
+		t.Errorf("%v", err)
 	}
 }
 
