@@ -1,12 +1,8 @@
 package agent
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 	"testing"
 )
 
@@ -43,16 +39,11 @@ func TestShedLeavesARunningProgram(t *testing.T) {
 	if err != nil {
 		t.Skip("no /proc here: ", err)
 	}
-	before := ownResident(t)
 	n := shed(maps)
 	// How much is mapped again at once is the page cache's affair: it may hold the
 	// file in large pieces. The lab's bench measures what it is worth.
-	t.Logf("unmapped %d kB; in use %d kB before, %d kB after", n>>10, before, ownResident(t))
 	if want := ownBytes(maps); n == 0 || n != want {
 		t.Errorf("%d bytes unmapped of %d", n, want)
-	}
-	if s := strings.Repeat("twin", 3); s != "twintwintwin" { // the program goes on
-		t.Error(s)
 	}
 }
 
@@ -61,26 +52,4 @@ func ownBytes(maps []byte) (n uintptr) {
 		n += r[1] - r[0]
 	}
 	return n
-}
-
-// ownResident is how many kB of the program's unwritten pages are mapped.
-func ownResident(t *testing.T) (kb int) {
-	t.Helper()
-	b, err := os.ReadFile("/proc/self/smaps")
-	if err != nil {
-		t.Skip("no smaps here: ", err)
-	}
-	exe, _ := os.Readlink("/proc/self/exe")
-	own := false
-	for s := bufio.NewScanner(bytes.NewReader(b)); s.Scan(); {
-		f := strings.Fields(s.Text())
-		switch {
-		case len(f) >= 5 && !strings.HasSuffix(f[0], ":"):
-			own = strings.HasSuffix(s.Text(), exe) && !strings.Contains(f[1], "w")
-		case own && len(f) > 1 && f[0] == "Rss:":
-			n, _ := strconv.Atoi(f[1])
-			kb += n
-		}
-	}
-	return kb
 }

@@ -252,12 +252,13 @@ func compare(own []Key, l *list, values bool, self, peer string, blind Blind) []
 		k := &own[i]
 		sum, has := theirs[k.Name]
 		delete(theirs, k.Name)
-		mine, ok := blind(l.key, &k.Sum)
 		switch {
 		case !has:
 			out = append(out, k.Name+" (only on "+self+")")
-		case values && ok && max(mine, 1) != sum:
-			out = append(out, k.Name)
+		case values:
+			if mine, ok := blind(l.key, &k.Sum); ok && max(mine, 1) != sum {
+				out = append(out, k.Name)
+			}
 		}
 	}
 	for name := range theirs {

@@ -161,10 +161,7 @@ func (p *parser) fence(t table, nodes bool) *Fence {
 	for _, d := range tables {
 		device := p.fenceDevice(d, nodes, &all)
 		f.Devices = append(f.Devices, device)
-		if at, twice := first[device.Name]; twice && device.Name != "" {
-			d.report("name", fmt.Sprintf("a second device is called %q", device.Name), fmt.Sprintf("the first is on line %d", p.lines.line(at)))
-		}
-		first[device.Name] = join(d.path, "name")
+		d.second("device", device.Name, first)
 	}
 	if nodes && p.errors == before {
 		all.judge(t, f)
@@ -214,7 +211,7 @@ func (p *parser) fenceDevice(t table, nodes bool, f *feeds) FenceDevice {
 	if !known {
 		return d
 	}
-	t.keysOf(d.Driver, rule)
+	t.keysOf("driver", d.Driver, fenceCommon, rule.needs, rule.takes)
 	if nodes {
 		t.fenceByNode(&d, rule, f)
 	}
@@ -234,15 +231,16 @@ const (
 	defaultAgent   = 40 * time.Second
 )
 
-// keysOf reports keys that a driver lacks or does not know.
-func (t table) keysOf(driver string, rule fenceRule) {
-	own := strings.Fields(rule.needs + " " + rule.takes)
-	for _, name := range children("fence.device") {
-		if t.has(name) && !slices.Contains(own, name) && !slices.Contains(strings.Fields(fenceCommon), name) {
-			t.report(name, "does not go with driver "+driver, "this driver takes "+strings.Join(own, ", "))
+// keysOf reports keys that a section lacks, or does not know, for what it is: a
+// driver, a type. What all of them take is common; names are separated by blanks.
+func (t table) keysOf(what, value, common, needs, takes string) {
+	own := strings.Fields(needs + " " + takes)
+	for _, name := range children(t.rule) {
+		if t.has(name) && !slices.Contains(own, name) && !slices.Contains(strings.Fields(common), name) {
+			t.report(name, "does not go with "+what+" "+value, "this "+what+" takes "+strings.Join(own, ", "))
 		}
 	}
-	for name := range strings.FieldsSeq(rule.needs) {
+	for name := range strings.FieldsSeq(needs) {
 		if name != "outlets" || !t.alone { // a command line may ask for the device as a whole
 			t.needs(name)
 		}

@@ -22,11 +22,7 @@ func (p *parser) groups(t table, nodes bool) {
 	for _, g := range tables {
 		group := p.group(g, nodes)
 		p.config.Groups = append(p.config.Groups, group)
-		at, twice := first[group.Name]
-		if twice && group.Name != "" {
-			g.report("name", fmt.Sprintf("a second group is called %q", group.Name), fmt.Sprintf("the first is on line %d", p.lines.line(at)))
-		}
-		first[group.Name] = join(g.path, "name")
+		g.second("group", group.Name, first)
 	}
 }
 

@@ -228,17 +228,17 @@ func SameServices(a, b []Service) bool {
 }
 
 // SameFence is SameServices for the fence.
-func SameFence(a, b *Fence) bool {
-	if a == nil || b == nil {
-		return a == b
+func SameFence(a, b *Fence) bool { return reflect.DeepEqual(a.unplaced(), b.unplaced()) }
+
+// unplaced is the fence wherever it stands in the file.
+func (f *Fence) unplaced() *Fence {
+	if f == nil {
+		return nil
 	}
-	x, y := *a, *b
-	x.Devices, y.Devices = slices.Clone(a.Devices), slices.Clone(b.Devices)
-	for i := range x.Devices {
-		x.Devices[i].Line = 0
+	c := *f
+	c.Devices = slices.Clone(f.Devices)
+	for i := range c.Devices {
+		c.Devices[i].Line = 0
 	}
-	for i := range y.Devices {
-		y.Devices[i].Line = 0
-	}
-	return reflect.DeepEqual(x, y)
+	return &c
 }

@@ -120,10 +120,7 @@ func (p *parser) monitors(t table) {
 	for _, m := range tables {
 		monitor := p.monitor(m)
 		p.config.Monitors = append(p.config.Monitors, monitor)
-		if at, twice := first[monitor.Name]; twice && monitor.Name != "" {
-			m.report("name", fmt.Sprintf("a second monitor is called %q", monitor.Name), fmt.Sprintf("the first is on line %d", p.lines.line(at)))
-		}
-		first[monitor.Name] = join(m.path, "name")
+		m.second("monitor", monitor.Name, first)
 	}
 }
 
@@ -143,16 +140,7 @@ func (p *parser) monitor(t table) Monitor {
 	if !ok {
 		return m
 	}
-	own := strings.Fields(rule.needs + " " + rule.takes)
-	known := append(strings.Fields(monitorCommon), own...)
-	for _, name := range children("monitor") {
-		if t.has(name) && !slices.Contains(known, name) {
-			t.report(name, "does not go with type "+m.Type, "this type takes "+strings.Join(own, ", "))
-		}
-	}
-	for _, name := range strings.Fields(rule.needs) {
-		t.needs(name)
-	}
+	t.keysOf("type", m.Type, monitorCommon, rule.needs, rule.takes)
 	if t.has("process") && (m.Process == "" || strings.HasSuffix(m.Process, "/")) {
 		t.report("process", fmt.Sprintf("%q is not the name of a process", m.Process), "such as dnsmasq or /usr/sbin/dnsmasq")
 	}

@@ -103,10 +103,7 @@ func (p *parser) notify(t table) {
 	first := map[string]string{}
 	for _, n := range tables {
 		target := p.target(n)
-		if at, twice := first[target.Name]; twice && target.Name != "" {
-			n.report("name", fmt.Sprintf("a second target is called %q", target.Name), fmt.Sprintf("the first is on line %d", p.lines.line(at)))
-		}
-		first[target.Name] = join(n.path, "name")
+		n.second("target", target.Name, first)
 		p.config.Notify = append(p.config.Notify, *target)
 	}
 }
@@ -129,15 +126,7 @@ func (p *parser) target(t table) *Notify {
 	if !known {
 		return n
 	}
-	own := strings.Fields(rule.needs + " " + rule.takes)
-	for _, name := range children("notify") {
-		if t.has(name) && !slices.Contains(own, name) && !slices.Contains(strings.Fields(notifyCommon), name) {
-			t.report(name, "does not go with type "+n.Type, "this type takes "+strings.Join(own, ", "))
-		}
-	}
-	for name := range strings.FieldsSeq(rule.needs) {
-		t.needs(name)
-	}
+	t.keysOf("type", n.Type, notifyCommon, rule.needs, rule.takes)
 	t.notifyFilter(n)
 	t.notifyAddress(n)
 	t.notifyMail(n)

@@ -32,10 +32,7 @@ func (p *parser) services(t table) []Service {
 	for _, s := range tables {
 		service := p.service(s)
 		out = append(out, service)
-		if at, twice := first[service.Name]; twice && service.Name != "" {
-			s.report("name", fmt.Sprintf("a second service is called %q", service.Name), fmt.Sprintf("the first is on line %d", p.lines.line(at)))
-		}
-		first[service.Name] = join(s.path, "name")
+		s.second("service", service.Name, first)
 	}
 	return out
 }

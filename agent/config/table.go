@@ -57,6 +57,14 @@ func (t table) has(name string) bool { _, ok := t.values[name]; return ok }
 
 func (t table) report(name, text, hint string) { t.parser.report(join(t.path, name), text, hint) }
 
+// second reports a name that a section before has; first is where each stands.
+func (t table) second(what, name string, first map[string]string) {
+	if at, twice := first[name]; twice && name != "" {
+		t.report("name", fmt.Sprintf("a second %s is called %q", what, name), fmt.Sprintf("the first is on line %d", t.parser.lines.line(at)))
+	}
+	first[name] = join(t.path, "name")
+}
+
 // checked reports names that the section does not know, and required ones that it lacks.
 func (t table) checked() table {
 	known := children(t.rule)

@@ -121,6 +121,18 @@ func eachInheritable(f func(fd int)) {
 	}
 }
 
+// runsAt returns the settings, or says at what other speed the device runs.
+func runsAt(fd, baud int) (*unix.Termios, error) {
+	t, err := unix.IoctlGetTermios(fd, unix.TCGETS2)
+	if err != nil {
+		return nil, fmt.Errorf("read settings: %w", err)
+	}
+	if got := int(t.Ospeed); got-baud > baud/baudTolerance || baud-got > baud/baudTolerance {
+		return nil, fmt.Errorf("set %d baud: the device runs at %d", baud, got)
+	}
+	return t, nil
+}
+
 // prepare does what the library leaves out.
 func (d *device) prepare(path string, baud int) error {
 	// TIOCEXCL, which the library sets, does not stop root.
@@ -133,12 +145,9 @@ func (d *device) prepare(path string, baud int) error {
 	if err := unix.SetNonblock(d.fd, true); err != nil {
 		return fmt.Errorf("make non-blocking: %w", err)
 	}
-	t, err := unix.IoctlGetTermios(d.fd, unix.TCGETS2)
+	t, err := runsAt(d.fd, baud)
 	if err != nil {
-		return fmt.Errorf("read settings: %w", err)
-	}
-	if got := int(t.Ospeed); got-baud > baud/baudTolerance || baud-got > baud/baudTolerance {
-		return fmt.Errorf("set %d baud: the device runs at %d", baud, got)
+		return err
 	}
 	// The peer must see our lines fall when this process dies.
 	if t.Cflag&unix.HUPCL == 0 {

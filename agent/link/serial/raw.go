@@ -39,14 +39,8 @@ func (r *Raw) SetBaud(baud int) error {
 	if err := r.dev.port.SetMode(&serialport.Mode{BaudRate: baud, DataBits: 8}); err != nil {
 		return fmt.Errorf("set %d baud: %w", baud, err)
 	}
-	t, err := unix.IoctlGetTermios(r.dev.fd, unix.TCGETS2)
-	if err != nil {
-		return fmt.Errorf("read settings: %w", err)
-	}
-	if got := int(t.Ospeed); got-baud > baud/baudTolerance || baud-got > baud/baudTolerance {
-		return fmt.Errorf("set %d baud: the device runs at %d", baud, got)
-	}
-	return nil
+	_, err := runsAt(r.dev.fd, baud)
+	return err
 }
 
 // Read waits for bytes at most for within and returns 0 without an error if none
