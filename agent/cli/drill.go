@@ -228,10 +228,8 @@ func (d *driller) settle(ctx context.Context, wished func(report.Snapshot) bool)
 }
 
 func ownerOf(s report.Snapshot, group string) string {
-	for _, g := range s.Groups {
-		if g.Name == group {
-			return g.Owner
-		}
+	if g := s.Group(group); g != nil {
+		return g.Owner
 	}
 	return ""
 }

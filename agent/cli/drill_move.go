@@ -174,10 +174,8 @@ func (l *leg) result() moved {
 }
 
 func addressesOf(s report.Snapshot, group string) []string {
-	for _, g := range s.Groups {
-		if g.Name == group {
-			return g.Addresses
-		}
+	if g := s.Group(group); g != nil {
+		return g.Addresses
 	}
 	return nil
 }

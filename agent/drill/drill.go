@@ -35,11 +35,11 @@ type Plan struct {
 func Begin(s report.Snapshot, group string) (Plan, []string) {
 	reasons := report.Reasons(s)
 	p := Plan{Group: group, Self: s.Self.Name}
-	i := slices.IndexFunc(s.Groups, func(g report.Group) bool { return g.Name == group })
-	if i < 0 {
+	g := s.Group(group)
+	if g == nil {
 		return p, append(reasons, fmt.Sprintf("group %s: unknown", group))
 	}
-	switch g := s.Groups[i]; g.Owner {
+	switch g.Owner {
 	case s.Self.Name:
 		p.From, p.To = s.Self.Name, s.Peer.Name
 		if g.PeerState != "ARMED" {
@@ -117,21 +117,20 @@ func (j *Judge) Look(l Look) (Verdict, string) {
 	case l.Snapshot == nil:
 		return j.sick(l, "the agent of this node does not answer")
 	}
-	i := slices.IndexFunc(l.Snapshot.Groups, func(g report.Group) bool { return g.Name == j.Group })
-	if i < 0 {
+	g := l.Snapshot.Group(j.Group)
+	if g == nil {
 		return Trouble, "the agent of this node no longer serves the group"
 	}
-	owner := l.Snapshot.Groups[i].Owner
 	if !j.arrived {
-		if j.arrived = owner == j.To; j.arrived {
+		if j.arrived = g.Owner == j.To; j.arrived {
 			j.since, j.ill = l.Since, 0
 		}
 		return GoOn, ""
 	}
-	if owner == j.From {
+	if g.Owner == j.From {
 		how := ""
 		if j.Gives() {
-			how = ", by evidence " + l.Snapshot.Groups[i].Evidence
+			how = ", by evidence " + g.Evidence
 		}
 		return Trouble, fmt.Sprintf("the group went back to %s without the drill%s", j.From, how)
 	}

@@ -31,6 +31,16 @@ type Guarantee struct {
 	Reason string `json:"reason"` // why this mode is in force
 }
 
+// Group returns the group of that name; nil if there is none.
+func (s *Snapshot) Group(name string) *Group {
+	for i := range s.Groups {
+		if s.Groups[i].Name == name {
+			return &s.Groups[i]
+		}
+	}
+	return nil
+}
+
 // A NodeView is what this node knows of itself or the peer.
 type NodeView struct {
 	Name       string   `json:"name"`

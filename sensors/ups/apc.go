@@ -61,11 +61,10 @@ func ParseAPC(fields map[string]string) (Status, error) {
 	}
 	s := unknown()
 	s.Words, s.Model = clean(words), clean(fields["MODEL"])
-	onBattery := false
 	for word := range strings.FieldsSeq(words) {
 		switch word {
 		case "ONBATT":
-			onBattery = true
+			s.OnBattery = true
 		case "LOWBATT":
 			s.Low = true
 		case "REPLACEBATT":
@@ -80,7 +79,6 @@ func ParseAPC(fields map[string]string) (Status, error) {
 			s.Lost = true
 		}
 	}
-	s.OnBattery = onBattery && !s.Calibrating
 	number := func(key string) float64 {
 		text, _, _ := strings.Cut(fields[key], " ") // "45.0 Minutes"
 		n, err := strconv.ParseFloat(text, 64)

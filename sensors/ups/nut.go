@@ -155,11 +155,10 @@ func ParseNUT(vars map[string]string) (Status, error) {
 	}
 	s := unknown()
 	s.Words, s.Model = clean(words), clean(vars["ups.model"])
-	onBattery := false
 	for word := range strings.FieldsSeq(words) {
 		switch word {
 		case "OB":
-			onBattery = true
+			s.OnBattery = true
 		case "LB":
 			s.Low = true
 		case "RB":
@@ -178,7 +177,6 @@ func ParseNUT(vars map[string]string) (Status, error) {
 			s.Lost = true
 		}
 	}
-	s.OnBattery = onBattery && !s.Calibrating
 	for name, v := range map[string]*float64{
 		"battery.charge": &s.Charge, "battery.runtime": &s.Runtime, "ups.load": &s.Load,
 		"battery.voltage": &s.Battery, "input.voltage": &s.Input, "ups.temperature": &s.Temperature,

@@ -86,8 +86,10 @@ func (s Status) verdict() verdict {
 	return verdict{}
 }
 
-// plausible drops measurements that cannot be.
+// plausible takes back what is not so: a battery that is only being tried, and
+// measurements that cannot be.
 func (s *Status) plausible() {
+	s.OnBattery = s.OnBattery && !s.Calibrating
 	for _, c := range []struct {
 		v           *float64
 		least, most float64
