@@ -126,3 +126,8 @@ func loopbackUp(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestAlertCertificatesThatAreTooLongAreRefusedInWords(t *testing.T) {
+	_, err := readAlertSecrets(&config.Notify{CAFile: tooLongCA(t)})
+	refusedInWords(t, err)
+}
