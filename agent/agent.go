@@ -373,7 +373,7 @@ func (a *agent) composeGroup(i int, t config.Timing) loop.Group {
 			Group: g.Name, Index: i, Preferred: g.Preferred == c.Self, LowerID: c.Self == 0,
 			Mode: mode(c.Mode), HasFence: c.Fence != nil,
 			Beat: t.Beat, Dead: t.Dead, Lease: t.Lease, Window: t.Window, Takeover: t.Takeover,
-			Ack: t.Ack, Init: t.BootWait, Race: t.Race, FenceSpare: t.Race - t.FenceTime, Reserve: t.Reserve,
+			Ack: t.Ack, Init: t.BootWait, Race: t.Race, FenceSpare: t.FenceSpare(), Reserve: t.Reserve,
 			Probe:    config.Probes * t.Probe,
 			Failback: failback(g.Failback), FailbackHold: g.FailbackHold,
 			FlapMax: g.FlapMax, FlapWindow: g.FlapWindow, FenceRetry: retry,

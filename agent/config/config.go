@@ -73,6 +73,10 @@ type Timing struct {
 	Lifetime  time.Duration // valid_lft of the addresses, the second layer; whole seconds
 }
 
+// FenceSpare is what a turn to fence is longer than the longest fence operation
+// and what the two nodes may differ in when they lost each other.
+func (t *Timing) FenceSpare() time.Duration { return t.Race - t.FenceTime - t.Dead - t.Beat }
+
 // A Node is one of the two boxes.
 type Node struct {
 	ID   uint8

@@ -116,7 +116,7 @@ func TestEachNodeSeesWhatSwitchesItsPeerOff(t *testing.T) {
 		if diff := cmp.Diff(want, []string{strings.Join(pdu.Outlets, ","), bmc.Address}); diff != "" {
 			t.Errorf("%s: -want +got\n%s", node, diff)
 		}
-		if pdu.Address != "192.0.2.20" || pdu.Pin.Serial != "ZA1" || pdu.Timeout != 5*time.Second || bmc.Level != 2 || c.Timing.FenceTime != 20*time.Second || c.Timing.Race != 21*time.Second {
+		if pdu.Address != "192.0.2.20" || pdu.Pin.Serial != "ZA1" || pdu.Timeout != 5*time.Second || bmc.Level != 2 || c.Timing.FenceTime != 20*time.Second || c.Timing.Race != 21300*time.Millisecond {
 			t.Errorf("%s: %+v, %+v, fence time %v, race %v", node, pdu, bmc, c.Timing.FenceTime, c.Timing.Race)
 		}
 	}

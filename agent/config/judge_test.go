@@ -87,7 +87,7 @@ func TestEveryChangeIsJudged(t *testing.T) {
 			`fence.device[bmc].name:  -> "bmc": live`,
 			`fence.device[bmc].off:  -> { fw1 = ["/bin/bmc", "off"], fw2 = ["/bin/bmc"] }: live`,
 			`fence.device[bmc].status:  -> { fw1 = ["/bin/bmc"], fw2 = ["/bin/bmc"] }: live`,
-			`timing: fence_time 10s, race 11s -> fence_time 20s, race 21s: restart`,
+			`timing: fence_time 10s, race 11.3s -> fence_time 20s, race 21.3s: restart`,
 		}},
 		"timing":      {old: "boot_wait = \"10s\"", new: "boot_wait = \"11s\"", want: []string{`timing.boot_wait: "10s" -> "11s": restart`}},
 		"mode":        {old: `mode = "fence"`, new: `mode = "silence"`, want: []string{`mode: "fence" -> "silence": restart`}},

@@ -65,6 +65,9 @@ func (p *parser) dead() {
 	if c.Timing.Ack == 0 {
 		c.Timing.Ack = c.Timing.Dead
 	}
+	if c.Timing.Race == 0 {
+		c.Timing.Race = c.Timing.FenceTime + c.Timing.Dead + c.Timing.Beat + time.Second
+	}
 }
 
 // link reads one path, and what it occupies on each node.

@@ -100,7 +100,7 @@ func TestBaseFileIsReadWithoutAProblem(t *testing.T) {
 		Timing: Timing{
 			Beat: 50 * millisecond, Dead: 250 * millisecond, Lease: 300 * millisecond, Window: 25 * millisecond,
 			Takeover: 400 * millisecond, Probe: 15 * millisecond, Ack: 250 * millisecond, BootWait: 10 * time.Second,
-			Race: 11 * time.Second, FenceTime: 10 * time.Second, Reserve: 15 * millisecond, Lifetime: 5 * time.Second,
+			Race: 11300 * millisecond, FenceTime: 10 * time.Second, Reserve: 15 * millisecond, Lifetime: 5 * time.Second,
 		},
 		Nodes: [2]Node{{1, "fw1"}, {2, "fw2"}},
 		Self:  1,

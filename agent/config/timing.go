@@ -102,9 +102,6 @@ func (p *parser) timing(t table) {
 	if !t.has("fence_time") {
 		c.Timing.FenceTime = defaultFenceTime(c.Fence)
 	}
-	if !t.has("race") {
-		c.Timing.Race = c.Timing.FenceTime + time.Second
-	}
 	if c.Timing.Lifetime%time.Second != 0 {
 		t.report("lifetime", show(c.Timing.Lifetime)+" is not whole seconds", "the kernel counts address lifetimes in seconds")
 	}
@@ -179,7 +176,7 @@ func timingRules(c Config) []inequality {
 	add(inequality{key: "timing.boot_wait", name: "boot_wait", have: t.BootWait, why: "a node that boots must outwait a peer that is just taking over", hint: "lengthen boot_wait"},
 		term{"takeover", t.Takeover})
 	add(inequality{key: "timing.race", name: "race", have: t.Race, why: "a fence in flight when its sender dies must be over before the other one starts", hint: "lengthen race or shorten fence_time"},
-		term{"fence_time", t.FenceTime}, reserve)
+		term{"fence_time", t.FenceTime}, term{"dead", t.Dead}, term{"beat", t.Beat}, reserve)
 	add(inequality{key: "timing.lifetime", name: "lifetime", have: t.Lifetime, why: "the addresses are the second layer: they must outlive the lease by the kernel's grain of 1s", hint: "lengthen lifetime"},
 		term{"lease", t.Lease}, term{"grain", time.Second})
 	out = append(out, watchdogRules(c)...)

@@ -22,6 +22,10 @@ const (
 	// maxMoves bounds the memory of moves, and so Config.PerDay.
 	maxMoves = 32
 	day      = 24 * time.Hour
+	// urgentFor is how long after its own trouble began a node leaves at once.
+	// Later a peer that became better waits for the hold: what both suffered from
+	// ends on one of them first, and nothing is to go to and fro for that.
+	urgentFor = 30 * time.Second
 )
 
 // A Vote is one source's word on what is wrong with this node.
@@ -162,6 +166,9 @@ type Judge struct {
 	last    Decision
 	since   time.Duration // since when the peer looks better
 	better  bool
+	illFrom time.Duration // since when this node is about to fail
+	ill     bool
+	left    bool                    // the move of this verdict is counted
 	moves   [maxMoves]time.Duration // the newest first
 	counted int
 }
@@ -179,11 +186,16 @@ func NewJudge(c Config) *Judge {
 func (j *Judge) Step(now time.Duration, own State, peer int, known bool) (d Decision, changed bool) {
 	d = j.judge(now, own, peer, known)
 	changed = d.Verdict != j.last.Verdict || d.Urgent != j.last.Urgent || d.Spent != j.last.Spent
+	j.left = j.left && d.Verdict == j.last.Verdict
 	j.last = d
 	return d, changed
 }
 
 func (j *Judge) judge(now time.Duration, own State, peer int, known bool) (d Decision) {
+	if own.Critical && !j.ill {
+		j.illFrom = now
+	}
+	j.ill = own.Critical
 	better := known && peer-own.Score >= j.need(PeerHealthier)
 	if better && !j.better {
 		j.since = now
@@ -195,8 +207,9 @@ func (j *Judge) judge(now time.Duration, own State, peer int, known bool) (d Dec
 	case !better:
 		return Decision{}
 	default:
-		d.Urgent = own.Critical && peer >= CriticalScore
-		if now-j.since < j.cfg.Hold && !d.Urgent && j.last.Verdict != PeerHealthier {
+		held := now-j.since < j.cfg.Hold
+		d.Urgent = own.Critical && peer >= CriticalScore && (j.last.Urgent || now-j.illFrom <= urgentFor || !held)
+		if held && !d.Urgent && j.last.Verdict != PeerHealthier {
 			return Decision{}
 		}
 		if d.Spent = !d.Urgent && j.spent(now); !d.Spent {
@@ -219,8 +232,13 @@ func (j *Judge) need(v Verdict) int {
 	return j.cfg.Margin
 }
 
-// Moved counts a move that a verdict caused.
+// Moved counts what left because the peer is healthier: once for a verdict,
+// however many groups follow it.
 func (j *Judge) Moved(now time.Duration) {
+	if j.last.Verdict != PeerHealthier || j.left {
+		return
+	}
+	j.left = true
 	copy(j.moves[1:], j.moves[:maxMoves-1])
 	j.moves[0] = now
 	j.counted = min(j.counted+1, maxMoves)

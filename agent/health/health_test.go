@@ -121,6 +121,25 @@ func TestJudge(t *testing.T) {
 			{at: 2 * time.Hour, own: 100, peer: 0, silent: true},
 			{at: 3 * time.Hour, own: 10, peer: 100}, // and its return starts the hold
 		},
+		"a node that has been about to fail for long waits": {
+			{own: 5, critical: true, peer: 5},
+			{at: time.Minute, own: 5, critical: true, peer: 60},
+			{at: time.Minute + 9*s, own: 5, critical: true, peer: 60},
+			{at: time.Minute + 10*s, own: 5, critical: true, peer: 60, want: PeerHealthier, urgent: true},
+			{at: time.Minute + 11*s, own: 5, critical: true, peer: 5},
+			{at: time.Minute + 12*s, own: 5, critical: true, peer: 60},
+		},
+		"urgency does not end while the trouble lasts": {
+			{own: 5, critical: true, peer: 60, want: PeerHealthier, urgent: true},
+			{at: time.Hour, own: 5, critical: true, peer: 60, want: PeerHealthier, urgent: true},
+			{at: time.Hour + s, own: 40, peer: 60, want: PeerHealthier},
+			{at: time.Hour + 2*s, own: 5, critical: true, peer: 60, want: PeerHealthier, urgent: true},
+		},
+		"what recovered for a moment was not about to fail for long": {
+			{own: 5, critical: true, peer: 5},
+			{at: time.Minute, own: 40, peer: 40},
+			{at: time.Minute + s, own: 5, critical: true, peer: 40, want: PeerHealthier, urgent: true},
+		},
 		"the budget of a day": {
 			{own: 10, peer: 100},
 			{at: 10 * s, own: 10, peer: 100, want: PeerHealthier, moved: true},
@@ -153,5 +172,26 @@ func TestJudge(t *testing.T) {
 			}
 			last = d
 		}
+	}
+}
+
+func TestOneVerdictIsOneMove(t *testing.T) {
+	j := NewJudge(Config{Margin: 20, PerDay: 2})
+	j.Moved(0) // of another cause
+	step := func(own int) Decision {
+		d, _ := j.Step(time.Second, State{Score: own}, 100, true)
+		return d
+	}
+	for i := range 2 {
+		if d := step(50); d.Verdict != PeerHealthier {
+			t.Fatalf("move %d: %+v", i, d)
+		}
+		for range 4 { // groups
+			j.Moved(time.Second)
+		}
+		step(100)
+	}
+	if d := step(50); !d.Spent {
+		t.Errorf("two moves are used up: %+v", d)
 	}
 }

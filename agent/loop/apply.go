@@ -28,7 +28,7 @@ func (l *Loop) step(now pair.Instant, g *group, in pair.Input) {
 			l.forget(g)
 		}
 		if g.last.Owns() && (s == pair.Releasing || !s.Owns()) {
-			l.countMove(now)
+			l.health.judge.Moved(time.Duration(now))
 		}
 		g.last, g.since = s, now
 	}

@@ -12,20 +12,10 @@ import (
 
 // comparing is what the loop knows of both nodes' health.
 type comparing struct {
-	board   health.Board
-	own     health.State // what the board comes to, as of the newest vote: every frame tells it
-	judge   *health.Judge
-	last    health.Decision
-	counted bool         // the move of this verdict
-	ill     pair.Instant // since when this node is about to fail; zero: it is not
-	better  pair.Instant // since when the verdict is urgent; zero: it is not
-	held    bool         // an urgent verdict waits like any other
+	board health.Board
+	own   health.State // what the board comes to, as of the newest vote: every frame tells it
+	judge *health.Judge
 }
-
-// urgentFor is how long after its own trouble began a node leaves at once. Later
-// a peer that became better waits for the hold: what both suffered from ends on
-// one of them first, and nothing is to go to and fro for that.
-const urgentFor = 30 * time.Second
 
 // Vote takes a source's word on what is wrong with this node; see [health.Vote].
 // False means that the queue was full: the source votes again later. It never waits.
@@ -60,13 +50,9 @@ func (l *Loop) compare(now pair.Instant) {
 	peer, told := health.Score(l.peer.m.Health)
 	known := told && l.peer.known && l.twoWay(now)
 	d, changed := h.judge.Step(time.Duration(now), h.own, peer, known)
-	if held := h.hold(now, &d, l.o.Health.Hold); held != h.held {
-		h.held, changed = held, true
-	}
 	if !changed {
 		return
 	}
-	h.last, h.counted = d, h.counted && d.Verdict == h.last.Verdict
 	text := d.Why
 	if d.Spent {
 		text += fmt.Sprintf("; the %d moves of this day are used up", l.o.Health.PerDay)
@@ -81,37 +67,6 @@ func (l *Loop) compare(now pair.Instant) {
 	}
 	for _, g := range l.groups {
 		l.step(now, g, pair.HealthChanged{Peer: pair.Health(d.Verdict), Urgent: d.Urgent, Why: d.Why})
-	}
-}
-
-// hold makes an urgent verdict wait if this node has been about to fail for long,
-// and reports whether it does.
-func (h *comparing) hold(now pair.Instant, d *health.Decision, most time.Duration) bool {
-	if !h.own.Critical {
-		h.ill = 0
-	} else if h.ill == 0 {
-		h.ill = now
-	}
-	if !d.Urgent {
-		h.better = 0
-		return false
-	}
-	if h.better == 0 {
-		h.better = now
-	}
-	if now.Since(h.ill) <= urgentFor || now.Since(h.better) >= most {
-		return false
-	}
-	*d = health.Decision{}
-	return true
-}
-
-// countMove counts what left because the peer is healthier: once for a verdict,
-// however many groups follow it.
-func (l *Loop) countMove(now pair.Instant) {
-	if h := &l.health; h.last.Verdict == health.PeerHealthier && !h.counted {
-		h.counted = true
-		h.judge.Moved(time.Duration(now))
 	}
 }
 

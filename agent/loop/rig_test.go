@@ -24,7 +24,7 @@ const (
 	testWindow = 25 * time.Millisecond
 	testTake   = 400 * time.Millisecond
 	testBoot   = 2 * time.Second
-	testRace   = time.Second
+	testRace   = 1300 * time.Millisecond
 	testFence  = 900 * time.Millisecond
 )
 
@@ -149,7 +149,7 @@ func (r *rig) group(i, g int, s setup) Group {
 		Pair: pair.Config{
 			Group: name, Index: g, Preferred: i == 0, LowerID: i == 0, Mode: s.mode, HasFence: s.fence,
 			Beat: testBeat, Dead: testDead, Lease: testLease, Window: testWindow, Takeover: testTake, Ack: testDead,
-			Init: testBoot, Race: testRace, FenceSpare: testRace - testFence, Reserve: 15 * time.Millisecond, Probe: 60 * time.Millisecond,
+			Init: testBoot, Race: testRace, FenceSpare: testRace - testFence - testDead - testBeat, Reserve: 15 * time.Millisecond, Probe: 60 * time.Millisecond,
 			Failback: pair.FailbackNever, FlapMax: 3, FlapWindow: time.Minute, FenceRetry: time.Second,
 			NoServices: !s.services, StopFailureFence: s.fence,
 		},

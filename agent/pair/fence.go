@@ -81,7 +81,7 @@ func (m *Machine) fenceDue() (why string, due bool) {
 	case Active, Solo:
 		return m.ownerFenceDue(why)
 	case Boot:
-		return why, m.inTurn(silence, m.fenceTurn())
+		return why, silence > m.cfg.Dead && m.inTurn(m.fenceTurn())
 	case Standby, Armed, Fencing:
 		if m.peer.said.FenceMe && m.peer.known {
 			return "the peer asks for it: a service would not stop there", true
@@ -89,7 +89,7 @@ func (m *Machine) fenceDue() (why string, due bool) {
 		if m.lines == LinesDown { // one hand can pull every cable: this hurries nothing
 			why += ", its modem lines fell"
 		}
-		return why, m.inTurn(silence, m.fenceTurn())
+		return why, silence > m.cfg.Dead && m.inTurn(m.fenceTurn())
 	}
 	return "", false
 }
@@ -117,8 +117,11 @@ func (m *Machine) fenceTurn() time.Duration {
 		return m.cfg.Race
 	}
 	turn := 2 * m.cfg.Race
-	if !m.cfg.LowerID {
+	switch {
+	case !m.cfg.LowerID:
 		turn += m.cfg.Race
+	case m.peer.said.State == Boot: // it may know of no contact, and goes a race time after the boot wait
+		turn = m.cfg.Init - m.cfg.Dead
 	}
 	if m.cfg.Index != 0 { // a round later, in the turn of its node, which is no turn of the peer's
 		turn += fenceTurns * m.cfg.Race
@@ -127,10 +130,11 @@ func (m *Machine) fenceTurn() time.Duration {
 }
 
 // inTurn reports whether a turn of this node has just begun, counted from when
-// the peer was suspected. What begins later, after a stall or a leave that came
-// late, would end in somebody else's turn, and waits for the next one.
-func (m *Machine) inTurn(silence, turn time.Duration) bool {
-	over := silence - m.cfg.Dead - turn
+// the nodes lost each other; see [Machine.lostFor]. What begins later, after a
+// stall or a leave that came late, would end in somebody else's turn, and waits
+// for the next one.
+func (m *Machine) inTurn(turn time.Duration) bool {
+	over := m.lostFor() - m.cfg.Dead - turn
 	return over > 0 && over%(fenceTurns*m.cfg.Race) <= m.cfg.FenceSpare/2
 }
 
@@ -140,10 +144,13 @@ func (m *Machine) ownerFenceDue(why string) (string, bool) {
 	if m.state == Solo || m.peerCannotOwn() || !m.peer.contact || m.cfg.Index != 0 {
 		return "", false
 	}
-	if m.deafFor() > 0 { // it cannot hear us and will fence: the owner is first
-		return "the peer has not heard this node for " + ms(m.now.Since(m.peer.ackAt)), m.inTurn(m.deafFor(), 0)
+	if p := &m.peer; p.foundAt != 0 && m.now.Since(p.foundAt) <= m.cfg.Race {
+		return "", false // what it ordered before they found each other again may be under way
 	}
-	return why, m.inTurn(m.silence(), 0)
+	if m.deafFor() > 0 { // it cannot hear us and will fence: the owner is first
+		return "the peer has not heard this node for " + ms(m.now.Since(m.peer.ackAt)), m.deafFor() > m.cfg.Dead && m.inTurn(0)
+	}
+	return why, m.inTurn(0)
 }
 
 // startFence asks for the peer to be switched off and proven off.

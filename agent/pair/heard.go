@@ -22,6 +22,9 @@ func (m *Machine) heard(in Heard) {
 	if in.Counter != 0 {
 		p.counter = in.Counter
 	}
+	if p.lostFrom == 0 && m.silence() > m.cfg.Dead {
+		p.lostFrom = p.heardAt
+	}
 	p.heardAt = max(p.heardAt, m.now.Add(-in.SentAgo))
 	p.ackAt = max(p.ackAt, in.EchoSentAt)
 	p.said = in
@@ -376,10 +379,27 @@ func (m *Machine) judgeContact() {
 func (m *Machine) noteEcho() {
 	p := &m.peer
 	if m.now.Since(max(p.ackAt, p.sessionAt, m.enteredAt)) <= m.cfg.Dead {
-		p.deafFrom = 0
-	} else if p.deafFrom == 0 {
+		if p.lostFrom != 0 {
+			p.foundAt = m.now
+		}
+		p.deafFrom, p.lostFrom = 0, 0
+		return
+	}
+	if p.deafFrom == 0 {
 		p.deafFrom = m.now
 	}
+	if p.lostFrom == 0 {
+		p.lostFrom = m.now
+	}
+}
+
+// lostFor is for how long the nodes have suspected each other: a peer that was deaf
+// and fell silent, or spoke up again without hearing, has counted on.
+func (m *Machine) lostFor() time.Duration {
+	if m.peer.lostFrom == 0 || !m.peer.contact {
+		return m.silence()
+	}
+	return m.now.Since(m.peer.lostFrom)
 }
 
 // deafFor is how long the peer has been heard not to hear this node; zero if it may.

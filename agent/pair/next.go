@@ -19,7 +19,7 @@ func (m *Machine) Next() Instant {
 	}
 	at(p.listen)
 	at(p.heardAt.Add(c.Dead + 1))
-	at(p.heardAt.Add(c.Dead + m.fenceTurn() + 1))
+	at(m.now.Add(c.Dead + m.fenceTurn() + 1 - m.lostFor()))
 	at(p.heardAt.Add(c.Init + 1))
 	if p.ackAt != 0 {
 		at(p.ackAt.Add(c.Ack + 1))

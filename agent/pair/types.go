@@ -86,7 +86,8 @@ type Config struct {
 	Ack      time.Duration // lease mode: longest time an active goes unacknowledged
 	Init     time.Duration // boot: longest wait for the peer
 	Race     time.Duration // fence mode: head start of the active node, and length of a turn
-	// FenceSpare is what a turn is longer than the longest fence operation. One
+	// FenceSpare is what a turn is longer than the longest fence operation and
+	// what the nodes may differ in when they lost each other, Dead and a beat. One
 	// begins in the first half of it, if it was decided, and in the second, if
 	// the device was still busy; see FencePeer.
 	FenceSpare time.Duration

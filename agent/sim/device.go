@@ -141,8 +141,10 @@ func (d *device) open(n, i int) {
 	switch {
 	case d.how == deviceReboots:
 		dark = w.unit/4 + w.chance(2*w.unit)
-	case w.calm || f.pending: // somebody switches it on again
+	case f.pending:
 		dark = w.unit + w.chance(w.unit)
+	case w.calm: // somebody switches it on again: after a proof could be had, and before the next turn's order
+		dark = w.fenceT + w.chance(w.fenceT/4)
 	}
 	number := f.number
 	w.after(dark, func() {

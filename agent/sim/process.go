@@ -49,17 +49,15 @@ type process struct {
 	round    int
 	started  bool
 
-	sends   []send
-	closes  []int // of the mutant that closes late
-	own     [maxGroups]held
-	talk    talk
-	op      fencing
-	leave   string            // as it was last told
-	barred  [maxGroups]string // as the machine took it
-	lines   pair.LineState
-	judge   *health.Judge
-	better  bool         // the peer is healthier
-	movedAt pair.Instant // when the judge was told of a move
+	sends  []send
+	closes []int // of the mutant that closes late
+	own    [maxGroups]held
+	talk   talk
+	op     fencing
+	leave  string            // as it was last told
+	barred [maxGroups]string // as the machine took it
+	lines  pair.LineState
+	judge  *health.Judge
 
 	saved             journal.State
 	saving, saveAgain bool
@@ -356,7 +354,6 @@ func (p *process) compare(now pair.Instant) {
 	if !changed {
 		return
 	}
-	p.better = d.Verdict == health.PeerHealthier
 	for g := range p.m {
 		p.step(g, pair.HealthChanged{Peer: pair.Health(d.Verdict), Urgent: d.Urgent, Why: d.Why})
 	}
@@ -552,8 +549,7 @@ func (p *process) step(g int, in pair.Input) {
 		w.traceStep(p.n.id, g, was, in, acts)
 	}
 	p.last[g] = m.View().State
-	if was.Owns() && !p.last[g].Owns() && p.better && p.movedAt != p.now() {
-		p.movedAt = p.now()
+	if was.Owns() && !p.last[g].Owns() {
 		p.judge.Moved(time.Duration(p.now()))
 	}
 	for _, a := range acts { // none of them steps this machine

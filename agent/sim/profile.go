@@ -19,13 +19,16 @@ func (w *World) profile() {
 	w.timing = pair.Config{
 		Mode: c.Mode, HasFence: conf.Fence != nil,
 		Beat: t.Beat, Dead: t.Dead, Lease: t.Lease, Window: t.Window, Takeover: t.Takeover,
-		Ack: t.Ack, Init: t.BootWait, Race: t.Race, FenceSpare: t.Race - t.FenceTime, Reserve: t.Reserve, Probe: config.Probes * t.Probe,
+		Ack: t.Ack, Init: t.BootWait, Race: t.Race, FenceSpare: t.FenceSpare(), Reserve: t.Reserve, Probe: config.Probes * t.Probe,
 		Failback: c.Failback, FailbackHold: 5 * t.Takeover, FlapMax: 3, FlapWindow: 25 * t.Takeover,
 		FenceRetry: t.Takeover, NoServices: c.NoServices, StopFailureFence: c.StopFailureFence,
 	}
 	w.fenceT = t.FenceTime
 	w.unit = max(t.Takeover, 400*time.Millisecond)
 	w.settle = 25 * w.unit / 2 // 5 s of profile default
+	if c.Mode == pair.ModeFence { // an order may be under way, and whoever is left waits for its turn
+		w.settle = max(w.settle, w.fenceT+t.Dead+t.Race+w.fenceT+2*w.unit)
+	}
 	w.graceful = 500 * time.Millisecond
 	if c.Slow {
 		w.graceful += 2 * t.Takeover

@@ -7,6 +7,7 @@ var (
 	sendGo   = in("agent/loop/send.go")
 	hearGo   = in("agent/loop/heard.go")
 	healthGo = in("agent/loop/health.go")
+	judgeGo  = in("agent/health/health.go")
 	keepGo   = in("agent/loop/keep.go")
 	lfenGo   = in("agent/loop/fence.go")
 	factGo   = in("agent/loop/fact.go")
@@ -74,17 +75,17 @@ var loopMutants = []mutant{
 	{
 		name: "moves-for-health-are-not-counted", rings: "loop",
 		rule:  "The moves for health of a day are counted.",
-		edits: edits{applyGo("\t\t\tl.countMove(now)\n", "")},
+		edits: edits{applyGo("\t\t\tl.health.judge.Moved(time.Duration(now))\n", "")},
 	},
 	{
 		name: "shared-fault-moves-to-and-fro", rings: "loop",
 		rule:  "A node that has been about to fail for long waits for the hold, like any other.",
-		edits: edits{healthGo("if now.Since(h.ill) <= urgentFor || now.Since(h.better) >= most {", "if true {")},
+		edits: edits{judgeGo(" && (j.last.Urgent || now-j.illFrom <= urgentFor || !held)", "")},
 	},
 	{
 		name: "each-group-is-a-move", rings: "loop",
 		rule:  "However many groups follow a verdict, it is one move of the day.",
-		edits: edits{healthGo(" && !h.counted {", " {")},
+		edits: edits{judgeGo(" || j.left {", " {")},
 	},
 	{
 		name: "health-travels-not", rings: "loop",

@@ -40,7 +40,7 @@ var pairFence = []mutant{
 	{
 		name: "standby-races-the-owner", rings: "transcripts",
 		rule:  "A standby gives the owner the race time before it fences.",
-		edits: edits{fenceGo("return why, m.inTurn(silence, m.fenceTurn())\n\t}\n\treturn \"\"", "return why, silence > m.cfg.Dead\n\t}\n\treturn \"\"")},
+		edits: edits{fenceGo("return why, silence > m.cfg.Dead && m.inTurn(m.fenceTurn())\n\t}\n\treturn \"\"", "return why, silence > m.cfg.Dead\n\t}\n\treturn \"\"")},
 	},
 	{
 		name: "fallen-lines-hurry", rings: "transcripts",
@@ -51,6 +51,31 @@ var pairFence = []mutant{
 		name: "fence-begins-late-in-a-turn", rings: "transcripts",
 		rule:  "What is decided late in a turn waits for the next: its end would be in another's turn.",
 		edits: edits{fenceGo("over > 0 && over%(fenceTurns*m.cfg.Race) <= m.cfg.FenceSpare/2", "over > 0")},
+	},
+	{
+		name: "turns-begin-anew-with-each-silence", rings: "transcripts",
+		rule:  "The turns count from when the nodes lost each other: a deaf peer that falls silent has counted on.",
+		edits: edits{heardGo("if m.peer.lostFrom == 0 || !m.peer.contact {", "if m.silence() > m.cfg.Dead || !m.peer.contact {")},
+	},
+	{
+		name: "turns-begin-anew-with-the-first-frame", rings: "transcripts",
+		rule:  "A peer that speaks up without hearing has counted its turns since it fell silent.",
+		edits: edits{heardGo("\t\tp.lostFrom = p.heardAt\n", "")},
+	},
+	{
+		name: "owner-fences-who-was-just-found", rings: "transcripts",
+		rule:  "An owner fences nobody within a race time of their finding each other: an order of before may be under way.",
+		edits: edits{fenceGo("p.foundAt != 0 && m.now.Since(p.foundAt) <= m.cfg.Race", "p.foundAt != 0 && m.now < p.foundAt")},
+	},
+	{
+		name: "lower-id-waits-for-a-booting-peer", rings: "transcripts",
+		rule:  "A peer that was last heard to boot may know of no contact: the lower id goes before it.",
+		edits: edits{fenceGo("turn = m.cfg.Init - m.cfg.Dead\n", "")},
+	},
+	{
+		name: "peer-that-stood-still-is-fenced", rings: "transcripts",
+		rule:  "One frame may be stale because its sender stood still: deafness must last before the owner fences.",
+		edits: edits{fenceGo("m.deafFor() > m.cfg.Dead && m.inTurn(0)", "m.inTurn(0)")},
 	},
 	{
 		name: "both-boot-and-fence", rings: "transcripts",
