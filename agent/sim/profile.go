@@ -25,7 +25,7 @@ func (w *World) profile() {
 	}
 	w.fenceT = t.FenceTime
 	w.unit = max(t.Takeover, 400*time.Millisecond)
-	w.settle = 25 * w.unit / 2 // 5 s of profile default
+	w.settle = 25 * w.unit / 2    // 5 s of profile default
 	if c.Mode == pair.ModeFence { // an order may be under way, and whoever is left waits for its turn
 		w.settle = max(w.settle, w.fenceT+t.Dead+t.Race+w.fenceT+2*w.unit)
 	}

@@ -39,6 +39,7 @@ type facts struct {
 	listen    pair.Instant
 	ackAt     pair.Instant
 	deafFrom  pair.Instant
+	lostFrom  pair.Instant // since when they suspect each other
 	contact   bool
 	gone      bool
 	deadID    uint32
@@ -141,6 +142,22 @@ func (f *facts) deafFor() time.Duration {
 	return f.now.Since(f.deafFrom)
 }
 
+// lostFor is for how long the nodes have suspected each other.
+func (f *facts) lostFor() time.Duration {
+	if f.lostFrom == 0 || !f.contact {
+		return f.silence()
+	}
+	return f.now.Since(f.lostFrom)
+}
+
+// bootRace is the turn of the lower id beside a peer that was last heard to boot.
+func (f *facts) bootRace() time.Duration {
+	if f.cfg.LowerID && f.said.State == pair.Boot {
+		return f.cfg.Init
+	}
+	return f.cfg.Dead + f.cfg.Race
+}
+
 // input takes what an input tells, before any rule is tried.
 func (f *facts) input(in pair.Input) {
 	f.rx, f.old, f.lost, f.gap, f.stranger, f.proven, f.foreign, f.op = pair.Heard{}, false, false, 0, false, false, false, 0
@@ -197,6 +214,9 @@ func (f *facts) heard(in pair.Heard) {
 		return
 	}
 	f.counter = max(f.counter, in.Counter)
+	if f.lostFrom == 0 && f.silence() > f.cfg.Dead {
+		f.lostFrom = f.heardAt
+	}
 	f.heardAt = max(f.heardAt, f.now.Add(-in.SentAgo))
 	f.ackAt = max(f.ackAt, in.EchoSentAt)
 	f.said = in
@@ -233,9 +253,13 @@ func (f *facts) abandon(in pair.Input) {
 func (f *facts) noteEcho() {
 	switch {
 	case f.now.Since(max(f.ackAt, f.sessionAt, f.entered)) <= f.cfg.Dead:
-		f.deafFrom = 0
+		f.deafFrom, f.lostFrom = 0, 0
+		return
 	case f.deafFrom == 0:
 		f.deafFrom = f.now
+	}
+	if f.lostFrom == 0 {
+		f.lostFrom = f.now
 	}
 }
 

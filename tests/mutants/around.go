@@ -137,8 +137,8 @@ var aroundMutants = []mutant{
 	},
 	{
 		name: "timing-race-within-a-fence", rings: "config",
-		rule:  "race >= fence_time + reserve.",
-		edits: edits{timingGo("term{\"fence_time\", t.FenceTime}, reserve)", "reserve)")},
+		rule:  "race >= fence_time + dead + beat + reserve.",
+		edits: edits{timingGo("term{\"fence_time\", t.FenceTime}, term{\"dead\"", "term{\"dead\"")},
 	},
 	{
 		name: "timing-lifetime-within-the-lease", rings: "config",
