@@ -93,7 +93,7 @@ var timingKeys = []key{
 	{path: "timing.probe", kind: duration, def: byProfile, min: ms / 2, max: second, doc: "Between two of the three VIP probes before a takeover without a fence, and after the last."},
 	{path: "timing.ack", kind: duration, min: ms, max: minute, show: `"250ms"`, doc: "Mode lease: an active that was not acknowledged for so long steps down. Default: dead; profile slow: 700ms."},
 	{path: "timing.boot_wait", kind: duration, def: `"10s"`, min: ms, max: hour, doc: "How long a node listens for its peer after boot."},
-	{path: "timing.race", kind: duration, min: ms, max: hour, show: `"21s"`, doc: "Head start of the active when both nodes want to fence each other. Default: fence_time, dead, beat and one second."},
+	{path: "timing.race", kind: duration, min: ms, max: hour, show: `"21s"`, doc: "Head start of the active when both nodes want to fence each other. Default: fence_time, dead, beat and at least one second."},
 	{path: "timing.fence_time", kind: duration, min: 10 * ms, max: 10 * minute, show: `"20s"`, doc: "Longest fence operation; a longer one is given up and counts as failed. Each level of devices but the last has half of what is left. Default: 10s (40s with an agent), doubled for each further level."},
 	{path: "timing.reserve", kind: duration, def: byProfile, min: ms, max: second, doc: "Slack for the kernel's timer grain (10ms at HZ=100, 4ms at 250, 1ms at 1000) and for scheduling, added in every inequality."},
 	{path: "timing.lifetime", kind: duration, def: `"5s"`, min: 2 * second, max: minute, doc: "The kernel removes the addresses if they were not renewed for so long: the second layer behind the lease. Whole seconds."},

@@ -66,7 +66,7 @@ func (p *parser) dead() {
 		c.Timing.Ack = c.Timing.Dead
 	}
 	if c.Timing.Race == 0 {
-		c.Timing.Race = c.Timing.FenceTime + c.Timing.Dead + c.Timing.Beat + time.Second
+		c.Timing.Race = c.Timing.FenceTime + c.Timing.Dead + c.Timing.Beat + max(time.Second, 4*c.Timing.Beat+2*c.Timing.Reserve)
 	}
 }
 

@@ -167,7 +167,6 @@ func timingRules(c Config) []inequality {
 		frame = max(frame, one)
 		out = append(out, linkRules(c, i, one)...)
 	}
-	reserve := term{"reserve", t.Reserve}
 	add(inequality{key: "timing.lease", name: "lease", have: t.Lease, why: "two heartbeats in a row may be late", hint: "lengthen lease or shorten beat"},
 		term{"3 x beat", 3 * t.Beat})
 	add(inequality{key: "timing.window", name: "lease", have: t.Lease, why: "a turn longer than half a lease is a stall", hint: "shorten window"},
@@ -175,8 +174,10 @@ func timingRules(c Config) []inequality {
 	out = append(out, takeoverRules(c, frame)...)
 	add(inequality{key: "timing.boot_wait", name: "boot_wait", have: t.BootWait, why: "a node that boots must outwait a peer that is just taking over", hint: "lengthen boot_wait"},
 		term{"takeover", t.Takeover})
-	add(inequality{key: "timing.race", name: "race", have: t.Race, why: "a fence in flight when its sender dies must be over before the other one starts", hint: "lengthen race or shorten fence_time"},
-		term{"fence_time", t.FenceTime}, term{"dead", t.Dead}, term{"beat", t.Beat}, reserve)
+	if c.Fence != nil {
+		add(inequality{key: "timing.race", name: "race", have: t.Race, why: "a fence in flight when its sender dies must be over before the other one starts", hint: "lengthen race, or shorten fence_time or dead"},
+			term{"fence_time", t.FenceTime}, term{"dead", t.Dead}, term{"5 x beat", 5 * t.Beat}, term{"2 x reserve", 2 * t.Reserve})
+	}
 	add(inequality{key: "timing.lifetime", name: "lifetime", have: t.Lifetime, why: "the addresses are the second layer: they must outlive the lease by the kernel's grain of 1s", hint: "lengthen lifetime"},
 		term{"lease", t.Lease}, term{"grain", time.Second})
 	out = append(out, watchdogRules(c)...)

@@ -52,7 +52,7 @@ func TestArithmeticIsShownWhenAnInequalityBreaks(t *testing.T) {
 			"utilisation", edit(t, `type = "serial"`, "type = \"serial\"\nbaud = 9600"),
 			"15 refused link[0].baud: beat 50ms is shorter than frame of 57 bytes at 9600 baud 59.38ms / 60% = 98.96ms",
 		},
-		{"race", edit(t, `boot_wait = "10s"`, `race = "10s"`), "11 refused timing.race: race 10s is shorter than fence_time 10s + dead 250ms + beat 50ms + reserve 15ms = 10.315s"},
+		{"race", edit(t, `boot_wait = "10s"`, `race = "10s"`), "11 refused timing.race: race 10s is shorter than fence_time 10s + dead 250ms + 5 x beat 250ms + 2 x reserve 30ms = 10.53s"},
 		{"boot", edit(t, `boot_wait = "10s"`, `boot_wait = "300ms"`), "11 refused timing.boot_wait: boot_wait 300ms is shorter than takeover 400ms"},
 		{"beat and lease", edit(t, `boot_wait = "10s"`, `lease = "149ms"`), "11 refused timing.lease: lease 149ms is shorter than 3 x beat 150ms"},
 		{"window", edit(t, `boot_wait = "10s"`, `window = "151ms"`), "11 refused timing.window: lease 300ms is shorter than 2 x window 302ms"},

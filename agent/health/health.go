@@ -212,7 +212,7 @@ func (j *Judge) judge(now time.Duration, own State, peer int, known bool) (d Dec
 		if held && !d.Urgent && j.last.Verdict != PeerHealthier {
 			return Decision{}
 		}
-		if d.Spent = !d.Urgent && j.spent(now); !d.Spent {
+		if d.Spent = !d.Urgent && !j.left && j.spent(now); !d.Spent {
 			d.Verdict = PeerHealthier
 		}
 	}

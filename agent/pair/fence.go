@@ -35,6 +35,9 @@ func (m *Machine) tickFence() {
 		if contact {
 			m.fenc.tries, m.fenc.warned = 0, false
 			m.alarm(alarmFence, false, "")
+			if m.twoWay() { // the next silence has turns of its own
+				m.fenc.next = 0
+			}
 		}
 		return
 	}
@@ -109,24 +112,46 @@ func (m *Machine) fenceTurn() time.Duration {
 		as = m.fenc.as
 	}
 	switch {
-	case !m.peer.contact && m.cfg.LowerID: // both may boot at once behind cut links
-		return m.cfg.Init - m.cfg.Dead
-	case !m.peer.contact:
-		return m.cfg.Init - m.cfg.Dead + m.cfg.Race
+	case !m.peer.contact: // both may boot at once behind cut links
+		return m.bootTurn()
 	case as == Armed && m.cfg.Index == 0:
 		return m.cfg.Race
 	}
 	turn := 2 * m.cfg.Race
-	switch {
-	case !m.cfg.LowerID:
+	if !m.cfg.LowerID {
 		turn += m.cfg.Race
-	case m.peer.said.State == Boot: // it may know of no contact, and goes a race time after the boot wait
-		turn = m.cfg.Init - m.cfg.Dead
+	}
+	// A peer last heard in BOOT may know of no contact, or have found it since: one
+	// of this node's two turns meets neither of the peer's two.
+	if m.peer.said.State == Boot && m.cfg.LowerID == ((m.cfg.Init-m.cfg.Dead)%(fenceTurns*m.cfg.Race) < 2*m.cfg.Race) {
+		turn = m.bootTurn()
 	}
 	if m.cfg.Index != 0 { // a round later, in the turn of its node, which is no turn of the peer's
 		turn += fenceTurns * m.cfg.Race
 	}
 	return turn
+}
+
+// bootTurn is that of a node that had no contact since its start.
+func (m *Machine) bootTurn() time.Duration {
+	turn := m.cfg.Init - m.cfg.Dead
+	if !m.cfg.LowerID {
+		turn += m.cfg.Race
+	}
+	return turn
+}
+
+// nextTurn is when the next turn of this node begins.
+func (m *Machine) nextTurn() Instant {
+	turn := time.Duration(0)
+	if !m.state.Owns() {
+		turn = m.fenceTurn()
+	}
+	at := m.now.Add(m.cfg.Dead + turn + 1 - m.lostFor())
+	if round := Instant(fenceTurns * m.cfg.Race); at <= m.now && round > 0 {
+		at += (m.now-at)/round*round + round
+	}
+	return at
 }
 
 // inTurn reports whether a turn of this node has just begun, counted from when

@@ -22,7 +22,7 @@ func (m *Machine) heard(in Heard) {
 	if in.Counter != 0 {
 		p.counter = in.Counter
 	}
-	if p.lostFrom == 0 && m.silence() > m.cfg.Dead {
+	if p.lostFrom == 0 && m.now.Since(p.heardAt) > m.cfg.Dead {
 		p.lostFrom = p.heardAt
 	}
 	p.heardAt = max(p.heardAt, m.now.Add(-in.SentAgo))
@@ -379,17 +379,32 @@ func (m *Machine) judgeContact() {
 func (m *Machine) noteEcho() {
 	p := &m.peer
 	if m.now.Since(max(p.ackAt, p.sessionAt, m.enteredAt)) <= m.cfg.Dead {
-		if p.lostFrom != 0 {
-			p.foundAt = m.now
-		}
-		p.deafFrom, p.lostFrom = 0, 0
+		p.deafFrom = 0
+		m.found()
 		return
 	}
+	p.foundFrom = 0
 	if p.deafFrom == 0 {
 		p.deafFrom = m.now
 	}
 	if p.lostFrom == 0 {
 		p.lostFrom = m.now
+	}
+}
+
+// found ends what began when the nodes lost each other, once it lasts: the other
+// one may not have noticed, and a flicker is not to put their turns out of step.
+func (m *Machine) found() {
+	p := &m.peer
+	switch {
+	case p.lostFrom == 0:
+	case p.foundFrom == 0:
+		p.foundFrom = m.now
+	case m.now.Since(p.foundFrom) > m.cfg.Dead+m.cfg.Beat:
+		if p.foundFrom.Since(p.lostFrom) >= min(m.cfg.Race, m.cfg.Init)-m.cfg.Dead-m.cfg.Beat { // its first turn may have come
+			p.foundAt = p.foundFrom
+		}
+		p.lostFrom, p.foundFrom = 0, 0
 	}
 }
 

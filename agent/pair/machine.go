@@ -74,7 +74,8 @@ type peer struct {
 	ackAt     Instant // when this node sent what the peer newly echoed; zero: never
 	deafFrom  Instant // first of the frames since which it has not heard this node; zero: it hears
 	lostFrom  Instant // since when it may not hear this node: silent first, or deaf; zero: it hears
-	foundAt   Instant // when it last heard this node again; zero: they never lost each other
+	foundFrom Instant // since when it hears this node again, while that may be a flicker; zero: it does not
+	foundAt   Instant // when it heard this node again after it may have ordered a fence; zero: never
 	contact   bool    // two-way contact since the start
 	gone      bool    // it said GOODBYE in this session
 	deadID    uint32  // session that was proven off

@@ -19,7 +19,9 @@ func (m *Machine) Next() Instant {
 	}
 	at(p.listen)
 	at(p.heardAt.Add(c.Dead + 1))
-	at(m.now.Add(c.Dead + m.fenceTurn() + 1 - m.lostFor()))
+	if c.Mode == ModeFence {
+		at(m.nextTurn())
+	}
 	at(p.heardAt.Add(c.Init + 1))
 	if p.ackAt != 0 {
 		at(p.ackAt.Add(c.Ack + 1))

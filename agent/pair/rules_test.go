@@ -101,3 +101,36 @@ func TestClosingTheGateWithdrawsTheWishForIt(t *testing.T) {
 		t.Errorf("%v, still asked for: %v", m.out, m.Asks(asked))
 	}
 }
+
+// What a node knows of a peer that it heard boot may be out of date, on either
+// side: whatever it is, their turns never meet in a round.
+func TestTurnsOfNodesThatJustBootedNeverMeet(t *testing.T) {
+	const race = 10 * time.Second
+	for boot := race / 10; boot < 9*race; boot += race / 10 {
+		turns := func(lower bool) (all [3]time.Duration) {
+			m := New(Config{
+				Mode: ModeFence, HasFence: true, LowerID: lower, Beat: 1, Dead: 1, Lease: 1, Window: 1, Takeover: 1, Ack: 1, Probe: 1,
+				Init: boot, Race: race, FenceRetry: 1, FenceSpare: 1,
+			})
+			m.state = Boot
+			all[0] = m.fenceTurn() // it knows of no contact
+			m.state, m.peer.contact = Standby, true
+			for i, said := range []State{Boot, Standby} {
+				m.peer.said.State = said
+				all[1+i] = m.fenceTurn()
+			}
+			return all
+		}
+		for i, low := range turns(true) {
+			for k, high := range turns(false) {
+				if i == 0 && k == 2 || i == 2 && k == 0 {
+					continue // who knows of no contact never said that it stands by
+				}
+				apart := (high - low + 8*fenceTurns*race) % (fenceTurns * race)
+				if min(apart, fenceTurns*race-apart) < race {
+					t.Errorf("boot_wait %v: the lower id's turn %d at %v, the higher's %d at %v", boot, i, low, k, high)
+				}
+			}
+		}
+	}
+}

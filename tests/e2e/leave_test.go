@@ -59,7 +59,7 @@ func TestFenceTakesOverFromACrash(t *testing.T) {
 func TestFenceThatIsSlowTakesOverLater(t *testing.T) {
 	p := newPDU(t)
 	o := p.options()
-	o.Timing = "fence_time = \"4s\"\nrace = \"4100ms\""
+	o.Timing = "fence_time = \"4s\"\nrace = \"4700ms\""
 	r := boot(t, o)
 	p.wire(r)
 	r.try(p.Spoil("slow"))

@@ -59,7 +59,7 @@ func (p *PDU) program() string { return p.dir + "/pdu" }
 // Options are those of a pair that is fenced by the switch, and asks it again
 // after retry.
 func (p *PDU) Options(retry time.Duration) Options {
-	return Options{Mode: "fence", Timing: "fence_time = \"1200ms\"\nrace = \"1300ms\"", Extra: p.config(retry)}
+	return Options{Mode: "fence", Timing: "fence_time = \"1200ms\"\nrace = \"1800ms\"", Extra: p.config(retry)}
 }
 
 // config is the section that describes the switch.

@@ -40,6 +40,7 @@ type facts struct {
 	ackAt     pair.Instant
 	deafFrom  pair.Instant
 	lostFrom  pair.Instant // since when they suspect each other
+	foundFrom pair.Instant // since when they hear each other again
 	contact   bool
 	gone      bool
 	deadID    uint32
@@ -142,6 +143,17 @@ func (f *facts) deafFor() time.Duration {
 	return f.now.Since(f.deafFrom)
 }
 
+// found ends the suspicion once the contact lasts.
+func (f *facts) found() {
+	switch {
+	case f.lostFrom == 0:
+	case f.foundFrom == 0:
+		f.foundFrom = f.now
+	case f.now.Since(f.foundFrom) > f.cfg.Dead+f.cfg.Beat:
+		f.lostFrom, f.foundFrom = 0, 0
+	}
+}
+
 // lostFor is for how long the nodes have suspected each other.
 func (f *facts) lostFor() time.Duration {
 	if f.lostFrom == 0 || !f.contact {
@@ -150,10 +162,10 @@ func (f *facts) lostFor() time.Duration {
 	return f.now.Since(f.lostFrom)
 }
 
-// bootRace is the turn of the lower id beside a peer that was last heard to boot.
+// bootRace is the first turn beside a peer that was last heard to boot.
 func (f *facts) bootRace() time.Duration {
-	if f.cfg.LowerID && f.said.State == pair.Boot {
-		return f.cfg.Init
+	if f.said.State == pair.Boot {
+		return f.cfg.Init // at the earliest
 	}
 	return f.cfg.Dead + f.cfg.Race
 }
@@ -214,7 +226,7 @@ func (f *facts) heard(in pair.Heard) {
 		return
 	}
 	f.counter = max(f.counter, in.Counter)
-	if f.lostFrom == 0 && f.silence() > f.cfg.Dead {
+	if f.lostFrom == 0 && f.now.Since(f.heardAt) > f.cfg.Dead {
 		f.lostFrom = f.heardAt
 	}
 	f.heardAt = max(f.heardAt, f.now.Add(-in.SentAgo))
@@ -253,11 +265,13 @@ func (f *facts) abandon(in pair.Input) {
 func (f *facts) noteEcho() {
 	switch {
 	case f.now.Since(max(f.ackAt, f.sessionAt, f.entered)) <= f.cfg.Dead:
-		f.deafFrom, f.lostFrom = 0, 0
+		f.deafFrom = 0
+		f.found()
 		return
 	case f.deafFrom == 0:
 		f.deafFrom = f.now
 	}
+	f.foundFrom = 0
 	if f.lostFrom == 0 {
 		f.lostFrom = f.now
 	}

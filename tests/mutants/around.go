@@ -137,7 +137,7 @@ var aroundMutants = []mutant{
 	},
 	{
 		name: "timing-race-within-a-fence", rings: "config",
-		rule:  "race >= fence_time + dead + beat + reserve.",
+		rule:  "race >= fence_time + dead + 5 x beat + 2 x reserve.",
 		edits: edits{timingGo("term{\"fence_time\", t.FenceTime}, term{\"dead\"", "term{\"dead\"")},
 	},
 	{

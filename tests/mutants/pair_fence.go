@@ -35,7 +35,7 @@ var pairFence = []mutant{
 	{
 		name: "boot-does-not-wait-before-it-fences", rings: "transcripts",
 		rule:  "A node that boots waits for the boot time before it fences.",
-		edits: edits{fenceGo("return m.cfg.Init - m.cfg.Dead\n", "return 0\n")},
+		edits: edits{fenceGo("turn := m.cfg.Init - m.cfg.Dead\n", "turn := time.Duration(0)\n")},
 	},
 	{
 		name: "standby-races-the-owner", rings: "transcripts",
@@ -68,9 +68,24 @@ var pairFence = []mutant{
 		edits: edits{fenceGo("p.foundAt != 0 && m.now.Since(p.foundAt) <= m.cfg.Race", "p.foundAt != 0 && m.now < p.foundAt")},
 	},
 	{
-		name: "lower-id-waits-for-a-booting-peer", rings: "transcripts",
-		rule:  "A peer that was last heard to boot may know of no contact: the lower id goes before it.",
-		edits: edits{fenceGo("turn = m.cfg.Init - m.cfg.Dead\n", "")},
+		name: "turn-beside-a-booting-peer-is-the-usual-one", rings: "transcripts",
+		rule:  "A peer that was last heard to boot may know of no contact: the turn meets neither of those it may have.",
+		edits: edits{fenceGo("\t\tturn = m.bootTurn()\n", "")},
+	},
+	{
+		name: "failed-fence-outlives-contact", rings: "transcripts",
+		rule:  "Contact ends the wait after a fence that failed: the next silence has turns of its own.",
+		edits: edits{fenceGo("\t\t\t\tm.fenc.next = 0\n", "")},
+	},
+	{
+		name: "flicker-puts-turns-out-of-step", rings: "transcripts",
+		rule:  "The nodes count on through a contact that did not last: the other one may not have noticed.",
+		edits: edits{heardGo("case m.now.Since(p.foundFrom) > m.cfg.Dead+m.cfg.Beat:", "default:"), heardGo("\t\tp.foundFrom = m.now\n", "\t\tp.lostFrom = 0\n")},
+	},
+	{
+		name: "each-hiccup-costs-the-owner-its-turn", rings: "transcripts",
+		rule:  "Only a loss in which the peer may have had a turn keeps the owner from fencing at once.",
+		edits: edits{heardGo("if p.foundFrom.Since(p.lostFrom) >= min(m.cfg.Race, m.cfg.Init)-m.cfg.Dead-m.cfg.Beat {", "if true {")},
 	},
 	{
 		name: "peer-that-stood-still-is-fenced", rings: "transcripts",
@@ -80,7 +95,7 @@ var pairFence = []mutant{
 	{
 		name: "both-boot-and-fence", rings: "transcripts",
 		rule:  "Of two nodes that boot behind cut links the higher id leaves the lower one the race time.",
-		edits: edits{fenceGo("return m.cfg.Init - m.cfg.Dead + m.cfg.Race", "return m.cfg.Init - m.cfg.Dead")},
+		edits: edits{fenceGo("\tif !m.cfg.LowerID {\n\t\tturn += m.cfg.Race\n\t}\n\treturn turn", "\treturn turn")},
 	},
 	{
 		name: "fence-retried-in-anothers-turn", rings: "transcripts",
@@ -90,7 +105,7 @@ var pairFence = []mutant{
 	{
 		name: "no-turns-without-an-owner", rings: "transcripts",
 		rule:  "Two nodes of which neither owns nor is armed have turns by their ids.",
-		edits: edits{fenceGo("\t\tturn += m.cfg.Race\n", "")},
+		edits: edits{fenceGo("turn := 2 * m.cfg.Race\n\tif !m.cfg.LowerID {\n\t\tturn += m.cfg.Race\n", "turn := 2 * m.cfg.Race\n\tif !m.cfg.LowerID {\n")},
 	},
 	{
 		name: "second-group-fences-beside-the-first", rings: "transcripts",

@@ -29,7 +29,7 @@ const (
 	proveDisk = 2 * time.Second
 
 	fenceTime = 6 * time.Second // a slow strip included
-	race      = fenceTime + reserve
+	race      = fenceTime + dead + 5*beat + 2*reserve
 
 	bootTime  = 60 * time.Second // to be up, at the longest
 	usualBoot = 6 * time.Second  // and as it is on a good host
