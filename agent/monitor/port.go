@@ -3,6 +3,7 @@ package monitor
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -45,12 +46,7 @@ func init() {
 // nothing.
 func (p *port) look(context.Context) Look {
 	name, now := p.cfg.Interface, time.Since(p.began)
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return Look{Unknown, "ask for " + name + ": " + err.Error()}
-	}
-	defer unix.Close(fd)
-	up, why, err := carrier(fd, name)
+	up, why, err := carrier(name)
 	if err != nil {
 		return Look{Unknown, err.Error()}
 	}
@@ -69,14 +65,14 @@ func (p *port) look(context.Context) Look {
 	case !up:
 		return Look{Good, why + ", for less than " + p.cfg.DownFor.String()}
 	}
-	return p.quality(fd, now)
+	return p.quality(now)
 }
 
 // quality judges an interface that carries frames.
-func (p *port) quality(fd int, now time.Duration) Look {
+func (p *port) quality(now time.Duration) Look {
 	name := p.cfg.Interface
 	if least := p.cfg.MinSpeed; least > 0 {
-		switch mbit, err := speed(fd, name); {
+		switch mbit, err := speed(name); {
 		case err != nil:
 			return Look{Unknown, fmt.Sprintf("ask for the speed of %s: %v", name, err)}
 		case mbit <= 0:
@@ -110,30 +106,86 @@ func (p *port) errors(now time.Duration, count uint64) Look {
 	return Look{Bad, fmt.Sprintf("%s has %.1f errors a second, not less than half of %d for %v yet", name, rate, most, p.cfg.UpFor)}
 }
 
-// carrier says whether a device can carry frames, and if not, why
-// (netdevice(7)).
-func carrier(fd int, name string) (up bool, why string, err error) {
-	req, err := unix.NewIfreq(name)
-	if err == nil {
-		err = unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, req)
-	}
+// carrier says whether a device can carry frames, and if not, why. What the
+// kernel tells of itself, and IFF_RUNNING, may come a second late
+// (net/core/link_watch.c): a gap would look longer than it was.
+func carrier(name string) (up bool, why string, err error) {
+	flags, err := linkFlags(name)
 	switch {
 	case errors.Is(err, unix.ENODEV):
 		return false, name + " is not there", nil
 	case err != nil:
 		return false, "", fmt.Errorf("ask for %s: %w", name, err)
-	case req.Uint16()&unix.IFF_UP == 0:
+	case flags&unix.IFF_UP == 0:
 		return false, name + " is switched off", nil
-	case req.Uint16()&unix.IFF_RUNNING == 0:
+	case flags&unix.IFF_LOWER_UP == 0:
 		return false, name + " has no carrier", nil
+	case flags&unix.IFF_DORMANT != 0: // IEEE 802.1X; Documentation/networking/operstates.rst
+		return false, name + " is not let in yet", nil
 	}
 	return true, "", nil
+}
+
+// linkFlags asks the kernel for a device's flags as they are now: RTM_GETLINK,
+// rtnetlink(7). A device that is not there is ENODEV.
+func linkFlags(name string) (uint32, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(fd)
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 1}); err != nil {
+		return 0, err
+	}
+	order := binary.NativeEndian
+	attr := unix.SizeofRtAttr + len(name) + 1
+	const align = unix.RTA_ALIGNTO - 1
+	ask := make([]byte, 0, unix.SizeofNlMsghdr+unix.SizeofIfInfomsg+(attr+align)&^align)
+	ask = order.AppendUint32(ask, uint32(cap(ask)))
+	ask = order.AppendUint16(ask, unix.RTM_GETLINK)
+	ask = order.AppendUint16(ask, unix.NLM_F_REQUEST)
+	ask = append(ask, make([]byte, 8+unix.SizeofIfInfomsg)...) // sequence and port; any family, any index
+	ask = order.AppendUint16(ask, uint16(attr))
+	ask = order.AppendUint16(ask, unix.IFLA_IFNAME)
+	ask = append(append(ask, name...), 0)
+	ask = ask[:cap(ask)] // padding
+	if err := unix.Sendto(fd, ask, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return 0, err
+	}
+	answer := make([]byte, 4096) // the rest of a longer one is cut off, behind what is wanted
+	n, _, err := unix.Recvfrom(fd, answer, 0)
+	if err != nil {
+		return 0, err
+	}
+	return answeredFlags(answer[:n])
+}
+
+// answeredFlags reads the kernel's answer.
+func answeredFlags(b []byte) (uint32, error) {
+	order := binary.NativeEndian
+	if len(b) < unix.SizeofNlMsghdr+unix.SizeofIfInfomsg {
+		return 0, fmt.Errorf("an answer of %d bytes", len(b))
+	}
+	body := b[unix.SizeofNlMsghdr:]
+	switch kind := order.Uint16(b[4:]); kind {
+	case unix.NLMSG_ERROR:
+		return 0, unix.Errno(-int32(order.Uint32(body)))
+	case unix.RTM_NEWLINK:
+		return order.Uint32(body[8:]), nil // ifi_flags
+	default:
+		return 0, fmt.Errorf("an answer of kind %d", kind)
+	}
 }
 
 // speed asks the driver for Mbit/s; less than one if it does not know. The old
 // command (ETHTOOL_GSET, linux/ethtool.h) has a fixed form, and the kernel
 // answers it from what drivers say today.
-func speed(fd int, name string) (int, error) {
+func speed(name string) (int, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(fd)
 	const getSettings = 1
 	settings := struct {
 		command uint32

@@ -340,6 +340,50 @@ func run(t *testing.T, c Config, n Neighbours) (*Monitor, states) {
 	return m, told
 }
 
+// The kernel's news of a carrier, and its flag IFF_RUNNING, may come a second late:
+// what is read is how it is.
+func TestCarrierIsReadAsItIs(t *testing.T) {
+	s := newHost(t)
+	see := func(want bool) {
+		t.Helper()
+		if up, why, err := carrier(s.device); err != nil || up != want || up != (why == "") {
+			t.Errorf("carrier %v, %q, %v; want %v", up, why, err, want)
+		}
+	}
+	for range 20 {
+		must(t, s.h.LinkSetDown(s.theirs()))
+		see(false)
+		must(t, s.h.LinkSetUp(s.theirs()))
+		see(true)
+	}
+	must(t, netlink.LinkSetDown(s.ours()))
+	if _, why, _ := carrier(s.device); why != s.device+" is switched off" {
+		t.Errorf("switched off: %q", why)
+	}
+	if _, why, err := carrier("not-there"); why != "not-there is not there" || err != nil {
+		t.Errorf("not there: %q, %v", why, err)
+	}
+}
+
+func TestAnswersOfTheKernelThatAreNone(t *testing.T) {
+	answer := func(kind byte, body ...byte) []byte {
+		return append(append([]byte{32, 0, 0, 0, kind, 0}, make([]byte, 10)...), append(body, make([]byte, 16)...)...)
+	}
+	for name, b := range map[string][]byte{
+		"nothing": nil, "half a header": make([]byte, 8), "a header alone": make([]byte, unix.SizeofNlMsghdr),
+		"another kind": answer(unix.NLMSG_DONE),
+	} {
+		if _, err := answeredFlags(b); err == nil {
+			t.Errorf("%s is taken", name)
+		}
+	}
+	refused := answer(unix.NLMSG_ERROR)
+	binary.NativeEndian.PutUint32(refused[unix.SizeofNlMsghdr:], ^uint32(unix.EPERM)+1)
+	if _, err := answeredFlags(refused); err != unix.EPERM {
+		t.Errorf("a refusal: %v", err)
+	}
+}
+
 func TestCarrierThatGoesAndComesTakesHealthAndGivesItBack(t *testing.T) {
 	s := newHost(t)
 	m, told := run(t, Config{

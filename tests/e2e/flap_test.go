@@ -3,7 +3,6 @@ package e2e
 import (
 	"math/rand/v2"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -33,7 +32,7 @@ type flap struct {
 }
 
 // Of links that flap on the standby, or on both sides alike, nobody is better off
-// by a move; of short gaps on the owner's, by one at most. The monitor's and the judge's delays are the
+// by a move, nor by short gaps on the owner's. The monitor's and the judge's delays are the
 // defaults.
 func TestLinksThatFlapMoveNothing(t *testing.T) {
 	l, err := lab.New(lab.Options{Binary: binary, Extra: "[[monitor]]\nname = \"lan\"\ntype = \"interface\"\ninterface = \"eth0\"\n"})
@@ -70,14 +69,7 @@ func TestLinksThatFlapMoveNothing(t *testing.T) {
 			pause(f.in)
 		}
 		r.await("both are well after "+f.name, 2*soon, func() bool { return r.health(0) == 100 && r.health(1) == 100 })
-		if !f.short {
-			r.unmoved(since)
-		}
-	}
-	// The kernel may tell of a carrier a second late (net/core/link_watch.c), so
-	// that a short gap counts: then the owner's link is the worse, and one move right.
-	if n := r.owners(since); n > 1 {
-		t.Errorf("the group moved %d times:\n%s", n, strings.Join(r.changes(since), "\n"))
+		r.unmoved(since)
 	}
 	t.Logf("%d flaps in %v", flaps, flapFor(t))
 }
