@@ -1,4 +1,4 @@
-//go:build mqtt && !lite
+//go:build mqtt && !lite && !no_http
 
 package agent
 
