@@ -20,13 +20,18 @@ GOARCH_  = $(shell $(GO) env GOARCH)
 PAGES    = $(if $(filter mips%,$(GOARCH_)),-R 0x4000)$(if $(filter amd64,$(GOARCH_)),-funcalign 16)
 # Switches and BMCs speak HTTP/1.1: the client does without HTTP/2, and is 0.4 MB
 # smaller. MIPS needs more bytes for the same: what such a box hardly has is left
-# out there to stay within 12 MB, unless TAGS says what to leave out.
+# out there to stay within 12 MB, unless TAGS says what to leave out. mqtt alone
+# says what to add.
 COMMA   := ,
-SMALLER  = $(or $(TAGS),$(if $(filter mips%,$(GOARCH_)),no_chips$(COMMA)no_ssh))
+LESS     = $(filter-out mqtt,$(subst $(COMMA), ,$(TAGS)))
+SMALLER  = $(TAGS)$(if $(LESS),,$(if $(filter mips%,$(GOARCH_)),$(if $(TAGS),$(COMMA))no_chips$(COMMA)no_ssh))
 ALLTAGS  = nethttpomithttp2$(if $(SMALLER),$(COMMA)$(SMALLER))
 # Tools stand outside go.mod, so that they never enter our module graph.
 GOFUMPT     = $(GO) run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# The packages that have files with tag mqtt.
+MQTT = ./agent ./agent/config ./agent/notify
 
 .PHONY: build test deps lint unit race fuzz mutants model world cross size demo bench campaign test-vm campaign-vm simulate docs install deb clean
 
@@ -42,12 +47,15 @@ lint:
 	@test -z "$$($(GOFUMPT) -l . | tee /dev/stderr)" || { echo "run: $(GOFUMPT) -w ."; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags lite ./...
+	$(GO) vet -tags mqtt ./agent/...
 	$(STATICCHECK) ./...
+	$(STATICCHECK) -tags mqtt $(MQTT)
 
 # One package at a time: many of them measure the kernel's clocks.
 unit:
 	$(GO) test -count=1 -p 1 . ./agent/... ./fence/... ./sensors/... ./vip/...
 	$(GO) test -count=1 -p 1 -tags lite -run 'Build|Fence|Scripts' ./agent ./agent/cli
+	$(GO) test -count=1 -p 1 -tags mqtt -run 'MQTT|Reference' $(MQTT)
 
 # The race detector needs cgo, and so a C compiler.
 race:

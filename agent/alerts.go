@@ -35,9 +35,11 @@ type teller struct {
 
 // What only some builds have; nil: this one has it not.
 var (
-	secureSyslog func(*config.Notify, alertSecrets) func(context.Context, net.Conn, string) (net.Conn, error)
-	engineOf     func(config.Config) string
+	secure   func(*config.Notify, alertSecrets) func(context.Context, net.Conn, string) (net.Conn, error)
+	engineOf func(config.Config) string
 )
+
+var errNoTLS = fmt.Errorf("transport tls is not in this build (%s)", buildName)
 
 // alertSenders are the types of targets in this build.
 var alertSenders = map[string]func(*config.Notify, alertSecrets, teller) (notify.Sender, error){
@@ -46,10 +48,10 @@ var alertSenders = map[string]func(*config.Notify, alertSecrets, teller) (notify
 		if n.Transport != "tls" {
 			return out, nil
 		}
-		if secureSyslog == nil {
-			return nil, fmt.Errorf("transport tls is not in this build (%s)", buildName)
+		if secure == nil {
+			return nil, errNoTLS
 		}
-		out.Secure = secureSyslog(n, s)
+		out.Secure = secure(n, s)
 		return out, nil
 	},
 	"command": func(n *config.Notify, _ alertSecrets, _ teller) (notify.Sender, error) {

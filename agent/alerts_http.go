@@ -27,7 +27,7 @@ func init() {
 			Node: t.Node, From: n.From, To: n.To,
 		}, nil
 	}
-	secureSyslog = func(n *config.Notify, s alertSecrets) func(context.Context, net.Conn, string) (net.Conn, error) {
+	secure = func(n *config.Notify, s alertSecrets) func(context.Context, net.Conn, string) (net.Conn, error) {
 		return notify.Secure(trust(n, s))
 	}
 }

@@ -26,7 +26,7 @@ var plainKeys = strings.Fields(`cluster mode profile key_file state_dir control_
 	every promote depth second pretimeout governor handover required patience journal_every journal_timeout
 	enable interval deadline act ambient save_every root match ignore low high crit weight
 	chip bus mux channel shunt vref daemon ups
-	severity groups kinds repeat rate transport facility token_file tls inform`)
+	severity groups kinds repeat rate transport facility token_file tls inform topic retain`)
 
 // programKeys hold programs with arguments: the program is shown.
 var programKeys = []string{"start", "stop", "status", "on", "off"}

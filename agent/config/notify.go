@@ -9,7 +9,7 @@ const MaxNotify = 8
 type Notify struct {
 	Line     int // in the file, of its type
 	Name     string
-	Type     string   // syslog, webhook, mail, snmp or command
+	Type     string   // syslog, webhook, mail, snmp, mqtt or command
 	Severity string   // the least that it is told
 	Groups   []string // empty: all
 	Kinds    []string // empty: all
@@ -18,7 +18,7 @@ type Notify struct {
 	Timeout  time.Duration
 
 	Address   string // a path: syslog's local socket
-	Transport string // syslog: udp, tcp or tls
+	Transport string // syslog: udp, tcp or tls; mqtt: tcp or tls
 	Facility  string
 	URL       string // webhook
 	TokenFile string
@@ -26,6 +26,8 @@ type Notify struct {
 	From      string
 	To        []string
 	Command   []string
+	Topic     string // mqtt
+	Retain    bool
 
 	User           string
 	PasswordFile   string

@@ -19,7 +19,7 @@ var notifyFacilities = []string{"user", "daemon", "local0", "local1", "local2", 
 var notifyKeys = []key{
 	{path: "notify", kind: sections, doc: "Who is told of events and alarms, up to 8 targets. Each node tells them by itself. `twinbeat notify --test` sends each an alert. Not in lite.", more: notifyExamples},
 	{path: "notify.name", kind: text, required: true, show: `"log"`, doc: "Name in status and events."},
-	{path: "notify.type", kind: text, required: true, oneOf: []string{"syslog", "webhook", "mail", "snmp", "command"}, show: `"syslog"`, doc: "How it is told."},
+	{path: "notify.type", kind: text, required: true, oneOf: []string{"syslog", "webhook", "mail", "snmp", "mqtt", "command"}, show: `"syslog"`, doc: "How it is told. mqtt is only in a build with tag mqtt (make build TAGS=mqtt)."},
 	{path: "notify.severity", kind: text, def: `"warning"`, oneOf: []string{"critical", "error", "warning", "notice", "info"}, doc: "Only what is at least as bad. critical: the service was or is in danger. error: something is broken. warning: an alarm, a planned move. notice: orders, starts. info: all."},
 	{path: "notify.groups", kind: texts, show: `["gateway"]`, hidden: true, doc: "Only what is about these groups, or about the whole node."},
 	{path: "notify.kinds", kind: texts, show: `["role", "alarm", "fence"]`, hidden: true, doc: "Only these kinds of events: role, link, alarm, operator, fence, service, address, agent, health, sensor, notify."},
@@ -27,14 +27,14 @@ var notifyKeys = []key{
 	{path: "notify.rate", kind: number, def: "60", max: 10000, doc: "Alerts an hour; more wait, up to 100, then the oldest are dropped and counted. 0: no limit."},
 	{path: "notify.timeout", kind: duration, def: `"10s"`, min: 100 * ms, max: minute, doc: "Of one try. One that failed is repeated after 2s, 4s and so on up to 5min, for ever."},
 	{path: "notify.address", kind: text, show: `"192.0.2.50"`, doc: "Host, with :port if it is not the usual one. syslog: or the path of a local socket; default /dev/log."},
-	{path: "notify.transport", kind: text, oneOf: []string{"udp", "tcp", "tls"}, show: `"tcp"`, doc: "syslog: udp (port 514, nobody says whether it arrived), tcp (port 514, RFC 6587 with octet counts) or tls (port 6514, RFC 5425). Default: udp."},
+	{path: "notify.transport", kind: text, oneOf: []string{"udp", "tcp", "tls"}, show: `"tcp"`, doc: "syslog: udp (port 514, nobody says whether it arrived), tcp (port 514, RFC 6587 with octet counts) or tls (port 6514, RFC 5425); default udp. mqtt: tls (port 8883) or tcp (port 1883); default tls."},
 	{path: "notify.facility", kind: text, def: `"daemon"`, oneOf: notifyFacilities, hidden: true, doc: "syslog: facility."},
 	{path: "notify.url", kind: text, hidden: true, show: `"https://alerts.example.org/hook"`, doc: "webhook: gets a POST with one JSON object; any answer but 2xx is a failure, a redirect, too."},
 	{path: "notify.token_file", kind: text, hidden: true, show: `"/etc/twinbeat/hook.token"`, doc: "webhook: file with what is sent as Authorization: Bearer. Files with secrets have mode 0600."},
 	{path: "notify.tls", kind: text, oneOf: []string{"starttls", "tls", "none"}, hidden: true, show: `"tls"`, doc: "mail: starttls (port 587), tls from the first byte (port 465) or none (port 25). Default: starttls, and no mail without it."},
 	{path: "notify.from", kind: text, hidden: true, show: `"twinbeat@example.org"`, doc: "mail: sender."},
 	{path: "notify.to", kind: texts, hidden: true, show: `["admin@example.org"]`, doc: "mail: who gets it, up to 8."},
-	{path: "notify.user", kind: text, hidden: true, show: `"twinbeat"`, doc: "User of mail, SNMP 3 or the webhook (HTTP Basic or Digest, as it asks)."},
+	{path: "notify.user", kind: text, hidden: true, show: `"twinbeat"`, doc: "User of mail, MQTT, SNMP 3 or the webhook (HTTP Basic or Digest, as it asks)."},
 	{path: "notify.password_file", kind: text, hidden: true, show: `"/etc/twinbeat/mail.password"`, doc: "File with the password of user."},
 	{path: "notify.tls_fingerprint", kind: text, hidden: true, show: `"6f1e..."`, doc: "TLS: SHA-256 of the certificate, for a self-signed one."},
 	{path: "notify.ca_file", kind: text, hidden: true, show: `"/etc/twinbeat/ca.pem"`, doc: "TLS: certificates of those who may have signed the server's, instead of the system's."},
@@ -47,6 +47,8 @@ var notifyKeys = []key{
 	{path: "notify.priv_protocol", kind: text, oneOf: []string{"des", "aes", "aes192", "aes256"}, hidden: true, show: `"aes"`, doc: "snmp 3: default aes."},
 	{path: "notify.priv_file", kind: text, hidden: true, show: `"/etc/twinbeat/trap.priv"`, doc: "snmp 3: file with the encryption password; without it traps are signed but not encrypted."},
 	{path: "notify.inform", kind: boolean, def: "true", hidden: true, doc: "snmp: the receiver acknowledges, so that what is lost is sent again. false: a trap, of which nobody knows whether it arrived; with version 3 its engine is this node's, which `twinbeat notify --test` prints."},
+	{path: "notify.topic", kind: text, hidden: true, show: `"twinbeat/office"`, doc: "mqtt: where alerts are published, each as one JSON object, the webhook's, by MQTT 3.1.1 with quality of service 1. The client identifier is twinbeat and 14 letters and digits that change."},
+	{path: "notify.retain", kind: boolean, def: "false", hidden: true, doc: "mqtt: the broker keeps the newest alert of the topic for who subscribes later."},
 	{path: "notify.command", kind: list, hidden: true, show: `["/usr/local/sbin/page", "oncall"]`, doc: "command: program and arguments. It gets the alert by variables TWINBEAT_ALERT_TEXT, _SEVERITY, _KIND and so on, and as JSON on its standard input. Exit code 0: told; 65: never try this one again."},
 }
 
@@ -90,6 +92,7 @@ var notifyByType = map[string]notifyRule{
 	"webhook": {"url", "token_file user password_file " + tlsKeys},
 	"mail":    {"address from to", "tls user password_file " + tlsKeys},
 	"snmp":    {"address", "snmp_version community community_file user auth_protocol auth_file priv_protocol priv_file inform"},
+	"mqtt":    {"address topic", "transport retain user password_file " + tlsKeys},
 	"command": {"command", ""},
 }
 
@@ -116,7 +119,7 @@ func (p *parser) target(t table) *Notify {
 		Repeat: t.duration("repeat"), Rate: t.int31("rate"), Timeout: t.duration("timeout"),
 		Address: t.text("address"), Transport: t.text("transport"), Facility: t.text("facility"),
 		URL: t.text("url"), TokenFile: t.absolute("token_file"), TLS: t.text("tls"), From: t.text("from"), To: t.texts("to"),
-		Command: t.list("command"), User: t.text("user"), PasswordFile: t.absolute("password_file"),
+		Topic: t.text("topic"), Retain: t.boolean("retain"), Command: t.list("command"), User: t.text("user"), PasswordFile: t.absolute("password_file"),
 		TLSFingerprint: t.text("tls_fingerprint"), CAFile: t.absolute("ca_file"), Insecure: t.boolean("insecure"),
 		SNMPVersion: t.text("snmp_version"), Community: t.text("community"), CommunityFile: t.absolute("community_file"),
 		AuthProtocol: t.text("auth_protocol"), AuthFile: t.absolute("auth_file"),
@@ -130,6 +133,7 @@ func (p *parser) target(t table) *Notify {
 	t.notifyFilter(n)
 	t.notifyAddress(n)
 	t.notifyMail(n)
+	t.notifyMQTT(n)
 	t.notifySecrets(n)
 	return n
 }
@@ -220,7 +224,7 @@ func (t table) notifyMail(n *Notify) {
 func (t table) notifySecrets(n *Notify) {
 	tls := n.Type == "webhook" || n.Type == "mail" && n.TLS != "none" || n.Transport == "tls"
 	for name := range strings.FieldsSeq(tlsKeys) {
-		if t.has(name) && !tls && slices.Contains([]string{"syslog", "mail"}, n.Type) {
+		if t.has(name) && !tls && slices.Contains([]string{"syslog", "mail", "mqtt"}, n.Type) {
 			t.report(name, "there is no TLS here", "leave it out, or choose TLS")
 		}
 	}

@@ -186,7 +186,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Secure begins TLS, for a Syslog.
+// Secure begins TLS, for a Syslog or an MQTT.
 func Secure(trust http.Trust) func(context.Context, net.Conn, string) (net.Conn, error) {
 	return func(ctx context.Context, c net.Conn, host string) (net.Conn, error) {
 		conf, err := trust.TLS(host)

@@ -28,7 +28,7 @@ func (s *Series) watchFan(rpm float64) {
 	if bin < 0 || rpm == 0 {
 		return
 	}
-	if n := f.n[bin]; n < fanLearns && !s.flags[FanSlow].on {
+	if n := f.n[bin]; n < fanLearns && !s.flags.on[FanSlow] {
 		f.n[bin]++
 		f.mean[bin] += (float32(rpm) - f.mean[bin]) / float32(n+1)
 		f.drive[bin] += (float32(s.pwm) - f.drive[bin]) / float32(n+1)

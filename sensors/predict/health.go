@@ -123,7 +123,7 @@ func (s *Series) Level() Level {
 	}
 	top, weak := Well, 0
 	for c := range causes {
-		if !s.flags[c].on {
+		if !s.flags.on[c] {
 			continue
 		}
 		top = max(top, levels[c])
@@ -154,7 +154,7 @@ func (b *Box) Health(at time.Time) Health {
 		if level := s.Level(); level > Well {
 			take(s.vote(level))
 		}
-		if on := s.flags[Approaching].on || s.flags[Heading].on; on && s.state == Good && (!h.Known || s.eta.Likely < h.TimeToLimit.Likely) {
+		if on := s.flags.on[Approaching] || s.flags.on[Heading]; on && s.state == Good && (!h.Known || s.eta.Likely < h.TimeToLimit.Likely) {
 			h.TimeToLimit, h.Known = s.eta, true
 		}
 	}

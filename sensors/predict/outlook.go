@@ -15,7 +15,7 @@ func (s *Series) Verdict() (v Vote, ok bool) {
 // Ahead returns when the series reaches a critical limit by the verdict that it
 // does; ok is false while there is none.
 func (s *Series) Ahead() (Interval, bool) {
-	return s.eta, s.state == Good && (s.flags[Approaching].on || s.flags[Heading].on)
+	return s.eta, s.state == Good && (s.flags.on[Approaching] || s.flags.on[Heading])
 }
 
 // Trend returns the slope a second of the last five minutes, half hour or five
@@ -24,9 +24,9 @@ func (s *Series) Trend() (perSecond float64, ok bool) {
 	if s.state != Good {
 		return 0, false
 	}
-	for _, tr := range [...]*track{&s.fastTrack, &s.minTrack, &s.tenTrack} {
+	for stage := range stages {
 		var buf [trackLen]point
-		if l, fits := fit(smooth(tr.in(&buf))); fits && (l.rising(1) || l.rising(-1)) {
+		if l, fits := fit(smooth(s.trend(stage, &buf))); fits && (l.rising(1) || l.rising(-1)) {
 			return l.slope, true
 		}
 	}

@@ -11,9 +11,11 @@ type point struct {
 	v float64
 }
 
-// A track holds the last points of one stage.
-type track struct {
-	pts  [trackLen]point
+// A track holds the last points of one stage. Medians are float32 already, and
+// are kept as such: each byte here is paid once for every sensor.
+type track[V float32 | float64] struct {
+	t    [trackLen]float64
+	v    [trackLen]V
 	n    int // used
 	next int
 }
@@ -22,32 +24,40 @@ type track struct {
 // minutes, 5 hours of 10 minutes.
 const trackLen = 30
 
-func (r *track) push(p point) {
-	r.pts[r.next] = p
+func (r *track[V]) push(p point) {
+	r.t[r.next], r.v[r.next] = p.t, V(p.v)
 	r.next = (r.next + 1) % trackLen
 	r.n = min(r.n+1, trackLen)
 }
 
-func (r *track) clear() { r.n, r.next = 0, 0 }
+func (r *track[V]) clear() { r.n, r.next = 0, 0 }
 
 // last returns the i-th newest point, 0 being the newest.
-func (r *track) last(i int) point { return r.pts[(r.next-1-i+2*trackLen)%trackLen] }
+func (r *track[V]) last(i int) point {
+	at := (r.next - 1 - i + 2*trackLen) % trackLen
+	return point{r.t[at], float64(r.v[at])}
+}
 
 // in copies the points into buf, oldest first.
-func (r *track) in(buf *[trackLen]point) []point {
+func (r *track[V]) in(buf *[trackLen]point) []point {
 	for i := range r.n {
 		buf[i] = r.last(r.n - 1 - i)
 	}
 	return buf[:r.n]
 }
 
-// A bucket collects the values of one span of time.
+// A bucket collects the values of one span of time, for their mean.
 type bucket struct {
 	start float64 // seconds; valid when n > 0
 	sumT  float64
 	sumV  float64
 	n     int
-	kept  [bucketKeep]float32
+}
+
+// A medianBucket keeps the values, too.
+type medianBucket struct {
+	bucket
+	kept [bucketKeep]float32
 }
 
 // bucketKeep is how many values a median is made of: all ten at 1 Hz, all six
@@ -59,12 +69,17 @@ func (b *bucket) add(p point, start float64) {
 	if b.n == 0 {
 		b.start, b.sumT, b.sumV = start, 0, 0
 	}
-	if b.n < bucketKeep {
-		b.kept[b.n] = float32(p.v)
-	}
 	b.n++
 	b.sumT += p.t
 	b.sumV += p.v
+}
+
+// add takes a value of the span that began at start.
+func (b *medianBucket) add(p point, start float64) {
+	if b.n < bucketKeep {
+		b.kept[b.n] = float32(p.v)
+	}
+	b.bucket.add(p, start)
 }
 
 // over says whether a value at t belongs to the next bucket.
@@ -72,7 +87,7 @@ func (b *bucket) over(t, span float64) bool { return b.n > 0 && t >= b.start+spa
 
 func (b *bucket) mean() point { return point{b.sumT / float64(b.n), b.sumV / float64(b.n)} }
 
-func (b *bucket) median() point {
+func (b *medianBucket) median() point {
 	n := min(b.n, bucketKeep)
 	kept := b.kept
 	return point{b.sumT / float64(b.n), float64(median32(kept[:n]))}

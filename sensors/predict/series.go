@@ -49,8 +49,10 @@ type Series struct {
 	now   float64 // own clock, seconds: never goes back, skips no more than a gap
 	usual float64 // interval between samples, seconds
 
-	fast, minute, tens, hour      bucket
-	fastTrack, minTrack, tenTrack track
+	fast, minute        medianBucket
+	tens, hour          bucket
+	fastTrack, minTrack track[float32]
+	tenTrack            track[float64]
 
 	value   float64 // median of the last three 10 s values
 	ever    bool    // has been anything but 0
@@ -67,7 +69,7 @@ type Series struct {
 	load   meanOf // context during the ten minutes that are being collected
 	warm   meanOf
 
-	flags [causes]latch
+	flags latches
 	eta   Interval // of Approaching
 	aim   float64  // the limit it approaches
 	rate  float64  // its slope, per second
@@ -148,7 +150,7 @@ func (s *Series) advance(at time.Time) {
 
 // forget drops what cannot be continued across a gap; baselines stay.
 func (s *Series) forget() {
-	s.fast, s.minute, s.tens = bucket{}, bucket{}, bucket{}
+	s.fast, s.minute, s.tens = medianBucket{}, medianBucket{}, bucket{}
 	s.fastTrack.clear()
 	s.minTrack.clear()
 	s.tenTrack.clear()

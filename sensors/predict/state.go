@@ -141,7 +141,7 @@ func (s *Series) save(w *writer) {
 	w.bits(s.judged, s.ever, dropped(given.Low, s.limits.Low), dropped(given.High, s.limits.High), dropped(given.Crit, s.limits.Crit))
 	on := uint16(0)
 	for c := range causes {
-		if s.flags[c].on {
+		if s.flags.on[c] {
 			on |= 1 << c
 		}
 	}
@@ -178,7 +178,7 @@ func (s *Series) restore(rec []byte) bool {
 	r.bits(&s.judged, &s.ever, &low, &high, &crit)
 	on := r.u16()
 	for c := range causes {
-		s.flags[c].on = on&(1<<c) != 0 && levels[c] < Move // a move is judged anew
+		s.flags.on[c] = on&(1<<c) != 0 && levels[c] < Move // a move is judged anew
 	}
 	s.changes, s.lived = r.f32(), r.f32()
 	s.base.restore(&r)

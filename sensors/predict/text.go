@@ -29,7 +29,7 @@ func (k Kind) number(v float64) string {
 func (s *Series) vote(level Level) Vote {
 	v := Vote{Series: s.spec.Name, Level: level}
 	for c := range causes {
-		if s.flags[c].on {
+		if s.flags.on[c] {
 			v.Cause, v.Text = c, s.clause(c)
 			break
 		}

@@ -50,11 +50,11 @@ var levels = [causes]Level{
 	Heading: Alert, BeyondLimit: Alert, FanSlow: Alert, VoltageDrift: Alert, Drifting: Alert, OddHours: Weak,
 }
 
-// A latch keeps a verdict until its reason has been gone for a while, so that
+// The latches keep each verdict until its reason has been gone for a while, so that
 // nothing flaps.
-type latch struct {
-	on   bool
-	last float64 // own clock of the last time the reason was there
+type latches struct {
+	on   [causes]bool
+	last [causes]float64 // own clock of the last time the reason was there
 }
 
 // Seconds a verdict stays after its reason has gone.
@@ -64,16 +64,16 @@ const (
 )
 
 func (s *Series) set(c Cause, reason bool) {
-	f := &s.flags[c]
+	f := &s.flags
 	hold := alertHold
 	if levels[c] == Move {
 		hold = moveHold
 	}
 	switch {
 	case reason:
-		f.on, f.last = true, s.now
-	case f.on && s.now-f.last > hold:
-		f.on = false
+		f.on[c], f.last[c] = true, s.now
+	case f.on[c] && s.now-f.last[c] > hold:
+		f.on[c] = false
 	}
 }
 
@@ -113,7 +113,7 @@ func (s *Series) watchLimits() {
 // back is the hysteresis: 2 K, or 2 % of the limit, while the cause is on.
 func (s *Series) back(c Cause, limit float64) float64 {
 	switch {
-	case !s.flags[c].on:
+	case !s.flags.on[c]:
 		return 0
 	case s.spec.Kind == Temperature:
 		return 2
@@ -129,8 +129,8 @@ func (s *Series) watchApproach(c *conditions) {
 		if math.IsNaN(aim) || aim == s.limits.Low && s.spec.Kind != Other || !s.newGround(aim, c) {
 			continue
 		}
-		for _, tr := range [...]*track{&s.fastTrack, &s.minTrack, &s.tenTrack} {
-			f := s.heading(tr, aim)
+		for stage := range stages {
+			f := s.heading(stage, aim)
 			if f == settling {
 				break // a longer trend sees less of the same bend
 			}
@@ -173,13 +173,14 @@ const (
 )
 
 // heading asks one trend.
-func (s *Series) heading(tr *track, aim float64) forecast {
-	if tr.n < minTrend {
+func (s *Series) heading(stage int, aim float64) forecast {
+	var buf [trackLen]point
+	pts := s.trend(stage, &buf)
+	if len(pts) < minTrend {
 		return nowhere
 	}
-	var buf [trackLen]point
 	toward := math.Copysign(1, aim-s.value)
-	pts := rise(smooth(tr.in(&buf)), toward)
+	pts = rise(smooth(pts), toward)
 	l, ok := fit(pts)
 	if !ok || !l.rising(toward) {
 		return nowhere
@@ -198,6 +199,20 @@ func (s *Series) heading(tr *track, aim float64) forecast {
 		return nowhere
 	}
 	return later
+}
+
+// stages are those with a memory: 10 s, a minute, 10 minutes.
+const stages = 3
+
+// trend copies the points of a stage into buf, oldest first.
+func (s *Series) trend(stage int, buf *[trackLen]point) []point {
+	switch stage {
+	case 0:
+		return s.fastTrack.in(buf)
+	case 1:
+		return s.minTrack.in(buf)
+	}
+	return s.tenTrack.in(buf)
 }
 
 // smooth replaces each inner point by the median of itself and its neighbours:
@@ -254,7 +269,7 @@ func (s *Series) watchVoltage(v float64) {
 	}
 	off := math.Abs(v - usual)
 	beyond := func(c Cause, part float64) bool {
-		if s.flags[c].on {
+		if s.flags.on[c] {
 			part *= voltageBack
 		}
 		return off > s.supply.room && off > part*math.Abs(usual)

@@ -41,13 +41,14 @@ func largeBox(b testing.TB) string {
 	return root
 }
 
-// BenchmarkSixtySensors is one round of them: 180 files read, all judged. The
-// files are on an ordinary file system; the kernel's own cost what their drivers
-// take. KB is what files, readings and trends keep in memory.
-func BenchmarkSixtySensors(b *testing.B) {
+// sixty reads and judges such a box for 200 seconds, and says what files,
+// readings and trends keep in memory, in bytes.
+func sixty(b testing.TB) (r *rounds.Rounds, j *sensors.Judge, at time.Time, memory int64) {
+	b.Helper()
+	root := largeBox(b)
 	before := kept()
-	r, j, at := rounds.New(New(largeBox(b), "").Find, time.Minute), sensors.NewJudge(sensors.Config{}), time.Now()
-	defer r.Close()
+	r, j, at = rounds.New(New(root, "").Find, time.Minute), sensors.NewJudge(sensors.Config{}), time.Now()
+	b.Cleanup(r.Close)
 	if n := len(r.Ask(b.Context(), at)); n != 60 {
 		b.Fatalf("%d sensors", n)
 	}
@@ -55,7 +56,22 @@ func BenchmarkSixtySensors(b *testing.B) {
 		at = at.Add(time.Second)
 		j.Take(at, r.Ask(b.Context(), at))
 	}
-	memory := kept() - before
+	return r, j, at, kept() - before
+}
+
+func TestSixtySensorsFit(t *testing.T) {
+	_, j, _, memory := sixty(t)
+	if memory < 60<<10 || memory > 300<<10 {
+		t.Errorf("60 sensors cost %d KB", memory/1024)
+	}
+	runtime.KeepAlive(j)
+}
+
+// BenchmarkSixtySensors is one round of them: 180 files read, all judged. The
+// files are on an ordinary file system; the kernel's own cost what their drivers
+// take.
+func BenchmarkSixtySensors(b *testing.B) {
+	r, j, at, memory := sixty(b)
 	b.ReportAllocs()
 	for b.Loop() {
 		at = at.Add(time.Second)
