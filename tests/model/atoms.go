@@ -90,7 +90,9 @@ var Atoms = []Atom{
 	// Silence, and the LAN.
 	{"silent_dead", "(nd[n].sil>DEAD && nd[n].lis<LISTEN)", func(f *facts) bool { return f.silence() > f.cfg.Dead }},
 	{"silent_owner", "(nd[n].sil>DEAD+(k%G)*RACE && nd[n].lis<LISTEN)", func(f *facts) bool { return f.silence() > f.ownerLimit() }},
-	{"silent_race", "(nd[n].sil>DEAD && (nd[n].sil>DEAD+RACE || nd[n].ack>2*DEAD+RACE+1) && nd[n].lis<LISTEN)", func(f *facts) bool {
+	// Turns that count from before the silence are the simulator's to try: in the
+	// model only silence leads to one.
+	{"silent_race", "(nd[n].sil>DEAD+RACE && nd[n].lis<LISTEN)", func(f *facts) bool {
 		return f.silence() > f.cfg.Dead && f.lostFor() > min(f.cfg.Dead+f.cfg.Race, f.bootRace())
 	}},
 	{"silent_boot", "(nd[n].sil>INIT && nd[n].lis<LISTEN)", func(f *facts) bool { return f.silence() > f.cfg.Init }},

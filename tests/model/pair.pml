@@ -163,7 +163,7 @@ c_decl {
 #define BEFORE_RENEW 4
 
 /* How far counters need to count. */
-#define ACAP (MODE==FENCE -> 2*DEAD+RACE+2 : (2*DEAD+2 > DEAD+ACK+1 -> 2*DEAD+2 : DEAD+ACK+1))
+#define ACAP (2*DEAD+2 > DEAD+ACK+1 -> 2*DEAD+2 : DEAD+ACK+1)
 #if MODE == FENCE
 #define SCAP (INIT>DEAD+RACE -> INIT+1 : DEAD+RACE+1)
 #elif MODE == LEASED

@@ -50,7 +50,7 @@
 #define deaf_long (nd[n].sil<=DEAD && nd[n].ack>2*DEAD+1)
 #define silent_dead (nd[n].sil>DEAD && nd[n].lis<LISTEN)
 #define silent_owner (nd[n].sil>DEAD+(k%G)*RACE && nd[n].lis<LISTEN)
-#define silent_race (nd[n].sil>DEAD && (nd[n].sil>DEAD+RACE || nd[n].ack>2*DEAD+RACE+1) && nd[n].lis<LISTEN)
+#define silent_race (nd[n].sil>DEAD+RACE && nd[n].lis<LISTEN)
 #define silent_boot (nd[n].sil>INIT && nd[n].lis<LISTEN)
 #define silent_soon (nd[n].lis<LISTEN && nd[n].sil>DEAD && (gr[k].st==ARMED -> nd[n].sil+1>=TAKE : MODE==SILENCE && nd[n].sil+LONGPROBE>INIT+(n!=k%G -> TAKE : 0)))
 #define silent_take (nd[n].sil>=TAKE && nd[n].lis==0)
