@@ -4,6 +4,7 @@ package agent
 
 import (
 	"context"
+	"sync"
 
 	"github.com/twinbeat/twinbeat/agent/config"
 	"github.com/twinbeat/twinbeat/agent/report"
@@ -13,7 +14,7 @@ import (
 type alerts struct{}
 
 func (a *agent) openAlerts()          {}
-func (alerts) run(context.Context)    {}
+func (alerts) run(context.Context, *sync.WaitGroup) {}
 func (alerts) view() *report.Alerting { return nil }
 
 // ExamineNotify has nothing to look at in this build.
