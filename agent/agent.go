@@ -308,7 +308,7 @@ func (a *agent) open(ctx context.Context) error {
 		return err
 	}
 	a.loop = a.compose(ctx, how, lease)
-	a.hands.tell = a.loop.Tell
+	a.hands.tell, a.hands.vote = a.loop.Tell, a.loop.Vote
 	a.hands.insist = func(f loop.Fact) { a.insist(f) }
 	if _, weak := a.lease.(*lifetimeLease); weak {
 		a.loop.Tell(loop.AlarmChanged{

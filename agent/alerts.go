@@ -177,7 +177,7 @@ func (a *agent) newAlerts(c config.Config, targets []*target) alerts {
 	o := notify.Options{
 		Board: a.board, Pair: pairOf(c), Boot: a.state.Boot, Log: a.log,
 		Disk: filepath.Join(c.StateDir, "alerts.spool"), Memory: c.ControlSocket + ".alerts",
-		Tell: func(e report.Event) bool { return a.loop.Tell(loop.Notice{Event: e}) },
+		Tell: func(e report.Event) bool { return a.hands.tell(loop.Notice{Event: e}) },
 	}
 	for _, t := range targets {
 		o.Targets = append(o.Targets, t.Target)

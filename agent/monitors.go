@@ -99,9 +99,9 @@ func (w *watched) tell(c monitor.Change, on func(monitor.Change) bool) bool {
 // it. Both alarms write an event when they come and go.
 func (a *agent) monitorChanged(c monitor.Change) bool {
 	name := "monitor/" + c.Config.Name
-	return a.loop.Vote(c.Vote()) &&
-		a.loop.Tell(loop.AlarmChanged{Name: name, On: c.State == monitor.Down, Text: c.Why}) &&
-		a.loop.Tell(loop.AlarmChanged{Name: name + "/unknown", On: c.State == monitor.Missing, Text: c.Why})
+	return a.hands.vote(c.Vote()) &&
+		a.hands.tell(loop.AlarmChanged{Name: name, On: c.State == monitor.Down, Text: c.Why}) &&
+		a.hands.tell(loop.AlarmChanged{Name: name + "/unknown", On: c.State == monitor.Missing, Text: c.Why})
 }
 
 // monitorViews is what status shows.

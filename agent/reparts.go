@@ -100,8 +100,8 @@ func (a *agent) letGo(w *watched) {
 func (a *agent) withdraw(w *watched) {
 	a.insistVote(monitor.Change{Config: w.Config()}.Vote())
 	name := "monitor/" + w.conf.Name
-	a.insist(loop.AlarmChanged{Name: name})
-	a.insist(loop.AlarmChanged{Name: name + "/unknown"})
+	a.hands.insist(loop.AlarmChanged{Name: name})
+	a.hands.insist(loop.AlarmChanged{Name: name + "/unknown"})
 }
 
 // resense has the sensors read as the new configuration wants it.
@@ -156,8 +156,6 @@ func (a *agent) openTargets(p *plan) (problems []config.Problem) {
 
 // targetLike finds the target at work that is configured in the same way.
 func (a *agent) targetLike(n *config.Notify) *target {
-	a.parts.Lock()
-	defer a.parts.Unlock()
 	for _, t := range a.alerts.targets {
 		if config.SameNotify(t.conf, *n) {
 			return t
@@ -186,18 +184,18 @@ func unusable(p *plan, i int, t, old *target) config.Problem {
 // retarget puts other targets of alerts in place. What was owed to one that went
 // is in the answer.
 func (a *agent) retarget(p *plan) {
-	a.parts.Lock()
-	was := a.alerts
-	if was.office != nil {
-		a.alerts.targets = p.targets
-	} else if len(p.targets) > 0 {
-		a.alerts = a.newAlerts(p.cfg, p.targets)
-		a.alerts.run(a.inner, &a.group)
+	was := a.alerts // only a reload changes it
+	is := alerts{was.office, p.targets}
+	if was.office == nil && len(p.targets) > 0 {
+		is = a.newAlerts(p.cfg, p.targets)
+		is.run(a.inner, &a.group)
 	}
+	a.parts.Lock()
+	a.alerts = is
 	a.parts.Unlock()
 	for _, t := range was.targets {
 		if t.err != nil && !slices.Contains(p.targets, t) {
-			a.insist(loop.AlarmChanged{Name: alarmOf(t.Name)})
+			a.hands.insist(loop.AlarmChanged{Name: alarmOf(t.Name)})
 		}
 	}
 	if was.office == nil {
@@ -224,13 +222,10 @@ func (p *plan) noteDropped(b alert.Backlog, what string) {
 
 // foretell notes what the plan would drop.
 func (a *agent) foretell(p *plan) {
-	a.parts.Lock()
-	office := a.alerts.office
-	a.parts.Unlock()
-	if p.report.Refused != "" || office == nil {
+	if p.report.Refused != "" || a.alerts.office == nil {
 		return
 	}
-	for _, b := range office.Owed() {
+	for _, b := range a.alerts.office.Owed() {
 		if !slices.ContainsFunc(p.targets, func(t *target) bool { return t.Name == b.Name }) {
 			p.noteDropped(b, "would be dropped")
 		}

@@ -62,7 +62,7 @@ type sensing struct {
 	fresh  bool // since the kernel was booted no agent ran before
 	vote   func(health.Vote) bool
 	insist func(health.Vote) // waits for the loop, as tell does
-	tell   func(loop.Fact) // waits for the loop
+	tell   func(loop.Fact)   // waits for the loop
 	log    *slog.Logger
 	rounds *rounds.Rounds
 	voted  [sensors.Context + 1]bool
@@ -87,7 +87,7 @@ type sensing struct {
 func newSensing(a *agent, c config.Sensors) senses {
 	s := &sensing{
 		cfg: c, dir: a.cfg.StateDir, file: filepath.Join(a.cfg.StateDir, learnedFile), fresh: !a.journal.SameBoot(),
-		vote: a.loop.Vote, insist: a.insistVote, tell: func(f loop.Fact) { a.insist(f) }, log: a.log, raised: map[string]bool{}, waiting: map[string]string{}, saved: time.Now(),
+		vote: a.hands.vote, insist: a.insistVote, tell: a.hands.insist, log: a.log, raised: map[string]bool{}, waiting: map[string]string{}, saved: time.Now(),
 		judge: sensors.NewJudge(sensorConfig(c)), ended: make(chan struct{}), next: make(chan config.Sensors, 1),
 	}
 	s.life, s.end = context.WithCancel(context.Background())

@@ -55,7 +55,7 @@ func (a *agent) insist(f loop.Fact) bool {
 // insistVote is insist for a vote: one that nobody would cast again.
 func (a *agent) insistVote(v health.Vote) {
 	for range insistTries {
-		if a.loop.Vote(v) {
+		if a.hands.vote(v) {
 			return
 		}
 		time.Sleep(insistPause)

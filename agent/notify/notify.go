@@ -76,8 +76,8 @@ type Office struct {
 	desks   []*desk
 	ctx     context.Context // of Run; nil: not begun
 	closed  bool            // no event will be taken any more
-	seen    report.Event // the newest that was taken: Seq and At
-	trouble string       // why the queues are not on disk; empty: they are
+	seen    report.Event    // the newest that was taken: Seq and At
+	trouble string          // why the queues are not on disk; empty: they are
 }
 
 // A desk is one target with its queue.
