@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/twinbeat/twinbeat/agent/config"
+	"github.com/twinbeat/twinbeat/agent/health"
 	"github.com/twinbeat/twinbeat/agent/loop"
 	"github.com/twinbeat/twinbeat/agent/monitor"
 	"github.com/twinbeat/twinbeat/agent/notify"
@@ -102,6 +103,17 @@ func (a *agent) withdraw(w *watched) {
 	name := "monitor/" + w.conf.Name
 	a.hands.insist(loop.AlarmChanged{Name: name})
 	a.hands.insist(loop.AlarmChanged{Name: name + "/unknown"})
+}
+
+// insistVote is insist for a vote: one that nobody would cast again.
+func (a *agent) insistVote(v health.Vote) {
+	for range insistTries {
+		if a.hands.vote(v) {
+			return
+		}
+		time.Sleep(insistPause)
+	}
+	a.log.Error("the loop takes no votes; one is lost", "of", v.Source)
 }
 
 // resense has the sensors read as the new configuration wants it.

@@ -197,7 +197,9 @@ func TestReloadOfSensorsKeepsTheirVotes(t *testing.T) {
 		s := newSensed(t, filepath.Join(dir, learnedFile))
 		s.values["cpu"] = 101
 		sensorFinders = []func(config.Sensors, string) rounds.Finder{
-			func(config.Sensors, string) rounds.Finder { return func() []sensors.Source { return []sensors.Source{s} } },
+			func(config.Sensors, string) rounds.Finder {
+				return func() []sensors.Source { return []sensors.Source{s} }
+			},
 		}
 		sense(y, s)
 		time.Sleep(10 * time.Second)

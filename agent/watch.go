@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/twinbeat/twinbeat/agent/control"
-	"github.com/twinbeat/twinbeat/agent/health"
 	"github.com/twinbeat/twinbeat/agent/journal"
 	"github.com/twinbeat/twinbeat/agent/loop"
 	"github.com/twinbeat/twinbeat/agent/report"
@@ -50,17 +49,6 @@ func (a *agent) insist(f loop.Fact) bool {
 	}
 	a.log.Error("the loop takes no facts; one is lost", "fact", fmt.Sprintf("%T", f))
 	return false
-}
-
-// insistVote is insist for a vote: one that nobody would cast again.
-func (a *agent) insistVote(v health.Vote) {
-	for range insistTries {
-		if a.hands.vote(v) {
-			return
-		}
-		time.Sleep(insistPause)
-	}
-	a.log.Error("the loop takes no votes; one is lost", "of", v.Source)
 }
 
 // eventQueue is how many events may wait for the disk; more are lost to the
