@@ -120,7 +120,7 @@ func (s *Series) respec(spec Spec, c *conditions) {
 	s.drop(&s.limits.High, dropped(given.High, was.High))
 	s.drop(&s.limits.Crit, dropped(given.Crit, was.Crit))
 	for _, cause := range byLimit {
-		s.flags[cause] = latch{}
+		s.flags.on[cause] = false
 	}
 	if !math.IsNaN(s.value) {
 		s.watchLimits()
