@@ -196,6 +196,7 @@ func unusable(p *plan, i int, t, old *target) config.Problem {
 // retarget puts other targets of alerts in place. What was owed to one that went
 // is in the answer.
 func (a *agent) retarget(p *plan) {
+	p.noteSecrets(a.alerts.targets)
 	was := a.alerts // only a reload changes it
 	is := alerts{was.office, p.targets}
 	if was.office == nil && len(p.targets) > 0 {
@@ -225,6 +226,16 @@ func (a *agent) retarget(p *plan) {
 	}
 }
 
+// noteSecrets tells of targets that are others though their configuration is not.
+func (p *plan) noteSecrets(was []*target) {
+	for _, t := range p.targets {
+		same := func(o *target) bool { return o != t && config.SameNotify(o.conf, t.conf) }
+		if slices.ContainsFunc(was, same) {
+			p.note("target " + t.Name + ": its secrets are others than before, or can be read again; they are taken up")
+		}
+	}
+}
+
 // noteDropped tells what a target that went was owed.
 func (p *plan) noteDropped(b alert.Backlog, what string) {
 	if n := uint64(len(b.Waiting)) + b.Dropped; n > 0 {
@@ -237,6 +248,7 @@ func (a *agent) foretell(p *plan) {
 	if p.report.Refused != "" || a.alerts.office == nil {
 		return
 	}
+	p.noteSecrets(a.alerts.targets)
 	for _, b := range a.alerts.office.Owed() {
 		if !slices.ContainsFunc(p.targets, func(t *target) bool { return t.Name == b.Name }) {
 			p.noteDropped(b, "would be dropped")

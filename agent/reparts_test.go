@@ -335,8 +335,8 @@ func TestReloadReadsSecretsAnew(t *testing.T) {
 		t.Errorf("not readable any more: %+v", p.report.Problems)
 	}
 	write("two", 0o600)
-	y.reload(t, c)
-	if got := y.alerts.targets[0]; got == mended || got.secrets.token != "two" {
+	p := y.reload(t, c)
+	if got := y.alerts.targets[0]; got == mended || got.secrets.token != "two" || len(p.report.Notes) != 1 {
 		t.Error("another secret, and the same target")
 	}
 }
