@@ -8,7 +8,7 @@ import (
 )
 
 // cuts is how many cuts the test plays; a release run plays 100,000.
-const cuts = 1200
+const cuts = 3600
 
 // TestNoCutSwitchesBothOff plays cuts of all links with fence devices of every
 // kind: invariant 11, and no false proof but by a liar.
