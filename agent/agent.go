@@ -20,6 +20,7 @@ import (
 	"github.com/twinbeat/twinbeat/agent/health"
 	"github.com/twinbeat/twinbeat/agent/journal"
 	"github.com/twinbeat/twinbeat/agent/loop"
+	"github.com/twinbeat/twinbeat/agent/monitor"
 	"github.com/twinbeat/twinbeat/agent/pair"
 	"github.com/twinbeat/twinbeat/agent/report"
 	"github.com/twinbeat/twinbeat/agent/service"
@@ -73,16 +74,13 @@ type agent struct {
 	running running
 	roster  roster
 	kick    report.Kick
+	watched []*monitor.Monitor
 	log     *slog.Logger
 	group   sync.WaitGroup
 
-	notifier *notifier       // nil: no service manager listens
-	inner    context.Context // of what a reload starts: outlives the one of Run
-
-	parts   sync.Mutex // of what a reload may replace, as follows
-	watched []*watched
-	alerts  alerts
-	senses  senses // nil: no sensors are read
+	alerts   alerts
+	notifier *notifier // nil: no service manager listens
+	senses   senses    // nil: no sensors are read
 }
 
 // Run runs the agent until ctx ends, then gives up its groups in order and
@@ -123,7 +121,6 @@ func Run(ctx context.Context, o Options) error {
 // the monitors, the lanes (in act), the control socket, who tells of alarms, those
 // who read sensors; the loop is this one.
 func (a *agent) serve(ctx, inner context.Context) error {
-	a.inner = inner
 	for i, p := range a.paths {
 		a.group.Go(func() { p.run(inner, uint8(i), a.loop.Offer) })
 	}
@@ -136,7 +133,7 @@ func (a *agent) serve(ctx, inner context.Context) error {
 		}
 	})
 	a.notify(ctx, inner)
-	a.alerts.run(inner, &a.group)
+	a.group.Go(func() { a.alerts.run(inner) })
 	if len(a.dogs) == 0 {
 		a.group.Go(a.keepKick)
 	}
@@ -262,9 +259,8 @@ func (a *agent) nodeName() (string, error) {
 type running struct {
 	one  sync.Mutex // held by the reload under way
 	cfg  config.Config
-	text []byte          // of the file
-	read <-chan struct{} // closed when those who read sensors last have ended; nil: a reload took none out
-	torn bool            // by a reload that failed and could not be put back; see tornText
+	text []byte // of the file
+	torn bool   // by a reload that failed and could not be put back; see tornText
 }
 
 // open prepares the journal, the kernel lease, the links and the loop.
@@ -308,7 +304,7 @@ func (a *agent) open(ctx context.Context) error {
 		return err
 	}
 	a.loop = a.compose(ctx, how, lease)
-	a.hands.tell, a.hands.vote = a.loop.Tell, a.loop.Vote
+	a.hands.tell = a.loop.Tell
 	a.hands.insist = func(f loop.Fact) { a.insist(f) }
 	if _, weak := a.lease.(*lifetimeLease); weak {
 		a.loop.Tell(loop.AlarmChanged{

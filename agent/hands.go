@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/twinbeat/twinbeat/agent/config"
-	"github.com/twinbeat/twinbeat/agent/health"
 	"github.com/twinbeat/twinbeat/agent/loop"
 	"github.com/twinbeat/twinbeat/agent/report"
 	"github.com/twinbeat/twinbeat/agent/service"
@@ -33,7 +32,6 @@ type hands struct {
 	adopted []bool // the group was held when the agent started
 	weak    bool   // the lifetimes of the addresses are the lease, which the loop alone renews
 	tell    func(loop.Fact) bool
-	vote    func(health.Vote) bool
 	insist  func(loop.Fact) // for watchers: waits while the loop's queue is full
 	carrier func(device string, up bool)
 }

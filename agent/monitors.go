@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/twinbeat/twinbeat/agent/config"
@@ -12,44 +11,21 @@ import (
 	"github.com/twinbeat/twinbeat/agent/report"
 )
 
-// A watched is a monitor at work.
-type watched struct {
-	*monitor.Monitor
-	conf config.Monitor
-	stop context.CancelFunc
-
-	mu    sync.Mutex // held while the loop is told of it
-	spoke bool       // the loop was told of a state
-	gone  bool       // a reload took it out: it says no more
-}
-
 // newMonitors makes what the configuration wants watched.
 func (a *agent) newMonitors() error {
 	for _, c := range a.cfg.Monitors {
-		w, err := a.newWatched(c)
+		m, err := monitor.New(monitorConfig(c), a.hands.air)
 		if err != nil {
 			return err
 		}
-		a.watched = append(a.watched, w)
+		a.watched = append(a.watched, m)
 	}
 	a.hands.carrier = func(device string, up bool) {
-		for _, w := range a.allWatched() {
-			w.Carrier(device, up)
+		for _, m := range a.watched {
+			m.Carrier(device, up)
 		}
 	}
 	return nil
-}
-
-func (a *agent) newWatched(c config.Monitor) (*watched, error) {
-	m, err := monitor.New(monitorConfig(c), a.hands.air)
-	return &watched{Monitor: m, conf: c}, err
-}
-
-// allWatched is the list as it is now; a reload makes another one.
-func (a *agent) allWatched() []*watched {
-	a.parts.Lock()
-	defer a.parts.Unlock()
-	return a.watched
 }
 
 // monitorConfig is a configured monitor as its driver takes it.
@@ -70,44 +46,27 @@ const stagger = 20 * time.Millisecond
 // watchMonitors runs them, each in a goroutine of its own: one that hangs holds
 // no other.
 func (a *agent) watchMonitors(ctx context.Context) {
-	for i, w := range a.allWatched() {
-		a.watchOne(ctx, w, time.Duration(i)*stagger)
+	for i, m := range a.watched {
+		a.group.Go(func() {
+			pause(ctx, time.Duration(i)*stagger)
+			m.Run(ctx, a.monitorChanged)
+		})
 	}
-}
-
-func (a *agent) watchOne(ctx context.Context, w *watched, after time.Duration) {
-	ctx, w.stop = context.WithCancel(ctx)
-	a.group.Go(func() {
-		pause(ctx, after)
-		w.Run(ctx, func(c monitor.Change) bool { return w.tell(c, a.monitorChanged) })
-	})
-}
-
-// tell hands a new state on, unless the monitor is one no more.
-func (w *watched) tell(c monitor.Change, on func(monitor.Change) bool) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.gone {
-		return true
-	}
-	taken := on(c)
-	w.spoke = w.spoke || taken
-	return taken
 }
 
 // monitorChanged tells the loop of a new state and says whether it took all of
 // it. Both alarms write an event when they come and go.
 func (a *agent) monitorChanged(c monitor.Change) bool {
 	name := "monitor/" + c.Config.Name
-	return a.hands.vote(c.Vote()) &&
-		a.hands.tell(loop.AlarmChanged{Name: name, On: c.State == monitor.Down, Text: c.Why}) &&
-		a.hands.tell(loop.AlarmChanged{Name: name + "/unknown", On: c.State == monitor.Missing, Text: c.Why})
+	return a.loop.Vote(c.Vote()) &&
+		a.loop.Tell(loop.AlarmChanged{Name: name, On: c.State == monitor.Down, Text: c.Why}) &&
+		a.loop.Tell(loop.AlarmChanged{Name: name + "/unknown", On: c.State == monitor.Missing, Text: c.Why})
 }
 
 // monitorViews is what status shows.
 func (a *agent) monitorViews() []report.Monitor {
 	var out []report.Monitor
-	for _, m := range a.allWatched() {
+	for _, m := range a.watched {
 		c, v := m.Config(), m.View()
 		out = append(out, report.Monitor{
 			Name: c.Name, Type: c.Kind, State: v.State.String(), SinceMS: time.Since(v.Since).Milliseconds(), Reason: v.Why,

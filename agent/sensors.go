@@ -57,12 +57,10 @@ type SensorVote struct {
 // sensing reads the sensors in a goroutine of its own and judges them.
 type sensing struct {
 	cfg    config.Sensors
-	dir    string // of the state, whose disk is one of the sensors
 	file   string
 	fresh  bool // since the kernel was booted no agent ran before
 	vote   func(health.Vote) bool
-	insist func(health.Vote) // waits for the loop, as tell does
-	tell   func(loop.Fact)   // waits for the loop
+	tell   func(loop.Fact) // waits for the loop
 	log    *slog.Logger
 	rounds *rounds.Rounds
 	voted  [sensors.Context + 1]bool
@@ -73,25 +71,18 @@ type sensing struct {
 	taken   int       // rounds
 	saved   time.Time // by the monotonic clock
 
-	life  context.Context // ends with the agent, or when a reload takes the sensors out
-	end   context.CancelFunc
-	ended chan struct{}       // closed when run has
-	after <-chan struct{}     // of whoever read before; nil: nobody did
-	next  chan config.Sensors // of one place: to be taken up before the next round
-
 	mu    sync.Mutex // of judge: the control socket asks, too
 	judge *sensors.Judge
 	at    time.Time
 }
 
-func newSensing(a *agent, c config.Sensors) senses {
+func newSensing(a *agent) senses {
 	s := &sensing{
-		cfg: c, dir: a.cfg.StateDir, file: filepath.Join(a.cfg.StateDir, learnedFile), fresh: !a.journal.SameBoot(),
-		vote: a.hands.vote, insist: a.insistVote, tell: a.hands.insist, log: a.log, raised: map[string]bool{}, waiting: map[string]string{}, saved: time.Now(),
-		judge: sensors.NewJudge(sensorConfig(c)), ended: make(chan struct{}), next: make(chan config.Sensors, 1),
+		cfg: *a.cfg.Sensors, file: filepath.Join(a.cfg.StateDir, learnedFile), fresh: !a.journal.SameBoot(),
+		vote: a.loop.Vote, tell: func(f loop.Fact) { a.insist(f) }, log: a.log, raised: map[string]bool{}, waiting: map[string]string{}, saved: time.Now(),
+		judge: sensors.NewJudge(sensorConfig(*a.cfg.Sensors)),
 	}
-	s.life, s.end = context.WithCancel(context.Background())
-	s.rounds = rounds.New(sensorSources(s.cfg, s.dir), s.cfg.Deadline)
+	s.rounds = rounds.New(sensorSources(s.cfg, a.cfg.StateDir), s.cfg.Deadline)
 	return s
 }
 
@@ -126,60 +117,19 @@ func sensorConfig(c config.Sensors) sensors.Config {
 	return out
 }
 
-// run reads until ctx ends, or a reload ends it, then keeps what was learned.
+// run reads until ctx ends, then keeps what was learned.
 func (s *sensing) run(ctx context.Context) {
-	defer close(s.ended)
 	defer s.rounds.Close()
-	defer context.AfterFunc(ctx, s.end)()
-	if s.after != nil {
-		<-s.after // it keeps what this one is to know
-	}
 	tick := time.NewTicker(s.cfg.Interval)
 	defer tick.Stop()
 	for {
-		s.round(s.life)
+		s.round(ctx)
 		select {
 		case <-tick.C:
-		case c := <-s.next:
-			s.follow(c)
-			tick.Reset(c.Interval)
-		case <-s.life.Done():
+		case <-ctx.Done():
 			s.save()
-			if ctx.Err() == nil {
-				s.takeBack()
-			}
 			return
 		}
-	}
-}
-
-// partGrace is how long a sensor of which no source tells after a reload keeps
-// its vote: a slow one may not have been asked yet.
-const partGrace = time.Minute
-
-// follow takes up another configuration, between two rounds. What it does not
-// change goes on: no vote is taken back because of a reload.
-func (s *sensing) follow(c config.Sensors) {
-	was := s.cfg
-	s.cfg = c
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.judge.Configure(sensorConfig(c))
-	if !config.SameSources(was, c) {
-		s.rounds.Change(sensorSources(c, s.dir), c.Deadline)
-		s.judge.Resourced(time.Now(), partGrace)
-	}
-}
-
-// takeBack ends all votes and alarms: nobody reads sensors any more.
-func (s *sensing) takeBack() {
-	for k, voted := range s.voted {
-		if voted {
-			s.insist(health.Vote{Source: "sensors/" + sensors.Kind(k).String()})
-		}
-	}
-	for name := range s.raised {
-		s.tell(loop.AlarmChanged{Name: name})
 	}
 }
 

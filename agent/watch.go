@@ -21,8 +21,8 @@ func (a *agent) watch(ctx context.Context) {
 	a.group.Go(func() { a.hands.watchKernel(ctx, a.lease) })
 	a.group.Go(func() { a.hands.watchForeign(ctx) })
 	a.group.Go(func() { a.hands.refresh(ctx) })
-	if s := a.sensing(); s != nil {
-		a.group.Go(func() { s.run(ctx) })
+	if a.senses != nil {
+		a.group.Go(func() { a.senses.run(ctx) })
 	}
 	a.group.Go(func() {
 		a.lease.Watch(ctx, func(what string, restored error) {
@@ -158,13 +158,6 @@ func (a *agent) saved() loop.Saved {
 // statusTime bounds how long a question may wait for the loop's turn.
 const statusTime = 2 * time.Second
 
-// alertsView is what status shows of alerts.
-func (a *agent) alertsView() *report.Alerting {
-	a.parts.Lock()
-	defer a.parts.Unlock()
-	return a.alerts.view()
-}
-
 // handler answers the control socket.
 type handler struct{ a *agent }
 
@@ -177,11 +170,11 @@ func (h handler) Snapshot() report.Snapshot {
 	s.Monitors = h.a.monitorViews()
 	if err != nil {
 		s = h.a.board.Snapshot()
-		s.Alerting = h.a.alertsView()
+		s.Alerting = h.a.alerts.view()
 		s.Alarms = append(s.Alarms, report.Alarm{Name: "loop", Since: time.Now(), Text: err.Error() + "; what is shown is old"})
 		return s
 	}
-	s.Alerting = h.a.alertsView()
+	s.Alerting = h.a.alerts.view()
 	h.a.board.Publish(s)
 	return s
 }

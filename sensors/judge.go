@@ -85,8 +85,6 @@ type row struct {
 	rule     *Rule     // nil: none matches
 	seen     time.Time // newest round in which it was told of
 	fresh    bool      // no reading was taken yet
-	anew     bool      // its rule is another one since the last reading
-	due      time.Time // until then it must be told of again; zero: it was
 	refused  string    // why the box does not follow it
 	series   int       // in the box, -1: it has none
 	count    int
@@ -137,7 +135,6 @@ func (j *Judge) Take(at time.Time, readings []Reading) []Change {
 				continue
 			}
 		}
-		w.due = time.Time{}
 		if w.seen = at; !r.At.Equal(w.At) || w.fresh { // what a slow source says again is old
 			w.fresh = false
 			j.take(w, r)
@@ -151,58 +148,10 @@ func (j *Judge) Take(at time.Time, readings []Reading) []Change {
 				w.State = Absent
 			}
 		}
-		if !w.due.IsZero() && at.After(w.due) {
-			w.State, w.Why = Absent, "nobody tells of it any more"
-		}
 		j.judge(w)
 		j.news(w)
 	}
 	return j.changes
-}
-
-// Configure gives a judge at work another configuration. A sensor whose rule
-// stays what it was is not touched. Of any other what was said stands until it is
-// read again; what it has learned stays.
-func (j *Judge) Configure(c Config) {
-	if c.Ambient != j.cfg.Ambient {
-		j.ambient = math.NaN()
-	}
-	j.cfg = c
-	for _, w := range j.rows {
-		rule := j.rule(w.ID)
-		w.anew = w.anew || !w.rule.same(rule)
-		w.rule = rule
-	}
-}
-
-// Resourced says that other sources are asked from now on. A sensor of which none
-// of them has told within grace has gone for good.
-func (j *Judge) Resourced(at time.Time, grace time.Duration) {
-	for _, w := range j.rows {
-		w.due = at.Add(grace)
-	}
-}
-
-// same says whether two rules, nil for none, ask for the same.
-func (r *Rule) same(o *Rule) bool {
-	if r == nil || o == nil {
-		return r == o
-	}
-	alike := func(a, b float64) bool { return a == b || math.IsNaN(a) && math.IsNaN(b) }
-	return r.Ignore == o.Ignore && r.Label == o.Label && r.Weight == o.Weight && r.AlertOnly == o.AlertOnly &&
-		alike(r.Low, o.Low) && alike(r.High, o.High) && alike(r.Crit, o.Crit)
-}
-
-// again puts a row under its new rule; it holds a reading as the device gave it.
-func (j *Judge) again(w *row) {
-	w.anew = false
-	if w.rule != nil && w.rule.Label != "" {
-		w.Label = w.rule.Label
-	}
-	if !w.ignored() {
-		w.series = -1
-		w.refused = j.watch(w)
-	}
 }
 
 // meet makes a row for a sensor that is new; nil if there are too many.
@@ -227,8 +176,8 @@ func (j *Judge) watch(w *row) string {
 	var err error
 	switch kind, limits := w.measured(); {
 	case kind != 0:
-		w.series, err = j.box.Rewatch(predict.Spec{Name: w.ID, Label: w.Label, Kind: kind, Limits: limits, Trusted: w.ruled()})
-	case w.Kind == Count && w.count < 0:
+		w.series, err = j.box.Watch(predict.Spec{Name: w.ID, Label: w.Label, Kind: kind, Limits: limits, Trusted: w.ruled()})
+	case w.Kind == Count:
 		w.count, err = j.box.Count(w.ID, w.Fatal)
 	}
 	if err != nil {
@@ -280,12 +229,7 @@ func (j *Judge) rule(id string) *Rule {
 // take puts one reading where it belongs.
 func (j *Judge) take(w *row, r *Reading) {
 	label := w.Label
-	w.Reading = *r
-	if w.anew && w.State == OK { // else it does not tell the device's own limits
-		j.again(w)
-	} else {
-		w.Label = label
-	}
+	w.Reading, w.Label = *r, label
 	switch {
 	case w.ignored():
 		w.State, w.Why = Ignored, "the configuration says so"

@@ -56,21 +56,6 @@ func (b *Box) Watch(spec Spec) (int, error) {
 	return len(b.series) - 1, nil
 }
 
-// Rewatch is [Box.Watch] where there may be a series of that name: it gets the
-// label and the limits of the spec. What it has learned, and where it goes, stays;
-// what it has against the old limits it judges at once by the new ones.
-func (b *Box) Rewatch(spec Spec) (int, error) {
-	id, there := b.names[spec.Name]
-	if !there {
-		return b.Watch(spec)
-	}
-	if b.series[id].spec.Kind != spec.Kind {
-		return 0, fmt.Errorf("watch %q: %w", spec.Name, ErrKind)
-	}
-	b.series[id].respec(spec, &b.around)
-	return id, nil
-}
-
 // Series returns a series by its number.
 func (b *Box) Series(id int) *Series { return b.series[id] }
 

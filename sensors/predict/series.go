@@ -105,29 +105,6 @@ func newSeries(spec Spec) *Series {
 	return s
 }
 
-// byLimit are the causes that rest on a limit.
-var byLimit = [...]Cause{BeyondCrit, NearCrit, Approaching, Heading, BeyondLimit}
-
-// respec puts other limits in place. Those of the device that the first minute
-// was beyond stay dropped.
-func (s *Series) respec(spec Spec, c *conditions) {
-	given, _ := s.spec.Limits.Accept(s.spec.Kind)
-	was := s.limits
-	dropped := func(given, used float64) bool { return math.IsNaN(used) && !math.IsNaN(given) }
-	s.spec.Label, s.spec.Limits, s.spec.Trusted = cmp.Or(spec.Label, spec.Name), spec.Limits, spec.Trusted
-	s.limits, s.limit = spec.Limits.Accept(s.spec.Kind)
-	s.drop(&s.limits.Low, dropped(given.Low, was.Low))
-	s.drop(&s.limits.High, dropped(given.High, was.High))
-	s.drop(&s.limits.Crit, dropped(given.Crit, was.Crit))
-	for _, cause := range byLimit {
-		s.flags.on[cause] = false
-	}
-	if !math.IsNaN(s.value) {
-		s.watchLimits()
-		s.watchApproach(c)
-	}
-}
-
 // State says whether the series holds a measurement, and why not.
 func (s *Series) State() State { return s.state }
 
