@@ -28,6 +28,7 @@ type port struct {
 	fell   atomic.Bool   // the kernel said so since the last look, which may find it up again
 	rose   atomic.Bool   // the same the other way round
 	began  time.Time
+	asked  chan linkAnswer // of the question under way; nil: none
 }
 
 func init() {
@@ -44,12 +45,14 @@ func init() {
 
 // look reads carrier, speed and errors. An interface that is not there carries
 // nothing.
-func (p *port) look(context.Context) Look {
-	name, now := p.cfg.Interface, time.Since(p.began)
-	up, why, err := carrier(name)
+func (p *port) look(ctx context.Context) Look {
+	name := p.cfg.Interface
+	flags, err := p.ask(ctx)
+	up, why, err := carrier(name, flags, err)
 	if err != nil {
 		return Look{Unknown, err.Error()}
 	}
+	now := time.Since(p.began)
 	// A change that came and went between two looks begins the time anew.
 	fell, rose := p.fell.Swap(false), p.rose.Swap(false)
 	if fell && up || rose && !up {
@@ -106,11 +109,42 @@ func (p *port) errors(now time.Duration, count uint64) Look {
 	return Look{Bad, fmt.Sprintf("%s has %.1f errors a second, not less than half of %d for %v yet", name, rate, most, p.cfg.UpFor)}
 }
 
-// carrier says whether a device can carry frames, and if not, why. What the
-// kernel tells of itself, and IFF_RUNNING, may come a second late
-// (net/core/link_watch.c): a gap would look longer than it was.
-func carrier(name string) (up bool, why string, err error) {
-	flags, err := linkFlags(name)
+// linkAnswer is what the kernel says of a device.
+type linkAnswer struct {
+	flags uint32
+	err   error
+}
+
+// ask has the kernel asked aside: it answers when no driver holds its lock of all
+// devices, RTNL. Only one question is under way at a time.
+func (p *port) ask(ctx context.Context) (uint32, error) {
+	if p.asked == nil {
+		p.asked = make(chan linkAnswer, 1)
+		go func(out chan<- linkAnswer, name string) {
+			flags, err := linkFlags(name)
+			out <- linkAnswer{flags, err}
+		}(p.asked, p.cfg.Interface)
+	}
+	timer := time.NewTimer(askFor)
+	defer timer.Stop()
+	select {
+	case a := <-p.asked:
+		p.asked = nil
+		return a.flags, a.err
+	case <-timer.C:
+		return 0, fmt.Errorf("no answer within %v", askFor)
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// askFor bounds the wait for the kernel.
+const askFor = time.Second
+
+// carrier says by what the kernel told whether a device can carry frames, and if
+// not, why. What the kernel tells of itself, and IFF_RUNNING, may come a second
+// late (net/core/link_watch.c): a gap would look longer than it was.
+func carrier(name string, flags uint32, err error) (up bool, why string, _ error) {
 	switch {
 	case errors.Is(err, unix.ENODEV):
 		return false, name + " is not there", nil

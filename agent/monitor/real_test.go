@@ -344,9 +344,13 @@ func run(t *testing.T, c Config, n Neighbours) (*Monitor, states) {
 // what is read is how it is.
 func TestCarrierIsReadAsItIs(t *testing.T) {
 	s := newHost(t)
+	read := func(name string) (bool, string, error) {
+		flags, err := linkFlags(name)
+		return carrier(name, flags, err)
+	}
 	see := func(want bool) {
 		t.Helper()
-		if up, why, err := carrier(s.device); err != nil || up != want || up != (why == "") {
+		if up, why, err := read(s.device); err != nil || up != want || up != (why == "") {
 			t.Errorf("carrier %v, %q, %v; want %v", up, why, err, want)
 		}
 	}
@@ -357,11 +361,29 @@ func TestCarrierIsReadAsItIs(t *testing.T) {
 		see(true)
 	}
 	must(t, netlink.LinkSetDown(s.ours()))
-	if _, why, _ := carrier(s.device); why != s.device+" is switched off" {
+	if _, why, _ := read(s.device); why != s.device+" is switched off" {
 		t.Errorf("switched off: %q", why)
 	}
-	if _, why, err := carrier("not-there"); why != "not-there is not there" || err != nil {
+	if _, why, err := read("not-there"); why != "not-there is not there" || err != nil {
 		t.Errorf("not there: %q, %v", why, err)
+	}
+}
+
+// A driver that resets holds the kernel's lock for as long as it likes.
+func TestInterfaceOfWhichTheKernelDoesNotTell(t *testing.T) {
+	p := &port{cfg: &Config{Interface: "lo"}, began: time.Now(), asked: make(chan linkAnswer, 1)}
+	hung := p.asked
+	if l := p.look(t.Context()); l.Verdict != Unknown || !strings.Contains(l.Why, "no answer within") {
+		t.Errorf("no answer: %+v", l)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if l := p.look(ended); l.Verdict != Unknown || p.asked != hung {
+		t.Errorf("at the end: %+v, asked again: %v", l, p.asked != hung)
+	}
+	hung <- linkAnswer{flags: unix.IFF_UP | unix.IFF_LOWER_UP}
+	if l := p.look(t.Context()); l.Verdict != Good || p.asked != nil {
+		t.Errorf("its late answer: %+v", l)
 	}
 }
 
