@@ -103,13 +103,13 @@ func TestFileThatHoldsWhoReadsIt(t *testing.T) {
 	for range 3 {
 		expect(t, f.look(t.Context()), Bad, "cannot be read within 50ms")
 	}
-	under := f.out
+	under := f.reader.out
 	if under == nil {
 		t.Fatal("nobody is reading")
 	}
 	must(t, w.Close()) // who reads meets the end
 	f.cfg.Timeout = 5 * time.Second
-	if l := f.look(t.Context()); f.out != nil {
+	if l := f.look(t.Context()); f.reader.out != nil {
 		t.Errorf("a second one read: %+v", l)
 	}
 }

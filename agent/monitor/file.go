@@ -27,28 +27,20 @@ func init() {
 	}
 }
 
-// A file is looked at aside, because a dead disk or server holds who asks for as
-// long as it likes. Only one who asks is under way at a time.
+// A file is looked at aside: a dead disk or server holds who asks.
 type file struct {
-	cfg *Config
-	now func() time.Time
-	out chan Look // of the one under way; nil: none
+	cfg    *Config
+	now    func() time.Time
+	reader aside[Look]
 }
 
 func (f *file) look(ctx context.Context) Look {
-	if f.out == nil {
-		f.out = make(chan Look, 1)
-		go func(out chan<- Look) { out <- f.read() }(f.out)
-	}
-	timer := time.NewTimer(f.cfg.Timeout)
-	defer timer.Stop()
-	select {
-	case l := <-f.out:
-		f.out = nil
+	switch l, err := f.reader.ask(ctx, f.cfg.Timeout, f.read); err {
+	case nil:
 		return l
-	case <-timer.C:
+	case errLate:
 		return Look{Bad, fmt.Sprintf("%s cannot be read within %v", f.cfg.Path, f.cfg.Timeout)}
-	case <-ctx.Done():
+	default:
 		return Look{Why: "given up"}
 	}
 }

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -28,7 +29,7 @@ type port struct {
 	fell   atomic.Bool   // the kernel said so since the last look, which may find it up again
 	rose   atomic.Bool   // the same the other way round
 	began  time.Time
-	asked  chan linkAnswer // of the question under way; nil: none
+	kernel aside[linkAnswer]
 }
 
 func init() {
@@ -116,26 +117,16 @@ type linkAnswer struct {
 }
 
 // ask has the kernel asked aside: it answers when no driver holds its lock of all
-// devices, RTNL. Only one question is under way at a time.
+// devices, RTNL.
 func (p *port) ask(ctx context.Context) (uint32, error) {
-	if p.asked == nil {
-		p.asked = make(chan linkAnswer, 1)
-		go func(out chan<- linkAnswer, name string) {
-			flags, err := linkFlags(name)
-			out <- linkAnswer{flags, err}
-		}(p.asked, p.cfg.Interface)
+	a, err := p.kernel.ask(ctx, askFor, func() linkAnswer {
+		flags, err := linkFlags(p.cfg.Interface)
+		return linkAnswer{flags, err}
+	})
+	if err == errLate {
+		err = fmt.Errorf("no answer within %v", askFor)
 	}
-	timer := time.NewTimer(askFor)
-	defer timer.Stop()
-	select {
-	case a := <-p.asked:
-		p.asked = nil
-		return a.flags, a.err
-	case <-timer.C:
-		return 0, fmt.Errorf("no answer within %v", askFor)
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	}
+	return a.flags, cmp.Or(err, a.err)
 }
 
 // askFor bounds the wait for the kernel.

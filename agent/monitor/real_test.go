@@ -371,18 +371,19 @@ func TestCarrierIsReadAsItIs(t *testing.T) {
 
 // A driver that resets holds the kernel's lock for as long as it likes.
 func TestInterfaceOfWhichTheKernelDoesNotTell(t *testing.T) {
-	p := &port{cfg: &Config{Interface: "lo"}, began: time.Now(), asked: make(chan linkAnswer, 1)}
-	hung := p.asked
+	p := &port{cfg: &Config{Interface: "lo"}, began: time.Now()}
+	hung := make(chan linkAnswer, 1)
+	p.kernel.out = hung
 	if l := p.look(t.Context()); l.Verdict != Unknown || !strings.Contains(l.Why, "no answer within") {
 		t.Errorf("no answer: %+v", l)
 	}
 	ended, end := context.WithCancel(t.Context())
 	end()
-	if l := p.look(ended); l.Verdict != Unknown || p.asked != hung {
-		t.Errorf("at the end: %+v, asked again: %v", l, p.asked != hung)
+	if l := p.look(ended); l.Verdict != Unknown || p.kernel.out != hung {
+		t.Errorf("at the end: %+v, asked again: %v", l, p.kernel.out != hung)
 	}
 	hung <- linkAnswer{flags: unix.IFF_UP | unix.IFF_LOWER_UP}
-	if l := p.look(t.Context()); l.Verdict != Good || p.asked != nil {
+	if l := p.look(t.Context()); l.Verdict != Good || p.kernel.out != nil {
 		t.Errorf("its late answer: %+v", l)
 	}
 }

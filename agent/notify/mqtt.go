@@ -65,7 +65,11 @@ func (m MQTT) Send(ctx context.Context, a *alert.Alert) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	c, err := m.dial(ctx)
+	port := "1883"
+	if m.Secure != nil {
+		port = "8883"
+	}
+	c, err := connect(ctx, "tcp", withPort(m.Address, port), m.Secure)
 	if err != nil {
 		return "", err
 	}
@@ -87,25 +91,6 @@ func (m MQTT) Send(ctx context.Context, a *alert.Alert) (string, error) {
 	}
 	_, _ = c.Write([]byte{mqttDisconnect, 0}) // it has the alert
 	return "the broker acknowledged it", nil
-}
-
-// dial connects, and begins TLS where it is wanted.
-func (m MQTT) dial(ctx context.Context) (net.Conn, error) {
-	port := "1883"
-	if m.Secure != nil {
-		port = "8883"
-	}
-	address := withPort(m.Address, port)
-	plain, err := dial(ctx, "tcp", address)
-	if err != nil || m.Secure == nil {
-		return plain, err
-	}
-	host, _, _ := net.SplitHostPort(address)
-	c, err := m.Secure(ctx, plain, host)
-	if err != nil {
-		plain.Close()
-	}
-	return c, err
 }
 
 // connect is the first packet (section 3.1). The client identifier is another one

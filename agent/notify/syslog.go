@@ -40,15 +40,16 @@ func (s Syslog) Send(ctx context.Context, a *alert.Alert) (string, error) {
 		return s.local(ctx, a.Local(facility, pid))
 	}
 	message := a.Syslog(facility, pid)
-	network, port := "tcp", "514"
+	network, port, secure := "tcp", "514", s.Secure
 	switch s.Transport {
 	case "udp":
-		network = "udp"
+		network, secure = "udp", nil
 	case "tls":
 		port = "6514" // RFC 5425
+	default:
+		secure = nil
 	}
-	address := withPort(s.Address, port)
-	c, err := dial(ctx, network, address)
+	c, err := connect(ctx, network, withPort(s.Address, port), secure)
 	if err != nil {
 		return "", err
 	}
@@ -58,13 +59,6 @@ func (s Syslog) Send(ctx context.Context, a *alert.Alert) (string, error) {
 			return "", fmt.Errorf("send: %w", err)
 		}
 		return "sent; by UDP nobody says whether it arrived", nil
-	}
-	plain := c
-	if s.Transport == "tls" {
-		host, _, _ := net.SplitHostPort(address)
-		if c, err = s.Secure(ctx, plain, host); err != nil {
-			return "", err
-		}
 	}
 	// RFC 6587 section 3.4.1: octet counting.
 	if _, err := c.Write(append([]byte(strconv.Itoa(len(message))+" "), message...)); err != nil {
@@ -127,6 +121,20 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 		_ = c.SetDeadline(until)
 	}
 	return c, nil
+}
+
+// connect dials, and begins TLS where secure does so; nil: there is none.
+func connect(ctx context.Context, network, address string, secure func(context.Context, net.Conn, string) (net.Conn, error)) (net.Conn, error) {
+	plain, err := dial(ctx, network, address)
+	if err != nil || secure == nil {
+		return plain, err
+	}
+	host, _, _ := net.SplitHostPort(address)
+	c, err := secure(ctx, plain, host)
+	if err != nil {
+		plain.Close()
+	}
+	return c, err
 }
 
 func withPort(address, port string) string {

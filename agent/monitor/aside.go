@@ -1,0 +1,36 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// errLate says that whoever was asked has not answered yet.
+var errLate = errors.New("no answer in time")
+
+// An aside asks what may hold who asks for as long as it likes: a dead disk, a
+// driver that keeps the kernel's lock. Only one question is under way at a time;
+// an answer that came too late is taken by the next one who asks.
+type aside[T any] struct {
+	out chan T // of the question under way; nil: none
+}
+
+// ask waits for the answer, or for within, which is errLate, or for the end of ctx.
+func (a *aside[T]) ask(ctx context.Context, within time.Duration, question func() T) (answer T, err error) {
+	if a.out == nil {
+		a.out = make(chan T, 1)
+		go func(out chan<- T) { out <- question() }(a.out)
+	}
+	timer := time.NewTimer(within)
+	defer timer.Stop()
+	select {
+	case answer = <-a.out:
+		a.out = nil
+		return answer, nil
+	case <-timer.C:
+		return answer, errLate
+	case <-ctx.Done():
+		return answer, ctx.Err()
+	}
+}
