@@ -4,16 +4,11 @@ package agent
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
 	"log/slog"
-	"math/big"
 	"net"
 	"os"
 	"os/exec"
@@ -29,6 +24,7 @@ import (
 	"github.com/twinbeat/twinbeat/agent/control"
 	"github.com/twinbeat/twinbeat/agent/notify"
 	"github.com/twinbeat/twinbeat/agent/report"
+	"github.com/twinbeat/twinbeat/tests/lab"
 )
 
 // mqttTime bounds each step of a real broker on a busy machine.
@@ -123,25 +119,13 @@ func mqttWait(t *testing.T, what string, done func() bool) {
 // mqttCertificate makes one for 127.0.0.1 that signs itself.
 func mqttCertificate(t *testing.T) (cert, key, fingerprint string) {
 	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	cert, key, err := lab.Certificate()
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalECPrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := sha256.Sum256(der)
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
-		string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER})), hex.EncodeToString(sum[:])
+	der, _ := pem.Decode([]byte(cert))
+	sum := sha256.Sum256(der.Bytes)
+	return cert, key, hex.EncodeToString(sum[:])
 }
 
 func TestMQTTWithMosquitto(t *testing.T) {
