@@ -20,7 +20,6 @@ import (
 	"github.com/twinbeat/twinbeat/agent/health"
 	"github.com/twinbeat/twinbeat/agent/journal"
 	"github.com/twinbeat/twinbeat/agent/loop"
-	"github.com/twinbeat/twinbeat/agent/monitor"
 	"github.com/twinbeat/twinbeat/agent/pair"
 	"github.com/twinbeat/twinbeat/agent/report"
 	"github.com/twinbeat/twinbeat/agent/service"
@@ -74,23 +73,26 @@ type agent struct {
 	running running
 	roster  roster
 	kick    report.Kick
-	watched []*monitor.Monitor
 	log     *slog.Logger
 	group   sync.WaitGroup
 
-	alerts   alerts
-	notifier *notifier // nil: no service manager listens
-	senses   senses    // nil: no sensors are read
+	notifier *notifier       // nil: no service manager listens
+	inner    context.Context // of what a reload starts: outlives the one of Run
+
+	parts   sync.Mutex // of what a reload may replace, as follows
+	watched []*watched
+	alerts  alerts
+	senses  senses // nil: no sensors are read
 }
 
 // Run runs the agent until ctx ends, then gives up its groups in order and
 // returns.
 func Run(ctx context.Context, o Options) error {
+	hurry() // at once: after a restart a lease is running out
 	a := &agent{opts: o, log: o.Log}
 	if err := a.load(); err != nil {
 		return err
 	}
-	hurry()
 	beFrugal()
 	oneProcessor()
 	var err error
@@ -121,6 +123,7 @@ func Run(ctx context.Context, o Options) error {
 // the monitors, the lanes (in act), the control socket, who tells of alarms, those
 // who read sensors; the loop is this one.
 func (a *agent) serve(ctx, inner context.Context) error {
+	a.inner = inner
 	for i, p := range a.paths {
 		a.group.Go(func() { p.run(inner, uint8(i), a.loop.Offer) })
 	}
@@ -133,13 +136,14 @@ func (a *agent) serve(ctx, inner context.Context) error {
 		}
 	})
 	a.notify(ctx, inner)
-	a.group.Go(func() { a.alerts.run(inner) })
+	a.alerts.run(inner, &a.group)
 	if len(a.dogs) == 0 {
 		a.group.Go(a.keepKick)
 	}
 	a.group.Go(func() {
 		select {
 		case done := <-a.opts.Yield:
+			a.hands.endBounces()
 			a.insist(loop.Yield{Done: done})
 		case <-inner.Done():
 		}
@@ -152,6 +156,7 @@ func (a *agent) serve(ctx, inner context.Context) error {
 	a.awaitPath()
 	grace := endsWithin(a.cfg)
 	err := a.loop.Run(ctx, grace)
+	a.hands.endBounces()
 	if err == nil && !a.loop.Starved() {
 		a.leaveWatchdog()
 	}
@@ -163,7 +168,7 @@ func (a *agent) serve(ctx, inner context.Context) error {
 		a.log.Error("addresses are left in the kernel, the gate stays closed over them", "address", left)
 		return err
 	}
-	return errors.Join(err, a.lease.Remove())
+	return errors.Join(err, a.hands.kernel.EnsureVirtual(a.cfg.Cluster, nil), a.lease.Remove())
 }
 
 // endsWithin is what the orderly end may take.
@@ -199,7 +204,7 @@ func (a *agent) left() string {
 	ctx, cancel := context.WithTimeout(context.Background(), slowMargin)
 	defer cancel()
 	for _, g := range a.hands.groups {
-		held, err := a.hands.kernel.Held(ctx, g.group().VIP)
+		held, err := a.hands.kernel.Held(ctx, g.group().Placed())
 		if err != nil {
 			return err.Error()
 		}
@@ -304,8 +309,9 @@ func (a *agent) open(ctx context.Context) error {
 		return err
 	}
 	a.loop = a.compose(ctx, how, lease)
-	a.hands.tell = a.loop.Tell
+	a.hands.tell, a.hands.vote = a.loop.Tell, a.loop.Vote
 	a.hands.insist = func(f loop.Fact) { a.insist(f) }
+	a.hands.raiseBounced()
 	if _, weak := a.lease.(*lifetimeLease); weak {
 		a.loop.Tell(loop.AlarmChanged{
 			Name: "lease", On: true,
@@ -344,9 +350,10 @@ func (a *agent) compose(ctx context.Context, how string, lease time.Duration) *l
 	t.BootWait = a.bootWait(t)
 	fenceOptions(c, &o, a.hands.fenceName())
 	a.composeWatch(&o)
+	a.composeBounce(&o)
 	o.Talk = a.talk(a.running.text)
 	for i := range c.Groups {
-		o.Groups = append(o.Groups, a.composeGroup(i, t))
+		o.Groups = append(o.Groups, a.composeGroup(ctx, i, t))
 	}
 	for i, l := range c.Links {
 		o.Links = append(o.Links, loop.Link{
@@ -358,10 +365,14 @@ func (a *agent) compose(ctx context.Context, how string, lease time.Duration) *l
 
 // composeGroup builds one group with its first input: what the journal
 // promised and the kernel holds.
-func (a *agent) composeGroup(i int, t config.Timing) loop.Group {
+func (a *agent) composeGroup(ctx context.Context, i int, t config.Timing) loop.Group {
 	c, g := a.cfg, a.cfg.Groups[i]
 	held := a.adopts(i)
 	a.hands.adopted[i] = held
+	a.hands.holdPorts(i, held)
+	if !held {
+		a.hands.emptyVirtual(ctx, i)
+	}
 	var retry time.Duration
 	if c.Fence != nil {
 		retry = c.Fence.Retry

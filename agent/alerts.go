@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/twinbeat/twinbeat/agent/config"
@@ -59,29 +60,44 @@ var alertSenders = map[string]func(*config.Notify, alertSecrets, teller) (notify
 	},
 }
 
+// A target is one of the configuration with its sender.
+type target struct {
+	notify.Target
+	conf    config.Notify
+	secrets alertSecrets // that the sender was made with
+	err     error        // why it cannot be used; nil: it can
+	key     string       // that err is about
+}
+
 // openTarget reads the secrets of a target and makes its sender. A target that
 // cannot be used is one that fails: alerts must not keep a node from serving.
-func openTarget(n *config.Notify, t teller) (notify.Target, error) {
-	out := notify.Target{
+func openTarget(n *config.Notify, t teller) *target {
+	out := &target{conf: *n, key: "type", Target: notify.Target{
 		Name: n.Name, Type: n.Type, Where: where(n), Timeout: n.Timeout,
 		Filter: alert.Filter{Severity: alert.SeverityNamed(n.Severity), Groups: n.Groups, Kinds: n.Kinds},
 		Limits: alert.Limits{Repeat: n.Repeat, Rate: n.Rate},
+	}}
+	err := out.open(n, t)
+	if err != nil {
+		out.err = fmt.Errorf("target %s: %w", n.Name, err)
+		out.Sender = notify.Broken{Err: out.err}
 	}
+	return out
+}
+
+func (t *target) open(n *config.Notify, who teller) error {
 	sender, ok := alertSenders[n.Type]
 	if !ok {
-		err := fmt.Errorf("target %s: type %q is not in this build (%s)", n.Name, n.Type, buildName)
-		out.Sender = notify.Broken{Err: err}
-		return out, err
+		return fmt.Errorf("type %q is not in this build (%s)", n.Type, buildName)
 	}
-	s, err := readAlertSecrets(n)
-	if err == nil {
-		out.Sender, err = sender(n, s, t)
-	}
+	s, key, err := readAlertSecrets(n)
 	if err != nil {
-		err = fmt.Errorf("target %s: %w", n.Name, err)
-		out.Sender = notify.Broken{Err: err}
+		t.key = key
+		return err
 	}
-	return out, err
+	t.secrets = s
+	t.Sender, err = sender(n, s, who)
+	return err
 }
 
 // where is a target's place as it may be shown: of a URL the host.
@@ -95,7 +111,8 @@ func where(n *config.Notify) string {
 	return n.Address
 }
 
-func readAlertSecrets(n *config.Notify) (s alertSecrets, err error) {
+// readAlertSecrets reads all; key is what an error is about.
+func readAlertSecrets(n *config.Notify) (s alertSecrets, key string, err error) {
 	s.community = n.Community
 	for _, one := range []struct {
 		to         *string
@@ -111,11 +128,11 @@ func readAlertSecrets(n *config.Notify) (s alertSecrets, err error) {
 			continue
 		}
 		if *one.to, err = secret(one.what, one.file, ""); err != nil {
-			return s, err
+			return s, one.what, err
 		}
 	}
 	s.ca, err = readCA(n.CAFile)
-	return s, err
+	return s, "ca_file", err
 }
 
 // pairOf says of whom alerts are.
@@ -127,8 +144,11 @@ func pairOf(c config.Config) alert.Pair {
 	return p
 }
 
-// alerts is the office of a running agent; nil: nobody is to be told.
-type alerts struct{ *notify.Office }
+// alerts are the office of a running agent and its targets, in their order.
+type alerts struct {
+	office  *notify.Office // nil: nobody is to be told
+	targets []*target
+}
 
 // openAlerts makes the office.
 func (a *agent) openAlerts() {
@@ -136,40 +156,52 @@ func (a *agent) openAlerts() {
 	if len(c.Notify) == 0 {
 		return
 	}
+	var targets []*target
+	for i := range c.Notify {
+		t := openTarget(&c.Notify[i], a.teller(c))
+		if t.err != nil {
+			a.log.Error("alerts", "err", t.err)
+			a.loop.Tell(loop.AlarmChanged{Name: alarmOf(t.Name), On: true, Text: t.err.Error()})
+		}
+		targets = append(targets, t)
+	}
+	a.alerts = a.newAlerts(c, targets)
+}
+
+// alarmOf names the alarm of a target that cannot be used.
+func alarmOf(target string) string { return "notify-" + target }
+
+func (a *agent) teller(c config.Config) teller { return teller{pairOf(c), a.state.Boot} }
+
+func (a *agent) newAlerts(c config.Config, targets []*target) alerts {
 	o := notify.Options{
 		Board: a.board, Pair: pairOf(c), Boot: a.state.Boot, Log: a.log,
 		Disk: filepath.Join(c.StateDir, "alerts.spool"), Memory: c.ControlSocket + ".alerts",
-		Tell: func(e report.Event) bool { return a.loop.Tell(loop.Notice{Event: e}) },
+		Tell: func(e report.Event) bool { return a.hands.tell(loop.Notice{Event: e}) },
 	}
-	for i := range c.Notify {
-		n := &c.Notify[i]
-		t, err := openTarget(n, teller{o.Pair, a.state.Boot})
-		if err != nil {
-			a.log.Error("alerts", "err", err)
-			a.loop.Tell(loop.AlarmChanged{Name: "notify-" + n.Name, On: true, Text: err.Error()})
-		}
-		o.Targets = append(o.Targets, t)
+	for _, t := range targets {
+		o.Targets = append(o.Targets, t.Target)
 	}
 	office, err := notify.Open(o)
 	if err != nil {
 		a.log.Warn("alerts of the run before", "err", err)
 	}
-	a.alerts.Office = office
+	return alerts{office, targets}
 }
 
-// run tells of events until ctx ends.
-func (l alerts) run(ctx context.Context) {
-	if l.Office != nil {
-		l.Run(ctx)
+// run tells of events until ctx ends, in a goroutine of the group.
+func (l alerts) run(ctx context.Context, group *sync.WaitGroup) {
+	if l.office != nil {
+		group.Go(func() { l.office.Run(ctx) })
 	}
 }
 
 // view is what status shows.
 func (l alerts) view() *report.Alerting {
-	if l.Office == nil {
+	if len(l.targets) == 0 {
 		return nil
 	}
-	return l.View()
+	return l.office.View()
 }
 
 // ExamineNotify says which targets cannot be used, and why. Nothing is sent.
@@ -177,8 +209,8 @@ func ExamineNotify(c config.Config) []config.Problem {
 	var out []config.Problem
 	for i := range c.Notify {
 		n := &c.Notify[i]
-		if _, err := openTarget(n, teller{Pair: pairOf(c)}); err != nil {
-			out = append(out, config.Problem{Line: n.Line, Key: "notify", Text: err.Error(), Hint: "until then it is told of nothing, and status says so", Warning: true})
+		if t := openTarget(n, teller{Pair: pairOf(c)}); t.err != nil {
+			out = append(out, config.Problem{Line: n.Line, Key: "notify", Text: t.err.Error(), Hint: "until then it is told of nothing, and status says so", Warning: true})
 		}
 	}
 	return out
@@ -210,7 +242,7 @@ func TestNotify(ctx context.Context, c config.Config, name string) ([]TestedTarg
 		if name != "" && n.Name != name {
 			continue
 		}
-		t, _ := openTarget(n, who) // the sender says what is wrong
+		t := openTarget(n, who) // the sender says what is wrong
 		try, cancel := context.WithTimeout(ctx, n.Timeout)
 		began := time.Now()
 		a := alert.Test(who.Pair, began)

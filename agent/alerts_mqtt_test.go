@@ -227,13 +227,13 @@ max_queued_messages 0
 	b.start("1883")
 	got := b.subscribe("watcher", "-c", "-F", "%p")
 	c := withTargets(config.Notify{Name: "broker", Type: "mqtt", Severity: "info", Address: "127.0.0.1", Transport: "tcp", Topic: "twinbeat/office"})
-	target, err := openTarget(&c.Notify[0], teller{Pair: pairOf(c)})
-	if err != nil {
-		t.Fatal(err)
+	target := openTarget(&c.Notify[0], teller{Pair: pairOf(c)})
+	if target.err != nil {
+		t.Fatal(target.err)
 	}
 	board := control.NewBoard(nil)
 	office, err := notify.Open(notify.Options{
-		Targets: []notify.Target{target}, Board: board, Pair: pairOf(c), Boot: 1, Log: slog.New(slog.DiscardHandler),
+		Targets: []notify.Target{target.Target}, Board: board, Pair: pairOf(c), Boot: 1, Log: slog.New(slog.DiscardHandler),
 		Disk: filepath.Join(b.dir, "disk"), Memory: filepath.Join(b.dir, "memory"), Tell: func(report.Event) bool { return true },
 	})
 	if err != nil {

@@ -128,6 +128,6 @@ func loopbackUp(t *testing.T) {
 }
 
 func TestAlertCertificatesThatAreTooLongAreRefusedInWords(t *testing.T) {
-	_, err := readAlertSecrets(&config.Notify{CAFile: tooLongCA(t)})
+	_, _, err := readAlertSecrets(&config.Notify{CAFile: tooLongCA(t)})
 	refusedInWords(t, err)
 }

@@ -1,4 +1,4 @@
-//go:build !lite && !no_agent && !no_chips && !no_http && !no_ipmi && !no_redfish && !no_snmp && !no_ssh
+//go:build !lite && !no_agent && !no_chips && !no_http && !no_ipmi && !no_redfish && !no_snmp && !no_ssh && !no_virtual
 
 package agent
 

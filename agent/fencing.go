@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/twinbeat/twinbeat/agent/config"
@@ -144,7 +145,9 @@ func FenceLevels(devices []config.FenceDevice, wrap func(fence.Switch) fence.Swi
 		}
 	}
 	var levels fence.Levels
-	for _, level := range slices.Sorted(maps.Keys(byLevel)) {
+	order := slices.Collect(maps.Keys(byLevel)) // slices.Sorted is a copy for each type, 6 KB
+	sort.Slice(order, func(i, k int) bool { return order[i] < order[k] })
+	for _, level := range order {
 		levels.Chains = append(levels.Chains, fence.Chain{Devices: byLevel[level]})
 	}
 	switch len(levels.Chains) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/twinbeat/twinbeat/agent/config"
+	"github.com/twinbeat/twinbeat/agent/health"
 	"github.com/twinbeat/twinbeat/agent/loop"
 	"github.com/twinbeat/twinbeat/agent/report"
 	"github.com/twinbeat/twinbeat/agent/service"
@@ -32,8 +33,10 @@ type hands struct {
 	adopted []bool // the group was held when the agent started
 	weak    bool   // the lifetimes of the addresses are the lease, which the loop alone renews
 	tell    func(loop.Fact) bool
+	vote    func(health.Vote) bool
 	insist  func(loop.Fact) // for watchers: waits while the loop's queue is full
 	carrier func(device string, up bool)
+	bounces bouncing
 }
 
 // fence returns the device that switches the peer, nil if there is none. A
@@ -104,7 +107,10 @@ func newHands(c config.Config, log *slog.Logger, check func(config.Group) func(s
 			return nil, err
 		}
 		h.groups = append(h.groups, one)
-		sets = append(sets, g.VIP)
+		sets = append(sets, g.Placed())
+	}
+	if err := h.ensureVirtual(); err != nil {
+		return nil, err
 	}
 	if err := h.kernel.Know(context.Background(), sets...); err != nil {
 		return nil, err
@@ -144,6 +150,7 @@ func nameOf(d fence.Device) string {
 // TakeAddresses puts routes and addresses into the kernel. The gate still
 // keeps them dark.
 func (h *hands) TakeAddresses(ctx context.Context, i int) error {
+	h.holdPorts(i, true)
 	g := h.groups[i]
 	c := g.group()
 	if asked := g.asked.Load(); asked != nil && asked != c { // a reload came between
@@ -153,22 +160,27 @@ func (h *hands) TakeAddresses(ctx context.Context, i int) error {
 	}
 	g.asked.Store(nil)
 	g.held = true // perhaps in part
-	return h.kernel.Take(ctx, c.VIP, h.cfg.Timing.Lifetime)
+	if err := h.raiseVirtual(ctx, c); err != nil {
+		return err
+	}
+	return h.kernel.Take(ctx, c.Placed(), h.cfg.Timing.Lifetime)
 }
 
 // DropAddresses takes them out again.
 func (h *hands) DropAddresses(ctx context.Context, i int) error {
 	h.groups[i].held = false
-	return h.dropAll(ctx, h.groups[i])
+	err := h.dropAll(ctx, h.groups[i])
+	h.holdPorts(i, err != nil)
+	return err
 }
 
 // dropAll takes all out that may be in the kernel for a group.
 func (h *hands) dropAll(ctx context.Context, g *handful) error {
-	err := h.kernel.Drop(ctx, plus(g.group().VIP, g.beyond))
+	err := h.kernel.Drop(ctx, plus(g.group().Placed(), g.beyond))
 	if err == nil {
 		g.beyond = vip.Set{}
 	}
-	return err
+	return errors.Join(err, h.kernel.SetVirtual(g.group().Virtual, false))
 }
 
 func plus(a, b vip.Set) vip.Set {
@@ -241,6 +253,7 @@ func (h *hands) StopServices(ctx context.Context, i int) error {
 
 // Probe asks whether anybody else answers for the group's addresses.
 func (h *hands) Probe(ctx context.Context, i int, lasts time.Duration) (sent, foreign bool, who string) {
+	h.cutBounce()
 	g := h.groups[i].group()
 	h.groups[i].asked.Store(g)
 	r, err := h.air.Probe(ctx, g.VIP.Addresses, config.Probes, lasts/config.Probes)
@@ -285,7 +298,7 @@ func (h *hands) burst(i, count int, why string) {
 	g.mu.Unlock()
 	go func() {
 		defer cancel()
-		err := h.air.Announce(ctx, c.VIP.Addresses, announce.Plan{
+		err := h.air.Announce(ctx, c.Placed().Addresses, announce.Plan{
 			Count: count, Spacing: c.Announce.Spacing, Pace: c.Announce.Pace, Owner: g.owner.Load,
 		})
 		if err != nil && !errors.Is(err, context.Canceled) && g.owner.Load() {
@@ -322,7 +335,7 @@ func (h *hands) RenewAddresses(ctx context.Context, i int) (missing []string, er
 	}
 	g := h.groups[i]
 	life := h.cfg.Timing.Lifetime
-	all := g.group().VIP.Addresses
+	all := g.group().Placed().Addresses
 	from, to := g.renewals.Due(time.Duration(monotonic()), life/renewalsPerLife, len(all))
 	err = h.kernel.Renew(ctx, all[from:to], life)
 	var gone *kernel.MissingError

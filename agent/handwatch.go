@@ -42,19 +42,19 @@ func (h *hands) kernelEvent(e kernel.Event, lease leaseholder) {
 	switch e.Kind {
 	case kernel.AddressGone:
 		h.each(func(i int, g *handful) {
-			if slices.Contains(g.group().VIP.Addresses, e.Address) {
+			if slices.Contains(g.group().Placed().Addresses, e.Address) {
 				h.insist(loop.AddressGone{Group: i, What: e.Address.String() + gone(e)})
 			}
 		})
 	case kernel.RouteGone:
 		h.each(func(i int, g *handful) {
-			if slices.Contains(g.group().VIP.Routes, e.Route) {
+			if slices.Contains(g.group().Placed().Routes, e.Route) {
 				h.insist(loop.AddressGone{Group: i, What: "route " + e.Route.String() + gone(e)})
 			}
 		})
 	case kernel.DeviceChanged:
 		h.each(func(i int, g *handful) {
-			if slices.Contains(g.group().VIP.Devices(), e.Device) {
+			if slices.Contains(g.group().Placed().Devices(), e.Device) {
 				h.insist(loop.AddressGone{Group: i, What: e.Device + " " + e.Text})
 			}
 		})
@@ -122,7 +122,7 @@ func (h *hands) listen(ctx context.Context, i int, g *handful) (changed bool, er
 	defer cancel()
 	g.mu.Lock()
 	g.relisten = cancel
-	addresses := g.group().VIP.Addresses
+	addresses := everywhere(g.group())
 	g.mu.Unlock()
 	err = h.air.Watch(inner, addresses, func(f announce.Foreign) {
 		if g.owner.Load() {

@@ -49,6 +49,9 @@ func (a *agent) openLease(ctx context.Context) (how string, lease time.Duration,
 	if errors.Is(err, gate.ErrOwned) {
 		return "", 0, err
 	}
+	if len(a.hands.virtuals()) > 0 { // whoever has no gate must not share a hardware address
+		return "", 0, fmt.Errorf("virtual_mac: %w", errors.Join(err, a.hands.kernel.EnsureVirtual(a.cfg.Cluster, nil)))
+	}
 	a.log.Warn("no kernel gate; the lifetimes of the addresses are the lease", "err", err)
 	a.cfg.Timing.Lifetime = min(a.cfg.Timing.Lifetime, lifetimeShort)
 	a.hands.cfg, a.hands.weak = a.cfg, true
@@ -87,7 +90,7 @@ func provenGate(ctx context.Context, c config.Config, own []netip.Prefix) (*prov
 // gateGroups is what the gate guards.
 func gateGroups(c config.Config) (out []gate.Group) {
 	for i, g := range c.Groups {
-		one := gate.Group{ID: uint8(i), Devices: g.VIP.Devices(), Lease: c.Timing.Lease, Transit: g.GateTransit}
+		one := gate.Group{ID: uint8(i), Devices: g.VIP.Devices(), Lease: c.Timing.Lease, Transit: g.GateTransit, Virtual: g.Virtual}
 		for _, v := range g.VIP.Addresses {
 			one.VIPs = append(one.VIPs, v.Prefix.Addr())
 		}
@@ -280,18 +283,21 @@ func (a *agent) adopts(i int) bool {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lifetimeCall)
 	defer cancel()
-	set := a.cfg.Groups[i].VIP
+	set := a.cfg.Groups[i].Placed()
 	there, err := a.hands.kernel.Held(ctx, set)
-	if err != nil || len(there) == 0 {
+	switch {
+	case err != nil:
 		return false
-	}
-	if len(there) == len(set.Addresses) {
+	case len(there) == 0:
+		if !a.hands.moves(ctx, i, &a.cfg.Groups[i]) {
+			return false
+		}
+	case len(there) == len(set.Addresses):
 		return true
-	}
-	if a.hands.askEach(ctx, strange(vip.Set{Addresses: there}, set)) != nil {
+	case a.hands.askEach(ctx, onParents(&a.cfg.Groups[i], strange(vip.Set{Addresses: there}, set))) != nil:
 		return false
 	}
-	held, _, err = a.lease.Held(uint8(i)) // the question took time
+	held, _, err = a.lease.Held(uint8(i)) // that took time
 	return err == nil && held
 }
 

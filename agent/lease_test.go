@@ -10,6 +10,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/twinbeat/twinbeat/agent/config"
+	"github.com/twinbeat/twinbeat/agent/pair"
 	"github.com/twinbeat/twinbeat/vip"
 	"github.com/twinbeat/twinbeat/vip/gate"
 	"github.com/twinbeat/twinbeat/vip/kernel"
@@ -162,5 +163,12 @@ func TestAddressThatAStrangerTookIsNotRenewed(t *testing.T) {
 	}
 	if there, _ := l.kernel.Held(t.Context(), set); len(there) > 0 {
 		t.Error("the renewal put the address back")
+	}
+}
+
+// The loader cannot know the machine's constants, and has one of its own.
+func TestTheLoaderKnowsTheProbesGrace(t *testing.T) {
+	if config.ProbeGrace != pair.ProbeGrace {
+		t.Errorf("config has %v, pair %v", config.ProbeGrace, pair.ProbeGrace)
 	}
 }

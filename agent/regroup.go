@@ -58,7 +58,7 @@ func (a *agent) regroup(ctx context.Context, p *plan, was config.Config) error {
 func (a *agent) guard(ctx context.Context, c config.Config) error {
 	var sets []vip.Set
 	for _, g := range c.Groups {
-		sets = append(sets, g.VIP)
+		sets = append(sets, g.Placed())
 	}
 	if lease, ok := a.lease.(*provenLease); ok {
 		if err := lease.kernelGate.(regate).Update(gateGroups(c)); err != nil {

@@ -33,8 +33,20 @@ func (a *agent) watchHangup(ctx context.Context) {
 		case <-a.opts.Hangup:
 		}
 		within, cancel := context.WithTimeout(ctx, reloadTime)
-		a.reload(within, false, "SIGHUP")
+		r := a.reload(within, false, "SIGHUP")
 		cancel()
+		a.logReload(&r)
+	}
+}
+
+// logReload writes down what nobody else is there to read; what was refused is an
+// alarm and an event.
+func (a *agent) logReload(r *report.Reload) {
+	for _, p := range r.Problems {
+		a.log.Warn("reload", "line", p.Line, "key", p.Key, "text", p.Text, "hint", p.Hint)
+	}
+	for _, note := range r.Notes {
+		a.log.Warn("reload", "note", note)
 	}
 }
 
@@ -55,6 +67,8 @@ type plan struct {
 	report   report.Reload
 	services []*service.Group // of each group whose services change; else nil
 	fence    *fence.Device    // the new one; nil: it does not change
+	watched  []*watched       // all monitors; those that stay are at work
+	targets  []*target        // all of alerts; those that stay are the same
 }
 
 // note tells of what did not go as it should, though it was done.
@@ -70,7 +84,9 @@ func (a *agent) reload(ctx context.Context, dry bool, by string) report.Reload {
 	began := time.Now()
 	p := a.plan(ctx)
 	r := &p.report
-	r.DryRun = dry
+	if r.DryRun = dry; dry {
+		a.foretell(p)
+	}
 	if r.Refused == "" && !dry {
 		if err := a.change(context.WithoutCancel(ctx), p, by); err != nil { // what is begun is ended: each lane has a bound
 			r.Refused, r.Hint = strings.ReplaceAll(err.Error(), "\n", "; "), "what was changed was put back; see `twinbeat events`"
@@ -168,7 +184,11 @@ func (a *agent) parse(ctx context.Context, p *plan) bool {
 	cfg, problems := config.Parse(a.opts.ConfigPath, p.text, node)
 	p.cfg = cfg
 	if !config.Refused(problems) {
-		for _, s := range ExamineServices(ctx, cfg) {
+		found := append(ExamineBuild(cfg), ExamineServices(ctx, cfg)...)
+		if !config.Refused(found) {
+			found = append(found, a.openTargets(p)...)
+		}
+		for _, s := range found {
 			s.File = a.opts.ConfigPath
 			problems = append(problems, s)
 		}
@@ -198,6 +218,9 @@ func (a *agent) shown(j config.Judged) report.Change {
 
 // prepare makes what the changes need, and touches nothing.
 func (a *agent) prepare(p *plan) error {
+	if err := a.newMonitorsOf(p); err != nil {
+		return err
+	}
 	p.services = make([]*service.Group, len(p.cfg.Groups))
 	for i, g := range p.cfg.Groups {
 		if config.SameServices(a.running.cfg.Groups[i].Services, g.Services) {
@@ -248,6 +271,7 @@ func (a *agent) change(ctx context.Context, p *plan, by string) error {
 	if err := a.await(func(done chan<- error) loop.Fact { told.Done = done; return told }); err != nil {
 		return fmt.Errorf("%w: %w", errNotBack, err) // it is done, but the peer is told of the old file
 	}
+	a.reparts(p)
 	return nil
 }
 

@@ -17,7 +17,7 @@ type senses interface {
 }
 
 // openSenses makes them; nil in a build without.
-var openSenses func(*agent) senses
+var openSenses func(*agent, config.Sensors) senses
 
 // examineSenses compares the configuration with this machine.
 var examineSenses func(config.Config) []config.Problem
@@ -52,17 +52,26 @@ func (a *agent) openSensors() error {
 	if err := noSenses(); err != nil {
 		return err
 	}
-	a.senses = openSenses(a)
+	a.senses = openSenses(a, *a.cfg.Sensors)
 	return nil
+}
+
+// sensing is who reads sensors now; a reload may have somebody else do it.
+func (a *agent) sensing() senses {
+	a.parts.Lock()
+	defer a.parts.Unlock()
+	return a.senses
 }
 
 // showSensors answers the control socket.
 func (a *agent) showSensors() (string, error) {
-	if a.senses != nil {
-		return a.senses.show()
+	if s := a.sensing(); s != nil {
+		return s.show()
 	}
 	if err := noSenses(); err != nil {
 		return "", err
 	}
-	return "", &control.Error{Text: "read sensors: the agent reads none", Advice: "add a section [sensors] to the configuration, and start it again"}
+	return "", errNoSensors
 }
+
+var errNoSensors = &control.Error{Text: "read sensors: the agent reads none", Advice: "add a section [sensors] to the configuration, and reload it"}

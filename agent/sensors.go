@@ -57,10 +57,12 @@ type SensorVote struct {
 // sensing reads the sensors in a goroutine of its own and judges them.
 type sensing struct {
 	cfg    config.Sensors
+	dir    string // of the state, whose disk is one of the sensors
 	file   string
 	fresh  bool // since the kernel was booted no agent ran before
 	vote   func(health.Vote) bool
-	tell   func(loop.Fact) // waits for the loop
+	insist func(health.Vote) // waits for the loop, as tell does
+	tell   func(loop.Fact)   // waits for the loop
 	log    *slog.Logger
 	rounds *rounds.Rounds
 	voted  [sensors.Context + 1]bool
@@ -71,31 +73,66 @@ type sensing struct {
 	taken   int       // rounds
 	saved   time.Time // by the monotonic clock
 
-	mu    sync.Mutex // of judge: the control socket asks, too
-	judge *sensors.Judge
+	next  chan *config.Sensors // of one place: to be taken up before the next round; nil: none are read
+	shelf *shelf
+
+	mu    sync.Mutex     // of what follows: the control socket asks, too
+	judge *sensors.Judge // nil: a reload took the sensors out
 	at    time.Time
 }
 
-func newSensing(a *agent) senses {
+func newSensing(a *agent, c config.Sensors) senses {
 	s := &sensing{
-		cfg: *a.cfg.Sensors, file: filepath.Join(a.cfg.StateDir, learnedFile), fresh: !a.journal.SameBoot(),
-		vote: a.loop.Vote, tell: func(f loop.Fact) { a.insist(f) }, log: a.log, raised: map[string]bool{}, waiting: map[string]string{}, saved: time.Now(),
-		judge: sensors.NewJudge(sensorConfig(*a.cfg.Sensors)),
+		cfg: c, dir: a.cfg.StateDir, file: filepath.Join(a.cfg.StateDir, learnedFile), fresh: !a.journal.SameBoot(),
+		vote: a.hands.vote, insist: a.insistVote, tell: a.hands.insist, log: a.log, raised: map[string]bool{}, waiting: map[string]string{}, saved: time.Now(),
+		judge: sensors.NewJudge(sensorConfig(c)), next: make(chan *config.Sensors, 1), shelf: &shelf{},
 	}
-	s.rounds = rounds.New(sensorSources(s.cfg, a.cfg.StateDir), s.cfg.Deadline)
+	s.rounds = rounds.New(sensorSources(s.cfg, s.dir, s.shelf), s.cfg.Deadline)
 	return s
 }
 
-// sensorFinders make what finds sources. Whoever links a kind of them adds its own.
-var sensorFinders = []func(c config.Sensors, disk string) rounds.Finder{
-	func(c config.Sensors, disk string) rounds.Finder { return sysfs.New(c.Root, disk).Find },
+// A shelf has what sensors are found and read by, by the beginning of their IDs:
+// a reload makes anew only what changed.
+type shelf struct {
+	was, is map[string]onShelf
+	left    []string // beginnings of IDs whose device is asked no more
 }
 
-// sensorSources finds everything that this node can read.
-func sensorSources(c config.Sensors, disk string) rounds.Finder {
+type onShelf struct{ device, how, it any }
+
+// kernelsOwn is the beginning of any ID: all but those of other sources are the kernel's.
+const kernelsOwn = ""
+
+// get returns what was made of the same device to be read in the same way, or
+// builds it. device and how can be compared.
+func (s *shelf) get(id string, device, how any, build func() any) any {
+	it := s.was[id]
+	if it.it == nil || it.device != device || it.how != how {
+		it = onShelf{device, how, build()}
+	}
+	s.is[id] = it
+	return it.it
+}
+
+// sensorFinders make what finds sources. Whoever links a kind of them adds its own.
+var sensorFinders = []func(c config.Sensors, disk string, s *shelf) rounds.Finder{
+	func(c config.Sensors, disk string, s *shelf) rounds.Finder {
+		return s.get(kernelsOwn, c.Root, nil, func() any { return sysfs.New(c.Root, disk) }).(*sysfs.Tree).Find
+	},
+}
+
+// sensorSources finds everything that this node can read, by what is on the shelf
+// as far as that did not change.
+func sensorSources(c config.Sensors, disk string, s *shelf) rounds.Finder {
+	*s = shelf{was: s.is, is: map[string]onShelf{}}
 	var all []rounds.Finder
 	for _, f := range sensorFinders {
-		all = append(all, f(c, disk))
+		all = append(all, f(c, disk, s))
+	}
+	for id, it := range s.was {
+		if s.is[id].device != it.device {
+			s.left = append(s.left, id)
+		}
 	}
 	return func() []sensors.Source {
 		var out []sensors.Source
@@ -126,6 +163,9 @@ func (s *sensing) run(ctx context.Context) {
 		s.round(ctx)
 		select {
 		case <-tick.C:
+		case c := <-s.next:
+			s.follow(c)
+			tick.Reset(s.cfg.Interval)
 		case <-ctx.Done():
 			s.save()
 			return
@@ -133,8 +173,55 @@ func (s *sensing) run(ctx context.Context) {
 	}
 }
 
+// follow takes up another configuration, between two rounds. What it does not
+// change goes on: no vote is taken back because of a reload.
+func (s *sensing) follow(c *config.Sensors) {
+	if c == nil {
+		s.rest()
+		return
+	}
+	s.cfg = *c
+	s.rounds.Change(sensorSources(*c, s.dir, s.shelf), c.Deadline)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.judge == nil {
+		s.judge = sensors.NewJudge(sensorConfig(*c))
+		s.taken, s.fresh = 0, true // what was counted while nobody looked is no burst
+		return
+	}
+	s.judge.Configure(sensorConfig(*c))
+	for _, id := range s.shelf.left {
+		s.judge.Leave(id)
+	}
+}
+
+// rest keeps what was learned and ends all votes and alarms: nobody reads sensors
+// until a reload says otherwise. What reads the kernel's stays: some of it may
+// hang, and be counted on.
+func (s *sensing) rest() {
+	s.save()
+	s.shelf.is = map[string]onShelf{kernelsOwn: s.shelf.is[kernelsOwn]}
+	s.mu.Lock()
+	s.judge = nil
+	s.mu.Unlock()
+	for k, voted := range s.voted {
+		if voted {
+			s.insist(health.Vote{Source: "sensors/" + sensors.Kind(k).String()})
+		}
+	}
+	for name := range s.raised {
+		s.tell(loop.AlarmChanged{Name: name})
+	}
+	s.voted = [len(s.voted)]bool{}
+	clear(s.raised)
+	clear(s.waiting)
+}
+
 // round reads all sensors once and tells what they mean.
 func (s *sensing) round(ctx context.Context) {
+	if s.judge == nil {
+		return
+	}
 	at := time.Now()
 	readings := s.rounds.Ask(ctx, at) // may take seconds, without the lock
 	if ctx.Err() != nil {
@@ -248,7 +335,7 @@ func readLearned(file string) ([]byte, error) {
 // the new one is whole.
 func (s *sensing) save() {
 	s.saved = time.Now()
-	if s.taken < warmUp {
+	if s.judge == nil || s.taken < warmUp {
 		return // what is on the disk is better
 	}
 	s.mu.Lock()
@@ -281,6 +368,10 @@ func writeWhole(file string, b []byte) error {
 // show tells all as JSON.
 func (s *sensing) show() (string, error) {
 	s.mu.Lock()
+	if s.judge == nil {
+		s.mu.Unlock()
+		return "", errNoSensors
+	}
 	r := sensorReport(s.judge, s.at)
 	s.mu.Unlock()
 	b, err := json.Marshal(r)
@@ -320,6 +411,7 @@ func examineSensors(c config.Config) []config.Problem {
 	if !measured {
 		warn(c.Sensors.Line, "sensors", "this machine has no sensor that its kernel knows")
 	}
+	out = append(out, missingSensors(r, c.Sensors.Line)...)
 	for i, rule := range c.Sensors.Rules {
 		if !matches(rule.Match) {
 			warn(rule.Line, fmt.Sprintf("sensors.rule[%d].match", i), fmt.Sprintf("%q matches no sensor of this machine", rule.Match))
@@ -327,6 +419,18 @@ func examineSensors(c config.Config) []config.Problem {
 	}
 	if a := c.Sensors.Ambient; a != "" && !matches(a) {
 		warn(c.Sensors.Line, "sensors.ambient", fmt.Sprintf("%q matches no sensor of this machine", a))
+	}
+	return out
+}
+
+// missingSensors warns of what the configuration names and nobody can read.
+func missingSensors(r SensorReport, line int) (out []config.Problem) {
+	for _, s := range r.Sensors {
+		if s.Named && s.State != sensors.OK.String() && s.State != sensors.Ignored.String() {
+			out = append(out, config.Problem{
+				Line: line, Key: "sensors", Text: fmt.Sprintf("%s is %s: %s", s.ID, s.State, s.Why), Hint: "the agent raises an alarm after a minute of this", Warning: true,
+			})
+		}
 	}
 	return out
 }
@@ -340,7 +444,7 @@ func ReadSensors(c *config.Sensors, disk string) SensorReport {
 	if c == nil {
 		c = &config.Sensors{Deadline: 2 * time.Second, Root: "/"}
 	}
-	j, r := sensors.NewJudge(sensorConfig(*c)), rounds.New(sensorSources(*c, disk), c.Deadline)
+	j, r := sensors.NewJudge(sensorConfig(*c)), rounds.New(sensorSources(*c, disk, &shelf{}), c.Deadline)
 	defer r.Close()
 	at := time.Now()
 	j.Take(at, r.Ask(context.Background(), at))

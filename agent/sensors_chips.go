@@ -5,6 +5,7 @@ package agent
 import (
 	"fmt"
 	"math"
+	"path/filepath"
 	"time"
 
 	"github.com/twinbeat/twinbeat/agent/config"
@@ -19,21 +20,30 @@ func init() { sensorFinders = append(sensorFinders, chipFinder) }
 
 // chipFinder returns what the configuration names beside what the kernel knows.
 // These sources are the same for ever: each says by itself what is missing.
-func chipFinder(c config.Sensors, _ string) rounds.Finder {
+func chipFinder(c config.Sensors, _ string, s *shelf) rounds.Finder {
 	var all []sensors.Source
+	keep := func(id string, device, how any, open func() (sensors.Source, error)) {
+		all = append(all, s.get(id+"/", device, how, func() any {
+			made, err := open()
+			return orBroken(made, err, id)
+		}).(sensors.Source))
+	}
 	for _, d := range c.Smart {
-		all = append(all, smart.New(d.Device, d.Every))
+		keep("smart/"+filepath.Base(d.Device), d.Device, d.Every, func() (sensors.Source, error) { return smart.New(d.Device, d.Every), nil })
 	}
 	for _, d := range c.I2C {
-		s, err := i2c.New(i2c.Config{
+		it := i2c.Config{
 			Name: d.Name, Chip: d.Chip, Bus: d.Bus, Address: d.Address, Mux: d.Mux, Channel: d.Channel,
-			Shunt: orZero(d.Shunt), Vref: orZero(d.Vref), Every: d.Every,
-		})
-		all = append(all, orBroken(s, err, "i2c/"+d.Name))
+			Shunt: orZero(d.Shunt), Vref: orZero(d.Vref),
+		}
+		keep("i2c/"+d.Name, it, d.Every, func() (sensors.Source, error) { it.Every = d.Every; return i2c.New(it) })
 	}
 	for _, d := range c.UPS {
-		s, err := ups.New(ups.Config{Name: d.Name, Daemon: d.Daemon, Address: d.Address, UPS: d.UPS, Every: d.Every, Timeout: d.Timeout})
-		all = append(all, orBroken(s, err, "ups/"+d.Name))
+		it := ups.Config{Name: d.Name, Daemon: d.Daemon, Address: d.Address, UPS: d.UPS}
+		keep("ups/"+d.Name, it, [...]time.Duration{d.Every, d.Timeout}, func() (sensors.Source, error) {
+			it.Every, it.Timeout = d.Every, d.Timeout
+			return ups.New(it)
+		})
 	}
 	return func() []sensors.Source { return all }
 }

@@ -51,6 +51,7 @@ func newSensed(t *testing.T, file string) *sensed {
 		cfg: config.Sensors{Interval: time.Second, Deadline: time.Second, Act: "move"}, file: file, saved: time.Now(),
 		judge: sensors.NewJudge(sensors.Config{}), raised: map[string]bool{}, waiting: map[string]string{}, log: slog.New(slog.NewTextHandler(s.logged, nil)),
 		rounds: rounds.New(func() []sensors.Source { return []sensors.Source{s} }, time.Second),
+		next:   make(chan *config.Sensors, 1), shelf: &shelf{},
 	}
 	s.vote = func(v health.Vote) bool {
 		if !s.full {
@@ -58,6 +59,7 @@ func newSensed(t *testing.T, file string) *sensed {
 		}
 		return !s.full
 	}
+	s.insist = func(v health.Vote) { s.votes = append(s.votes, v) }
 	s.tell = func(f loop.Fact) { s.facts = append(s.facts, fmt.Sprintf("%+v", f)) }
 	t.Cleanup(s.sensing.rounds.Close)
 	return s

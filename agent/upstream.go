@@ -30,10 +30,11 @@ type lan struct{ h *hands }
 // Holders says which hardware address of this node must answer for the samples
 // of a group's addresses. A device without one, as a tunnel, is left out.
 func (n lan) Holders(i int) []accord.Holder {
-	addresses := n.h.groups[i].group().VIP.Addresses
+	g := n.h.groups[i].group()
+	addresses := g.VIP.Addresses
 	var out []accord.Holder
 	for _, s := range announce.Samples(addresses) {
-		mac, err := n.h.air.Hardware(s.Device)
+		mac, err := n.h.air.Hardware(speaks(g, s.Device))
 		if err != nil {
 			continue // the alarm of the device says it
 		}
@@ -107,4 +108,15 @@ func (a *agent) talk(text []byte) (t loop.Talk) {
 		t.LAN, t.Every = lan{a.hands}, up.Every
 	}
 	return t
+}
+
+// speaks is the device by whose hardware address a group's addresses on another
+// one are answered for.
+func speaks(g *config.Group, device string) string {
+	for _, v := range g.Virtual {
+		if v.Parent == device {
+			return v.Device
+		}
+	}
+	return device
 }

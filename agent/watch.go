@@ -21,8 +21,8 @@ func (a *agent) watch(ctx context.Context) {
 	a.group.Go(func() { a.hands.watchKernel(ctx, a.lease) })
 	a.group.Go(func() { a.hands.watchForeign(ctx) })
 	a.group.Go(func() { a.hands.refresh(ctx) })
-	if a.senses != nil {
-		a.group.Go(func() { a.senses.run(ctx) })
+	if s := a.sensing(); s != nil {
+		a.group.Go(func() { s.run(ctx) })
 	}
 	a.group.Go(func() {
 		a.lease.Watch(ctx, func(what string, restored error) {
@@ -41,13 +41,18 @@ const (
 // insist tells the loop a fact that no watcher would tell again, and says whether
 // it was taken. The loop's own goroutine must not call it.
 func (a *agent) insist(f loop.Fact) bool {
+	return a.insistOn(fmt.Sprintf("fact %T", f), func() bool { return a.loop.Tell(f) })
+}
+
+// insistOn tries until the loop took something, and says whether it did.
+func (a *agent) insistOn(what string, took func() bool) bool {
 	for range insistTries {
-		if a.loop.Tell(f) {
+		if took() {
 			return true
 		}
 		time.Sleep(insistPause)
 	}
-	a.log.Error("the loop takes no facts; one is lost", "fact", fmt.Sprintf("%T", f))
+	a.log.Error("the loop takes nothing more; something is lost", "what", what)
 	return false
 }
 
@@ -158,6 +163,13 @@ func (a *agent) saved() loop.Saved {
 // statusTime bounds how long a question may wait for the loop's turn.
 const statusTime = 2 * time.Second
 
+// alertsView is what status shows of alerts.
+func (a *agent) alertsView() *report.Alerting {
+	a.parts.Lock()
+	defer a.parts.Unlock()
+	return a.alerts.view()
+}
+
 // handler answers the control socket.
 type handler struct{ a *agent }
 
@@ -170,11 +182,11 @@ func (h handler) Snapshot() report.Snapshot {
 	s.Monitors = h.a.monitorViews()
 	if err != nil {
 		s = h.a.board.Snapshot()
-		s.Alerting = h.a.alerts.view()
+		s.Alerting = h.a.alertsView()
 		s.Alarms = append(s.Alarms, report.Alarm{Name: "loop", Since: time.Now(), Text: err.Error() + "; what is shown is old"})
 		return s
 	}
-	s.Alerting = h.a.alerts.view()
+	s.Alerting = h.a.alertsView()
 	h.a.board.Publish(s)
 	return s
 }

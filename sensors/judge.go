@@ -27,8 +27,13 @@ const (
 	silence = time.Minute
 	// gone is the same for good: what was wrong with it is over.
 	gone = 10 * time.Minute
+	// missed is how long what the configuration names may be away: a daemon that
+	// is restarted, a box that boots.
+	missed = time.Minute
 	// blind ends what is said of a sensor that was bad when it was last read.
 	blind = "; cannot be read now"
+	// byOrder says why a sensor is ignored.
+	byOrder = "the configuration says so"
 )
 
 // What a level takes from the node's health, in points, before its weight. An
@@ -82,11 +87,13 @@ type Change struct {
 // A row is one sensor.
 type row struct {
 	Reading
-	rule     *Rule     // nil: none matches
-	seen     time.Time // newest round in which it was told of
-	fresh    bool      // no reading was taken yet
-	refused  string    // why the box does not follow it
-	series   int       // in the box, -1: it has none
+	rule     *Rule          // nil: none matches
+	seen     time.Time      // newest round in which it was told of
+	fresh    bool           // no reading was taken yet, or none is worth anything now
+	name     string         // as its source labels it
+	given    predict.Limits // by the device
+	refused  string         // why the box does not follow it
+	series   int            // in the box, -1: it has none
 	count    int
 	beyond   int             // readings in a row beyond the critical limit
 	begun    bool            // the device's own word was heard once
@@ -96,13 +103,15 @@ type row struct {
 	said     predict.Finding // its newest
 	level    predict.Level
 	text     string
-	vote     Vote   // of the newest round in which it could be read
-	blind    bool   // it is older
-	told     State  // last one that was news
-	rounds   int    // for which State has differed from told
-	raised   bool   // the alarm that was told
-	saidText string // its text
-	stale    int    // rounds since then
+	vote     Vote      // of the newest round in which it could be read, before its weight
+	blind    bool      // it is older
+	told     State     // last one that was news
+	rounds   int       // for which State has differed from told
+	raised   bool      // the alarm that was told
+	saidText string    // its text
+	stale    int       // rounds since then
+	away     time.Time // since when a named one was not read; zero: it was
+	missing  bool      // for so long that a person should know
 }
 
 // A Judge puts readings through the gate, follows their trends and says what
@@ -112,7 +121,8 @@ type Judge struct {
 	box     *predict.Box
 	rows    []*row
 	byID    map[string]*row
-	beyond  int // sensors for which there is no row
+	at      time.Time // of the newest round
+	beyond  int       // sensors for which there is no row
 	changes []Change
 	load    float64
 	ambient float64
@@ -126,7 +136,7 @@ func NewJudge(c Config) *Judge {
 // Take judges a round: what all sources said at the time at. It returns what is
 // news since the last one; the slice is valid until the next call.
 func (j *Judge) Take(at time.Time, readings []Reading) []Change {
-	j.changes = j.changes[:0]
+	j.at, j.changes = at, j.changes[:0]
 	for i := range readings {
 		r := &readings[i]
 		w := j.byID[r.ID]
@@ -142,16 +152,48 @@ func (j *Judge) Take(at time.Time, readings []Reading) []Change {
 	}
 	j.box.Around(j.load, j.ambient)
 	for _, w := range j.rows {
-		if since := at.Sub(w.seen); since > silence && w.State != Ignored {
-			w.State, w.Why = Silent, fmt.Sprintf("has not been there for %s", since.Round(time.Second))
-			if since > gone {
-				w.State = Absent
-			}
+		if !w.seen.Equal(at) && w.State != Ignored {
+			j.miss(w, at)
 		}
 		j.judge(w)
+		w.miss(at)
 		j.news(w)
 	}
 	return j.changes
+}
+
+// miss judges a row of which this round tells nothing.
+func (j *Judge) miss(w *row, at time.Time) {
+	since := at.Sub(w.seen)
+	why := "has not been there for " + since.Round(time.Second).String()
+	switch {
+	case since > gone:
+		j.lapse(w, Absent, why)
+	case since > silence && w.State != Absent:
+		w.State, w.Why = Silent, why
+	}
+}
+
+// lapse forgets what a row reads, and all that was found out by it: only what is
+// read from now on counts. What is usual for it stays.
+func (j *Judge) lapse(w *row, now State, why string) {
+	if w.series >= 0 {
+		j.box.Lapse(w.series)
+	}
+	if w.count >= 0 {
+		j.box.LapseCounter(w.count)
+	}
+	w.State, w.Why, w.fresh, w.Named = now, why, true, false // missed again once it is read
+	w.begun, w.stood, w.streak, w.word = false, false, 0, false
+	w.level, w.text, w.beyond = predict.Well, "", 0
+}
+
+// call gives a row its name for people.
+func (w *row) call() {
+	w.Label = w.name
+	if w.rule != nil && w.rule.Label != "" {
+		w.Label = w.rule.Label
+	}
 }
 
 // meet makes a row for a sensor that is new; nil if there are too many.
@@ -160,10 +202,8 @@ func (j *Judge) meet(r *Reading) *row {
 		j.beyond++
 		return nil
 	}
-	w := &row{Reading: *r, series: -1, count: -1, rule: j.rule(r.ID), told: OK, fresh: true}
-	if w.rule != nil && w.rule.Label != "" {
-		w.Label = w.rule.Label
-	}
+	w := &row{Reading: *r, series: -1, count: -1, rule: j.rule(r.ID), told: OK, fresh: true, name: r.Label, given: r.limits()}
+	w.call()
 	j.rows, j.byID[r.ID] = append(j.rows, w), w
 	if !w.ignored() {
 		w.refused = j.watch(w)
@@ -176,8 +216,8 @@ func (j *Judge) watch(w *row) string {
 	var err error
 	switch kind, limits := w.measured(); {
 	case kind != 0:
-		w.series, err = j.box.Watch(predict.Spec{Name: w.ID, Label: w.Label, Kind: kind, Limits: limits, Trusted: w.ruled()})
-	case w.Kind == Count:
+		w.series, err = j.box.Rewatch(predict.Spec{Name: w.ID, Label: w.Label, Kind: kind, Limits: limits, Trusted: w.ruled()}, j.at)
+	case w.Kind == Count && w.count < 0:
 		w.count, err = j.box.Count(w.ID, w.Fatal)
 	}
 	if err != nil {
@@ -197,7 +237,7 @@ func (w *row) ignored() bool { return w.rule != nil && w.rule.Ignore }
 // measured returns as what a sensor is followed, 0 if it has no trend. Context
 // with a limit of the configuration is more than context.
 func (w *row) measured() (predict.Kind, predict.Limits) {
-	l := predict.Limits{Low: w.Low, High: w.High, Crit: w.Crit}
+	l := w.given
 	if w.rule != nil {
 		l.Low, l.High, l.Crit = either(w.rule.Low, l.Low), either(w.rule.High, l.High), either(w.rule.Crit, l.Crit)
 	}
@@ -229,10 +269,14 @@ func (j *Judge) rule(id string) *Rule {
 // take puts one reading where it belongs.
 func (j *Judge) take(w *row, r *Reading) {
 	label := w.Label
-	w.Reading, w.Label = *r, label
+	w.Reading = *r
+	w.Label = label
+	if w.State == OK { // else it need not tell the limits
+		w.given = r.limits()
+	}
 	switch {
 	case w.ignored():
-		w.State, w.Why = Ignored, "the configuration says so"
+		w.State, w.Why = Ignored, byOrder
 		return
 	case w.series >= 0:
 		j.observe(w)
@@ -244,6 +288,11 @@ func (j *Judge) take(w *row, r *Reading) {
 	if w.ID == LoadID && r.State == OK {
 		j.load = w.Value / 100
 	}
+	j.surround(w)
+}
+
+// surround takes the temperature of the air from whoever measures it.
+func (j *Judge) surround(w *row) {
 	if j.cfg.Ambient != "" && w.Kind == Temperature && Glob(j.cfg.Ambient, w.ID) {
 		j.ambient = math.NaN()
 		if w.State == OK {
@@ -289,11 +338,16 @@ func (j *Judge) observe(w *row) {
 	switch {
 	case w.State != OK:
 		w.interrupt()
-	case w.Value >= w.Crit && (w.Kind == Temperature || w.ruled()):
+	case w.atLimit():
 		w.beyond++
 	default:
 		w.beyond = 0
 	}
+}
+
+// atLimit says whether the reading alone is beyond the critical limit.
+func (w *row) atLimit() bool {
+	return w.series >= 0 && w.Value >= w.Crit && (w.Kind == Temperature || w.ruled())
 }
 
 // interrupt ends a row of readings beyond the limit by one that is none. What a
@@ -402,19 +456,33 @@ func (j *Judge) news(w *row) {
 	w.told, w.rounds = w.State, 0
 }
 
+// miss notes since when a sensor that the configuration names is away.
+func (w *row) miss(at time.Time) {
+	switch {
+	case !w.Named || w.State == OK || w.State == Ignored:
+		w.away = time.Time{}
+	case w.away.IsZero():
+		w.away = at
+	}
+	w.missing = !w.away.IsZero() && at.Sub(w.away) >= missed
+}
+
 // alarms tells of an alarm that begins or ends, and now and then how one that
 // stands has gone on.
 func (j *Judge) alarms(w *row) {
-	raised := w.level >= predict.Alert
+	raised, text := w.level >= predict.Alert, w.text
+	if !raised && w.missing {
+		raised, text = true, fmt.Sprintf("%s is %s: %s", w.Label, w.State, w.Why)
+	}
 	w.stale++
 	switch {
 	case raised != w.raised:
-	case raised && w.stale >= retell && w.text != w.saidText:
+	case raised && w.stale >= retell && text != w.saidText:
 	default:
 		return
 	}
-	j.changes = append(j.changes, Change{ID: w.ID, On: raised, Alarm: true, Text: w.text, Again: raised == w.raised})
-	w.raised, w.stale, w.saidText = raised, 0, w.text
+	j.changes = append(j.changes, Change{ID: w.ID, On: raised, Alarm: true, Text: text, Again: raised == w.raised})
+	w.raised, w.stale, w.saidText = raised, 0, text
 }
 
 func (w *row) change() string {
@@ -438,6 +506,10 @@ func (j *Judge) Votes() []Vote {
 			continue
 		}
 		v := w.vote
+		if w.rule != nil {
+			v.Loss = v.Loss * w.rule.Weight / 100
+			v.Critical = v.Critical && v.Loss >= losses[predict.Move]
+		}
 		if top := &out[w.Kind-1]; v.Critical && !top.Critical || v.Critical == top.Critical && v.Loss > top.Loss {
 			v.Left = shorter(v.Left, top.Left)
 			*top = v
@@ -453,7 +525,7 @@ func shorter(a, b time.Duration) time.Duration {
 	return a
 }
 
-// vote is what a row that was read takes.
+// vote is what a row that was read takes, before its weight.
 func (j *Judge) vote(w *row) Vote {
 	v := Vote{Kind: w.Kind, Loss: losses[w.level], Reason: w.text, Critical: w.beyond >= AtOnce || w.Fatal && w.level == predict.Move}
 	if w.series >= 0 && w.level == predict.Move {
@@ -470,10 +542,6 @@ func (j *Judge) vote(w *row) Vote {
 		v.Loss = criticalLoss
 	case w.Loss > 0 && w.series < 0 && w.count < 0:
 		v.Loss = w.Loss
-	}
-	if w.rule != nil {
-		v.Loss = v.Loss * w.rule.Weight / 100
-		v.Critical = v.Critical && v.Loss >= losses[predict.Move]
 	}
 	return v
 }

@@ -289,6 +289,38 @@ func TestASensorThatIsGoneForGoodEndsAsAbsent(t *testing.T) {
 	b.news("alarm=true on=false ", "alarm=false on=true sensor CPU (hwmon/cpu@0/t) is absent: has not been there for 10m6s")
 }
 
+// What the configuration names is missed; what was only found is not.
+func TestWhatTheConfigurationNamesIsMissed(t *testing.T) {
+	is := func(id string, state State) Reading {
+		r := New(id, id, Alarm, 0, time.Time{})
+		if r.Named = id == "ups"; state != OK {
+			r.State, r.Why = state, "connection refused"
+		}
+		return r
+	}
+	b := newBench(t, Config{})
+	all := func(n int, state State) { b.rounds(n, is("ups", state), is("chip", state)) }
+	all(5, OK)
+	all(int(missed/(2*time.Second)), Unreadable)
+	b.news("alarm=false on=true sensor ups (ups) is unreadable: connection refused", "alarm=false on=true sensor chip (chip) is unreadable: connection refused")
+	all(1, Unreadable)
+	b.news("alarm=true on=true ups is unreadable: connection refused")
+	if got := b.lost(); got != "" {
+		t.Errorf("it is a reason to move: %s", got)
+	}
+	all(1, OK)
+	b.news("alarm=true on=false ")
+	b.all = nil
+	b.Leave("ups") // a reload took it out
+	b.rounds(2 * int(missed/(2*time.Second)))
+	if text := strings.Join(b.all, "\n"); strings.Contains(text, "alarm=true on=true") {
+		t.Errorf("what is asked no more is missed: %s", text)
+	}
+	b = newBench(t, anyRule(func(r *Rule) { r.Ignore = true }))
+	all(100, Unreadable)
+	b.news()
+}
+
 func TestADevicesOwnWordStandsWhileItIsSilent(t *testing.T) {
 	b := newBench(t, Config{})
 	r := New("ups/rack/state", "rack state", Alarm, 1, time.Time{})

@@ -109,6 +109,9 @@ type Reading struct {
 	// Sure is of a Finding: it is believed although it has stood since the very
 	// first reading, as that of a UPS.
 	Sure bool
+	// Named is of what the configuration names by itself: that it cannot be read is
+	// an alarm after a while, and no more.
+	Named bool
 	// Loss is what the Finding takes from the node's health, in points; 0: by level.
 	Loss int
 }
@@ -124,6 +127,10 @@ func Lost(id, label string, kind Kind, at time.Time, state State, why string) Re
 	r := New(id, label, kind, math.NaN(), at)
 	r.State, r.Why = state, why
 	return r
+}
+
+func (r *Reading) limits() predict.Limits {
+	return predict.Limits{Low: r.Low, High: r.High, Crit: r.Crit}
 }
 
 // UnitName returns the unit of the value, empty if it has none.

@@ -15,6 +15,7 @@ type View struct {
 	Unit  string   `json:"unit,omitempty"`
 	State string   `json:"state"`
 	Why   string   `json:"why,omitempty"`
+	Named bool     `json:"named,omitempty"` // the configuration names it: it should be readable
 
 	Low  *float64 `json:"low,omitempty"` // limits in use
 	High *float64 `json:"high,omitempty"`
@@ -34,7 +35,7 @@ func (j *Judge) View() []View {
 	out := make([]View, 0, len(j.rows))
 	for _, w := range j.rows {
 		v := View{
-			ID: w.ID, Label: w.Label, Kind: w.Kind.String(), Unit: w.UnitName(), State: w.State.String(), Why: w.Why,
+			ID: w.ID, Label: w.Label, Kind: w.Kind.String(), Unit: w.UnitName(), State: w.State.String(), Why: w.Why, Named: w.Named,
 			Low: known(w.Low), High: known(w.High), Crit: known(w.Crit), Level: w.level.String(), Verdict: w.text, At: w.At,
 		}
 		if w.State == OK || w.State == Unjudged {

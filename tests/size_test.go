@@ -33,7 +33,7 @@ var builds = []struct {
 	budget     int64
 }{
 	{"full", "", 12_000_000},
-	{"reduced", "no_redfish,no_http,no_ipmi,no_ssh,no_chips", 9_200_000},
+	{"reduced", "no_redfish,no_http,no_ipmi,no_ssh,no_chips,no_virtual", 9_200_000},
 	{"lite", "lite", 6_500_000}, // what a 16 MiB flash has room for beside kernel and root
 }
 

@@ -5,6 +5,7 @@ package cli
 import (
 	"regexp"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -26,7 +27,8 @@ var plainKeys = strings.Fields(`cluster mode profile key_file state_dir control_
 	every promote depth second pretimeout governor handover required patience journal_every journal_timeout
 	enable interval deadline act ambient save_every root match ignore low high crit weight
 	chip bus mux channel shunt vref daemon ups
-	severity groups kinds repeat rate transport facility token_file tls inform topic retain`)
+	severity groups kinds repeat rate transport facility token_file tls inform topic retain
+	interfaces down virtual_mac`)
 
 // programKeys hold programs with arguments: the program is shown.
 var programKeys = []string{"start", "stop", "status", "on", "off"}
@@ -212,7 +214,7 @@ func newScrubber(texts []string) scrubber {
 			}
 		}
 	}
-	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) }) // the longest first
+	sort.Slice(all, func(i, k int) bool { return len(all[i]) > len(all[k]) }) // the longest first
 	var pairs []string
 	for _, s := range slices.Compact(all) {
 		pairs = append(pairs, s, leftOut)

@@ -18,7 +18,8 @@ var reloadCommand = command{
 checks the whole file first; a bad one changes nothing. What differs is shown
 key by key, without secrets, and what each change asks for:
 live: done in the running agent; heartbeats go on, and only what changed is
-touched. Addresses, routes, rules, announcements, services and fence devices.
+touched. Addresses, routes, rules, announcements, services, fence devices,
+monitors, sensors and targets of alerts.
 restart: timing, mode, links and what else the machine is made with. The reload
 is refused as a whole; a restart of the agent does it, and gives nothing up.
 stop both: names, cluster, groups in another order, all links at once, and an

@@ -15,9 +15,10 @@ var runCommand = command{
 	name: "run", args: "[--config FILE] [--node NAME] [--supervised]", summary: "run the agent",
 	text: `Run the agent in the foreground until SIGTERM or SIGINT: then it gives up its
 groups in order, and ends; a second signal ends it at once, and the kernel's
-leases run out by themselves. SIGUSR1 is for a restart: it ends at once and
-gives up nothing; an agent that starts within the lease finds its groups in the
-kernel and keeps them, and if none comes the peer takes over.
+leases run out by themselves. SIGUSR1 is for a restart: it gives up nothing, and
+ends as soon as the journal says so; an agent that starts within the lease finds
+its groups in the kernel and keeps them, and if none comes the peer takes over.
+A node that owns none says GOODBYE, so that nobody misses it.
 SIGQUIT ends it with a dump of every goroutine.
 SIGHUP takes up a changed configuration, see reload; a bad one changes nothing.
 SIGPIPE does nothing: a dead logger must not cost the service. Log lines go to
@@ -36,9 +37,9 @@ var logLevels = []string{"debug", "info", "warn", "error"}
 // else where it cannot start.
 var failPause = 5 * time.Second
 
-// yieldMost is what an end for a restart may wait for the loop, out of the lease
-// that the next agent wants to find.
-const yieldMost = 5 * time.Millisecond
+// yieldMost is what an end for a restart may wait for the loop, which renews the
+// leases meanwhile: of one that hangs they run out.
+var yieldMost = time.Second
 
 // run is the agent, leave the end of the process; tests replace them.
 var (
@@ -71,11 +72,11 @@ func (sh *shell) runAgent(o *options, _ []string) error {
 	yield := make(chan chan<- struct{}, 1)
 	go func() {
 		<-keep
-		log.Info("SIGUSR1: ends at once and gives up nothing, for an agent that starts within the lease")
+		log.Info("SIGUSR1: ends and gives up nothing, for an agent that starts within the lease")
 		ready := make(chan struct{})
 		yield <- ready
 		select {
-		case <-ready: // the watchdog leaves the next agent the time to start
+		case <-ready:
 		case <-time.After(yieldMost):
 		}
 		sink.closeWithin(keepFlush)

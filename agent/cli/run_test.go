@@ -13,9 +13,10 @@ import (
 )
 
 func TestTheSignalForARestartEndsAtOnceAndReleasesNothing(t *testing.T) {
-	oldRun, oldLeave := run, leave
-	t.Cleanup(func() { run, leave = oldRun, oldLeave })
+	oldRun, oldLeave, oldMost := run, leave, yieldMost
+	t.Cleanup(func() { run, leave, yieldMost = oldRun, oldLeave, oldMost })
 	started, released, left := make(chan bool), make(chan bool), make(chan int)
+	yieldMost = 5 * time.Millisecond
 	run = func(ctx context.Context, _ agent.Options) error {
 		close(started)
 		<-ctx.Done()

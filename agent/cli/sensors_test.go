@@ -119,6 +119,35 @@ func TestCheckSaysWhichRuleMatchesNoSensor(t *testing.T) {
 	}
 }
 
+// A looker reads so many pictures, and goes.
+type looker struct {
+	seen bytes.Buffer
+	left int
+}
+
+func (l *looker) Write(b []byte) (int, error) {
+	if l.left--; l.left < 0 {
+		return 0, io.ErrClosedPipe
+	}
+	return l.seen.Write(b)
+}
+
+func TestWatchPrintsOneObjectForEachLook(t *testing.T) {
+	out, errs := &looker{left: 2}, &bytes.Buffer{}
+	code := Main([]string{"sensors", "--json", "--watch", "--config", boxAt(t, 51, "")}, strings.NewReader(""), out, errs)
+	d, looks := json.NewDecoder(&out.seen), 0
+	for d.More() {
+		var r agent.SensorReport
+		if err := d.Decode(&r); err != nil || len(r.Sensors) == 0 || *r.Sensors[0].Value != 51 {
+			t.Fatalf("look %d: %v, %+v", looks, err, r)
+		}
+		looks++
+	}
+	if looks != 2 || code != 1 {
+		t.Errorf("%d looks, exit %d: %s", looks, code, errs)
+	}
+}
+
 // aPicture is what an agent may know.
 func aPicture() agent.SensorReport {
 	at := time.Unix(1e9, 0)

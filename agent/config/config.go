@@ -46,6 +46,7 @@ type Config struct {
 	Health   Health
 	Watchdog *Watchdog // nil: no device is opened
 	Upstream *Upstream // nil: the network is not asked who has the addresses
+	Bounce   *Bounce   // nil: no interface is ever set down
 	Monitors []Monitor
 	Sensors  *Sensors // nil: none is read
 	Notify   []Notify
@@ -99,6 +100,13 @@ type Link struct {
 	Dead      time.Duration // this link's own T_dead
 }
 
+// A Bounce says which interfaces of this node are set down for a moment when a
+// group was given up.
+type Bounce struct {
+	Interfaces  []string
+	Down, Every time.Duration
+}
+
 // A Group is a set of addresses and services that one node owns at a time.
 type Group struct {
 	Name         string
@@ -111,6 +119,17 @@ type Group struct {
 	VIP          vip.Set
 	Announce     Announce
 	Services     []Service
+	Virtual      []vip.Virtual // one for each device of VIP; nil: the addresses are on the devices themselves
+	OnVirtual    vip.Set       // VIP with the virtual devices in the place of theirs; see Placed
+}
+
+// Placed is VIP as it is in the kernel: on the virtual devices, if there are any.
+// What is asked of the LAN, and what people read, names the devices themselves.
+func (g *Group) Placed() vip.Set {
+	if len(g.Virtual) == 0 {
+		return g.VIP
+	}
+	return g.OnVirtual
 }
 
 // Announce says how often a group's addresses are announced.

@@ -24,6 +24,7 @@ func (p *parser) groups(t table, nodes bool) {
 		p.config.Groups = append(p.config.Groups, group)
 		g.second("group", group.Name, first)
 	}
+	p.virtual(tables)
 }
 
 func (p *parser) group(t table, nodes bool) Group {

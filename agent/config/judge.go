@@ -59,9 +59,13 @@ var effects = []struct {
 	{"group.rules", Live, "the owner's kernel follows"},
 	{"group.gate_transit", Live, "the gate follows"},
 	{"group.announce", Live, "from the next announcement on"},
+	{"group.virtual_mac", Restart, "the device is made by a start; an owner that gets its first one takes the addresses along"},
 	{"group.service", Live, "what went is stopped, what came is started where the group is; others are not touched"},
 	{"fence", Live, "the next fence; never while one is under way"},
 	{"fence.retry", Restart, "the machine that decides is made with it"},
+	{"monitor", Live, "one that stays is not touched; one that went takes its vote back; one that came votes when it has looked often enough, and what was said of one that changed stands until then"},
+	{"sensors", Live, "from the next round on; what was learned, sources that stay and votes of what did not change stay; what was ignored has to be read first"},
+	{"notify", Live, "a target that stays, or changes, keeps what waits for it; one that came is told what happens from now on; what waits for one that went is dropped"},
 	{"watchdog", Restart, "the device is opened once"},
 	{"state_dir", Restart, "the journal is opened once; the new one begins empty unless it is moved along"},
 	{"key_file", Restart, "the path is read once; what is in the file is taken up by itself"},
@@ -113,6 +117,8 @@ func special(j *Judged, was, is Config) {
 			j.Effect, j.Why = Both, "heartbeats tell the groups by their place: names and order must stay; a new one goes to the end"
 		} else if j.Effect == Live && !hasGroup(was, is, j.Key) {
 			j.Effect, j.Why = Restart, "heartbeats tell the groups by their place: both agents are made for so many"
+		} else if j.Effect == Live && hasVirtual(was.Groups, is.Groups, j.Key) && slices.Contains([]string{"addresses", "routes", "rules"}, strings.Split(j.Rule, ".")[1]) {
+			j.Effect, j.Why = Restart, "virtual devices are made when the agent starts"
 		}
 	case "fence":
 		if (was.Fence == nil) != (is.Fence == nil) {
@@ -140,6 +146,18 @@ func sameGroups(was, is Config) bool {
 		}
 	}
 	return true
+}
+
+// hasVirtual says whether the group that a key is of has virtual devices.
+func hasVirtual(was, is []Group, key string) bool {
+	for _, list := range [][]Group{was, is} {
+		for i := range list {
+			if g := &list[i]; g.Name == groupOf(key) && len(g.Virtual) > 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // hasGroup says whether both know the group that a key is of.

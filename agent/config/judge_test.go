@@ -89,6 +89,11 @@ func TestEveryChangeIsJudged(t *testing.T) {
 			`fence.device[bmc].status:  -> { fw1 = ["/bin/bmc"], fw2 = ["/bin/bmc"] }: live`,
 			`timing: fence_time 10s, race 11.3s -> fence_time 20s, race 21.3s: restart`,
 		}},
+		"a monitor comes": {old: "[timing]", new: "[[monitor]]\nname = \"m\"\ntype = \"process\"\nprocess = \"x\"\n[timing]", want: []string{
+			`monitor[m].name:  -> "m": live`, `monitor[m].process:  -> "x": live`, `monitor[m].type:  -> "process": live`,
+		}},
+		"sensors":     {old: "[timing]", new: "[sensors]\n[timing]", want: []string{`sensors:  -> [sensors]: live`}},
+		"health":      {old: "[timing]", new: "[health]\nhold = \"9s\"\n[timing]", want: []string{`health.hold:  -> "9s": restart`}},
 		"timing":      {old: "boot_wait = \"10s\"", new: "boot_wait = \"11s\"", want: []string{`timing.boot_wait: "10s" -> "11s": restart`}},
 		"mode":        {old: `mode = "fence"`, new: `mode = "silence"`, want: []string{`mode: "fence" -> "silence": restart`}},
 		"failback":    {old: address, new: address + "\nfailback = \"auto\"", want: []string{`group[gateway].failback:  -> "auto": restart`}},

@@ -60,7 +60,7 @@ const byProfile = "by profile"
 
 // keys is the one list of everything that a file may say, in the order of
 // reference.toml.
-var keys = concat(pairKeys, timingKeys, linkKeys, groupKeys, serviceKeys, fenceKeys, watchdogKeys, healthKeys, upstreamKeys, monitorKeys, sensorKeys, chipKeys, notifyKeys)
+var keys = concat(pairKeys, timingKeys, linkKeys, groupKeys, serviceKeys, fenceKeys, watchdogKeys, healthKeys, upstreamKeys, bounceKeys, monitorKeys, sensorKeys, chipKeys, notifyKeys)
 
 func concat(parts ...[]key) []key {
 	var all []key
@@ -90,7 +90,7 @@ var timingKeys = []key{
 	{path: "timing.lease", kind: duration, def: byProfile, min: ms, max: maxLease, doc: "Life of the kernel lease: so long after its last refresh the kernel stops answering for the addresses, whatever the agent does."},
 	{path: "timing.window", kind: duration, def: byProfile, min: ms, max: maxWindow, doc: "Longest time, kernel-enforced, from the start of a loop turn to the lease refresh that ends it."},
 	{path: "timing.takeover", kind: duration, def: byProfile, min: ms, max: minute, doc: "Silence on every link after which an armed standby may take over without a fence. Mode lease has its own, longer default."},
-	{path: "timing.probe", kind: duration, def: byProfile, min: ms / 2, max: second, doc: "Between two of the three VIP probes before a takeover without a fence, and after the last."},
+	{path: "timing.probe", kind: duration, def: byProfile, min: ms / 2, max: second, doc: "Between two of the three VIP probes before a takeover without a fence, and after the last. Longer by default if window asks for it and takeover leaves room: half of 14ms + window."},
 	{path: "timing.ack", kind: duration, min: ms, max: minute, show: `"250ms"`, doc: "Mode lease: an active that was not acknowledged for so long steps down. Default: dead; profile slow: 700ms."},
 	{path: "timing.boot_wait", kind: duration, def: `"10s"`, min: ms, max: hour, doc: "How long a node listens for its peer after boot."},
 	{path: "timing.race", kind: duration, min: ms, max: hour, show: `"21s"`, doc: "Head start of the active when both nodes want to fence each other. Default: fence_time, dead, beat and at least one second."},
@@ -134,6 +134,7 @@ var groupKeys = []key{
 	{path: "group.flap_max", kind: number, def: "3", max: 1000, doc: "Planned moves allowed within flap_window; then the group stays where it is. 0: no limit."},
 	{path: "group.flap_window", kind: duration, def: `"10m"`, min: second, max: 24 * hour, doc: "See flap_max."},
 	{path: "group.gate_transit", kind: boolean, def: "true", doc: "Without the lease, also drop what is to be routed through this group's interfaces."},
+	{path: "group.virtual_mac", kind: text, def: `""`, hidden: true, show: `"00:00:5e:00:01:0a"`, doc: "A hardware address that both nodes use for the group's addresses, for switches and upstreams that ignore gratuitous ARP. The addresses are then on a device of type macvlan, tv0-eth0 for the first group on eth0: firewall rules and services must know that name. VRRP's (00:00:5e:00:01:xx, 00:00:5e:00:02:xx) or a locally administered one. dev, iif and oif in this group's addresses, routes and rules go on naming the interface. Not on Wi-Fi, not without nftables and Linux 5.16, not in lite."},
 	{path: "group.addresses", kind: addresses, show: `[
   "192.0.2.1/24@eth0",
   { ip = "2001:db8::1/64", dev = "eth0" },

@@ -32,6 +32,10 @@ func (x lineIndex) line(path string) int {
 	return 1
 }
 
+// LineOf returns the line on which a key such as notify[0].token_file stands in a
+// file, or the nearest thing around it.
+func LineOf(text []byte, key string) int { return indexLines(string(text)).line(key) }
+
 // indexLines scans a TOML document. On text that is not TOML it returns what
 // it found; it never fails, since the TOML library is the judge of syntax.
 func indexLines(src string) lineIndex {

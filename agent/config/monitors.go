@@ -158,8 +158,7 @@ func (p *parser) monitor(t table) Monitor {
 
 // targets reads hosts, the same for both nodes or by node.
 func (t table) targets(m Monitor) []netip.Addr {
-	v, k := t.value("targets")
-	read := func(at string, list []any) []string {
+	texts := t.textsPerNode("targets", func(at string, list []any) []string {
 		if len(list) == 0 || len(list) > MaxTargets {
 			t.report(at, fmt.Sprintf("has %d elements", len(list)), fmt.Sprintf("from 1 to %d addresses", MaxTargets))
 			return nil
@@ -176,18 +175,7 @@ func (t table) targets(m Monitor) []netip.Addr {
 			}
 		}
 		return out
-	}
-	var texts []string
-	switch v := v.(type) {
-	case nil:
-		return nil
-	case []any:
-		texts = read("targets", v)
-	case map[string]any:
-		texts = t.arrayPerNode("targets", read)[t.config.Self]
-	default:
-		t.wrongType("targets", k, v, "an array of text, or a table by node")
-	}
+	})
 	var out []netip.Addr
 	for _, s := range texts {
 		out = append(out, netip.MustParseAddr(s))

@@ -136,6 +136,9 @@ func (p *parser) pair(t table, node string) {
 	p.groups(t, nodes)
 	if nodes {
 		p.monitors(t)
+		if bounce, ok := t.table("bounce"); ok {
+			c.Bounce = p.bounce(bounce)
+		}
 	}
 	p.notify(t)
 	if judge {

@@ -99,7 +99,7 @@ func TestBaseFileIsReadWithoutAProblem(t *testing.T) {
 		KeyFile: "/etc/twinbeat/keys", StateDir: "/var/lib/twinbeat", ControlSocket: "/run/twinbeat.sock",
 		Timing: Timing{
 			Beat: 50 * millisecond, Dead: 250 * millisecond, Lease: 300 * millisecond, Window: 25 * millisecond,
-			Takeover: 400 * millisecond, Probe: 15 * millisecond, Ack: 250 * millisecond, BootWait: 10 * time.Second,
+			Takeover: 400 * millisecond, Probe: 19500 * time.Microsecond, Ack: 250 * millisecond, BootWait: 10 * time.Second,
 			Race: 11300 * millisecond, FenceTime: 10 * time.Second, Reserve: 15 * millisecond, Lifetime: 5 * time.Second,
 		},
 		Nodes: [2]Node{{1, "fw1"}, {2, "fw2"}},

@@ -92,12 +92,18 @@ func (p *parser) sensors(t table) *Sensors {
 // node's health, in points, before its limit is reached.
 const sensorLoss = 70
 
+// upsLoss is the same of a UPS on battery.
+const upsLoss = 25
+
 // sensorWarnings tells of sections that contradict each other in silence.
 func (p *parser) sensorWarnings() {
 	c := &p.config
 	if c.Sensors != nil && c.Sensors.Act == "move" && c.Health.Margin > sensorLoss {
 		p.warn(p.blame("health.margin"), fmt.Sprintf("a sensor that is on its way to its limit takes %d points: nothing moves before the limit is reached", sensorLoss),
 			"a smaller margin, or act = \"alert\" in [sensors]")
+	} else if c.Sensors != nil && c.Sensors.Act == "move" && len(c.Sensors.UPS) > 0 && c.Health.Margin > upsLoss {
+		p.warn(p.blame("health.margin"), fmt.Sprintf("a UPS on battery takes %d points: nothing moves before its battery is low", upsLoss),
+			fmt.Sprintf("a margin of %d or less, if the peer on the mains is to take over", upsLoss))
 	}
 }
 

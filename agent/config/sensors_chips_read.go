@@ -27,7 +27,7 @@ var chipKeys = []key{
 	{path: "sensors.i2c.shunt", kind: decimal, hidden: true, show: "0.1", doc: "ina219, ina226, ina3221: the shunt in ohms. Default: 0.1."},
 	{path: "sensors.i2c.vref", kind: decimal, hidden: true, show: "3.3", doc: "pcf8591: the reference in volts. Default: 3.3."},
 	{path: "sensors.i2c.every", kind: duration, def: `"2s"`, min: second, max: 10 * second, doc: "Between two looks."},
-	{path: "sensors.ups", kind: sections, doc: "UPSs, asked by the daemon that watches them. On battery is an alarm, and a peer on the mains takes over; with a low battery it does so at once. Up to 32."},
+	{path: "sensors.ups", kind: sections, doc: "UPSs, asked by the daemon that watches them. On battery is an alarm, and a peer on the mains takes over; with a low battery it does so without waiting once three looks have said so. One that cannot be asked is an alarm after a minute, and no reason to move. Up to 32."},
 	{path: "sensors.ups.name", kind: text, required: true, show: `"rack"`, doc: "What it is called; its readings are ups/NAME/VALUE."},
 	{path: "sensors.ups.daemon", kind: text, required: true, oneOf: []string{"nut", "apcupsd"}, show: `"nut"`, doc: "nut: upsd of Network UPS Tools. apcupsd: its network information server."},
 	{path: "sensors.ups.address", kind: textByNode, show: `{ fw1 = "192.0.2.30", fw2 = "192.0.2.31:3493" }`, doc: "Where the daemon listens, HOST or HOST:PORT. Default: this node, and ports 3493 and 3551."},

@@ -112,3 +112,18 @@ func TestEveryChipHasItsPlaces(t *testing.T) {
 		}
 	}
 }
+
+func TestAMarginThatAUPSOnBatteryCannotReachIsWarnedOf(t *testing.T) {
+	const one = "[[sensors.ups]]\nname = \"rack\"\ndaemon = \"nut\"\n"
+	for text, want := range map[string]string{
+		"[sensors]\n" + one + "[health]\nmargin = 25\n":                  "",
+		"[sensors]\n" + one + "[health]\nmargin = 26\n":                  "before its battery is low",
+		"[sensors]\n" + one + "[health]\nmargin = 71\n":                  "before the limit is reached",
+		"[sensors]\nact = \"alert\"\n" + one + "[health]\nmargin = 26\n": "",
+	} {
+		_, problems := Parse("x.toml", []byte(base+text), "fw1")
+		if Refused(problems) || len(problems) > 1 || (len(problems) == 1) != (want != "") || want != "" && !strings.Contains(problems[0].Text, want) {
+			t.Errorf("%s: %v", text, problems)
+		}
+	}
+}

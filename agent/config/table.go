@@ -457,6 +457,22 @@ func (t table) arrayPerNode(name string, read func(at string, list []any) []stri
 	return out
 }
 
+// textsPerNode reads an array for both nodes, or one for each, by read, and
+// returns that of this node.
+func (t table) textsPerNode(name string, read func(at string, list []any) []string) []string {
+	v, k := t.value(name)
+	switch v := v.(type) {
+	case nil:
+	case []any:
+		return read(name, v)
+	case map[string]any:
+		return t.arrayPerNode(name, read)[t.config.Self]
+	default:
+		t.wrongType(name, k, v, "an array of text, or a table by node")
+	}
+	return nil
+}
+
 // address parses an IP address without a zone.
 func (t table) address(name, s string) netip.Addr {
 	a, err := netip.ParseAddr(s)

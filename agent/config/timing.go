@@ -10,6 +10,9 @@ import (
 // Probes is the number of VIP probes before a takeover that rests on silence.
 const Probes = 3
 
+// ProbeGrace is pair.ProbeGrace: how old a finished probe may be when a gate opens.
+const ProbeGrace = 14 * time.Millisecond
+
 // ProbeTime is how long the probes take, with the wait after the last.
 func (t Timing) ProbeTime() time.Duration { return Probes * t.Probe }
 
@@ -95,6 +98,9 @@ func (p *parser) timing(t table) {
 			*k.to = t.duration(k.name)
 		}
 	}
+	if !t.has("probe") {
+		c.Timing.Probe = c.Timing.fitProbe()
+	}
 	c.Timing.BootWait = t.duration("boot_wait")
 	c.Timing.FenceTime = t.duration("fence_time")
 	c.Timing.Lifetime = t.duration("lifetime")
@@ -105,6 +111,17 @@ func (p *parser) timing(t table) {
 	if c.Timing.Lifetime%time.Second != 0 {
 		t.report("lifetime", show(c.Timing.Lifetime)+" is not whole seconds", "the kernel counts address lifetimes in seconds")
 	}
+}
+
+// fitProbe is the profile's, or longer if window asks for it and takeover leaves the
+// room: the last of a node's probes is to see a gate for which another node's probe
+// ended when this one began.
+func (t Timing) fitProbe() time.Duration {
+	want := (ProbeGrace + t.Window + 1) / 2
+	if room := (t.Takeover - 2*t.Takeover/drift - t.Lease - t.Window - t.Reserve) / Probes; want > room {
+		return t.Probe
+	}
+	return max(t.Probe, want)
 }
 
 // An inequality is one rule of the timing, with its figures.

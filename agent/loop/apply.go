@@ -129,7 +129,7 @@ func (l *Loop) open(now pair.Instant, g *group, late bool) {
 	}
 	l.alarm(g.Name+"/gate", !held, fmt.Sprintf("the lease was not granted: %v", err))
 	if held {
-		g.opened, g.renewed, g.litUntil = true, now, 0
+		g.opened, g.had, g.renewed, g.litUntil = true, true, now, 0
 		l.o.Hands.SetOwner(g.index, true)
 	}
 	l.step(now, g, pair.GateOpened{Ticket: ticket, OK: held})

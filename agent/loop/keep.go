@@ -82,6 +82,7 @@ func (l *Loop) housekeep(now pair.Instant) {
 	l.repower(now)
 	l.judgeKeys(now)
 	l.lookUpstream(now)
+	l.tellGivenUp()
 	if l.saved.FencedBy != "" && l.twoWay(now) && now.Since(l.noticedAt) > l.o.FenceTime {
 		l.saved.FencedBy = "" // in contact, and no fence came of it any more
 		l.save()

@@ -103,7 +103,7 @@ type Saved struct {
 	LastFence   *report.Fence
 	Verified    *report.Verified
 	Fences      []time.Duration // as pair.Budget has them
-	Clean       bool            // every group was released before the agent ended
+	Clean       bool            // the agent ended in order: every group was released, or left to the next one
 }
 
 // A Node names one of the two boxes.
@@ -169,6 +169,10 @@ type Options struct {
 	Health health.Config // when one node is better off
 	Talk   Talk          // what is told beside heartbeats
 
+	// GivenUp hears, in the loop, of a group that this node had and the peer owns
+	// now. It must not wait. Nil: nobody asks; never called in lite.
+	GivenUp func(group int)
+
 	Watch     *Watch           // nil: there is no watchdog to feed
 	NoDog     *report.Watchdog // what status shows then
 	LastReset *report.Reset
@@ -226,6 +230,7 @@ type Loop struct {
 	moves       []move
 	answered    *pair.Answer
 	watch       guarding
+	yield       yielding
 	health      comparing
 	counters    Counters
 	sends       uint64 // messages put on the paths
@@ -255,6 +260,7 @@ type group struct {
 	mending  bool         // what is missing is being put back
 	mendMore bool         // and more went missing meanwhile
 	lan      lan
+	had      bool // the gate was granted, and the peer not seen to own it since; see tellGivenUp
 }
 
 // New returns a loop that has not yet started.
@@ -332,7 +338,7 @@ func (l *Loop) start() {
 	for _, g := range l.groups {
 		g.since = now
 		if g.Start.LeaseHeld { // the kernel held it for us while no agent ran
-			g.opened, g.renewed = true, now
+			g.opened, g.had, g.renewed = true, true, now
 			if held, left, err := l.o.Gate.Held(uint8(g.index)); held && err == nil {
 				g.renewed = now.Add(min(left, l.o.Lease) - l.o.Lease)
 			}

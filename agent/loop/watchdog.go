@@ -52,7 +52,6 @@ type guarding struct {
 	starved  bool // for ever
 	disarmed bool
 	leftOut  string
-	yield    chan<- struct{} // the process is about to end for another; nil: it is not
 }
 
 // stamp is the guard's time.
@@ -64,34 +63,24 @@ func (l *Loop) guard() {
 	w, g := l.o.Watch, &l.watch
 	beaten := g.beaten
 	g.beaten = false
-	if w == nil || g.starved {
+	now := l.o.Now()
+	yields := l.yields(now)
+	if w == nil || g.starved || yields && g.disarmed {
+		if yields {
+			l.yielded()
+		}
 		return
 	}
-	now := l.o.Now()
 	switch judged := w.Guard.Judge(time.Duration(now)); {
 	case judged == vital.Failed:
 		l.starve(now)
-	case g.yield != nil:
+	case yields:
 		l.leaveDog(judged == vital.Well)
 	case judged == vital.Well:
 		if beaten && now >= g.next && !g.disarmed {
 			l.feed(now)
 		}
 	}
-}
-
-// A Yield is the fact that the process is about to end and gives up nothing, for
-// an agent that keeps what it finds. Done is closed once the watchdog leaves that
-// one the time to start; without a watchdog, or on a node that gave itself up,
-// nothing is done for it.
-type Yield struct{ Done chan<- struct{} }
-
-func (y Yield) apply(l *Loop, _ pair.Instant) {
-	if l.o.Watch == nil || l.watch.starved || l.watch.disarmed {
-		close(y.Done)
-		return
-	}
-	l.watch.yield = y.Done
 }
 
 // leaveDog is the last that this process does to the watchdog. Before every
@@ -102,8 +91,8 @@ func (l *Loop) leaveDog(well bool) {
 			l.alarm("watchdog", true, err.Error())
 		}
 	}
-	close(l.watch.yield)
-	l.watch.yield, l.watch.disarmed = nil, true // a feed would put the working timeout in force again
+	l.watch.disarmed = true // a feed would put the working timeout in force again
+	l.yielded()
 }
 
 // feed keeps the box alive for one more timeout.

@@ -3,11 +3,19 @@ package monitor
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync/atomic"
 	"time"
 )
 
 // errLate says that whoever was asked has not answered yet.
 var errLate = errors.New("no answer in time")
+
+// maxAside is how many questions may be under way at a time, those included that
+// hang and whose monitor a reload took out: twice config.MaxMonitors.
+const maxAside = 64
+
+var asked atomic.Int32
 
 // An aside asks what may hold who asks for as long as it likes: a dead disk, a
 // driver that keeps the kernel's lock. Only one question is under way at a time;
@@ -19,8 +27,15 @@ type aside[T any] struct {
 // ask waits for the answer, or for within, which is errLate, or for the end of ctx.
 func (a *aside[T]) ask(ctx context.Context, within time.Duration, question func() T) (answer T, err error) {
 	if a.out == nil {
+		if asked.Add(1) > maxAside {
+			asked.Add(-1)
+			return answer, fmt.Errorf("%d questions hang already", maxAside)
+		}
 		a.out = make(chan T, 1)
-		go func(out chan<- T) { out <- question() }(a.out)
+		go func(out chan<- T) {
+			defer asked.Add(-1)
+			out <- question()
+		}(a.out)
 	}
 	timer := time.NewTimer(within)
 	defer timer.Stop()

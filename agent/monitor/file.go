@@ -41,7 +41,7 @@ func (f *file) look(ctx context.Context) Look {
 	case errLate:
 		return Look{Bad, fmt.Sprintf("%s cannot be read within %v", f.cfg.Path, f.cfg.Timeout)}
 	default:
-		return Look{Why: "given up"}
+		return Look{Why: err.Error()}
 	}
 }
 

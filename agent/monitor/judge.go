@@ -41,13 +41,15 @@ func (s State) String() string { return stateNames[s] }
 type Judge struct {
 	Rise, Fall int // looks in a row that lead up, and that lead down or to Missing
 	State      State
+	Heir       bool // the state is that of another monitor, whose place this one took
 	last       Verdict
 	run        int
 }
 
-// See counts a look and reports whether the state changed. The first good look
-// is enough at the start. What is down stays down while it cannot be looked at:
-// an interface that is pulled out must not make its node healthier.
+// See counts a look and reports whether the state changed, or became the judge's
+// own. The first good look is enough at the start. What is down stays down while it
+// cannot be looked at: an interface that is pulled out must not make its node
+// healthier.
 func (j *Judge) See(v Verdict) (changed bool) {
 	if v != j.last {
 		j.last, j.run = v, 0
@@ -63,10 +65,10 @@ func (j *Judge) See(v Verdict) (changed bool) {
 	case Bad:
 		to = Down
 	}
-	if j.State == to || to == Missing && j.State == Down || j.run < need {
+	if j.State == to && !j.Heir || to == Missing && j.State == Down || j.run < need {
 		return false
 	}
-	j.State = to
+	j.State, j.Heir = to, false
 	return true
 }
 

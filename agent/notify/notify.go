@@ -70,17 +70,23 @@ type Office struct {
 	changed chan struct{} // the keeper has something to write
 	read    chan struct{} // closed: no event will be taken any more
 
+	work sync.WaitGroup // who reads, and who sends
+
 	mu      sync.Mutex
 	desks   []*desk
-	seen    report.Event // the newest that was taken: Seq and At
-	trouble string       // why the queues are not on disk; empty: they are
+	ctx     context.Context // of Run; nil: not begun
+	closed  bool            // no event will be taken any more
+	seen    report.Event    // the newest that was taken: Seq and At
+	trouble string          // why the queues are not on disk; empty: they are
 }
 
 // A desk is one target with its queue.
 type desk struct {
-	Target
+	Target    // by the office's lock
 	queue     *alert.Queue
 	wake      chan struct{}
+	gone      chan struct{} // closed: it is told of nothing any more
+	from      uint64        // it is told of events after this one
 	delivered uint64
 	toldAt    time.Time
 	failedAt  time.Time
@@ -96,7 +102,7 @@ func Open(o Options) (*Office, error) {
 	f := &Office{o: o, began: time.Now(), changed: make(chan struct{}, 1), read: make(chan struct{})}
 	s, err := f.load()
 	for _, t := range o.Targets {
-		d := &desk{Target: t, queue: alert.New(t.Name, o.Pair, t.Filter, t.Limits), wake: make(chan struct{}, 1)}
+		d := f.newDesk(t)
 		for _, b := range s.Owed {
 			if b.Name == t.Name {
 				d.queue.Restore(b)
@@ -120,14 +126,17 @@ func Open(o Options) (*Office, error) {
 // Run tells of events until ctx ends. Then each target has lastChance, and what
 // is left is kept.
 func (f *Office) Run(ctx context.Context) {
-	var work, keeper sync.WaitGroup
+	var keeper sync.WaitGroup
 	finish := make(chan struct{})
 	keeper.Go(func() { f.keep(finish) })
-	work.Go(func() { f.watch(ctx) })
+	f.mu.Lock()
+	f.ctx = ctx
+	f.work.Go(func() { f.watch(ctx) })
 	for _, d := range f.desks {
-		work.Go(func() { f.deliver(ctx, d) })
+		f.work.Go(func() { f.deliver(ctx, d) })
 	}
-	work.Wait()
+	f.mu.Unlock()
+	f.work.Wait()
 	close(finish)
 	keeper.Wait()
 }
@@ -145,7 +154,12 @@ func poke(c chan struct{}) {
 
 // watch takes events from the board until ctx ends, and those that are there then.
 func (f *Office) watch(ctx context.Context) {
-	defer close(f.read)
+	defer func() {
+		f.mu.Lock()
+		f.closed = true
+		f.mu.Unlock()
+		close(f.read)
+	}()
 	for f.take(); f.o.Board.Wait(ctx, f.seen.Seq) == nil; f.take() { // one turn for each lot of events
 	}
 	f.take()
@@ -158,12 +172,15 @@ func (f *Office) take() {
 		return
 	}
 	f.mu.Lock()
-	lost := events[0].Seq - f.seen.Seq - 1
 	for _, d := range f.desks {
-		d.queue.Lose(lost)
+		if from := max(f.seen.Seq, d.from) + 1; from < events[0].Seq {
+			d.queue.Lose(events[0].Seq - from)
+		}
 		for _, e := range events {
-			a := alert.Of(e, f.o.Pair)
-			d.queue.Offer(f.now(), &a)
+			if e.Seq > d.from {
+				a := alert.Of(e, f.o.Pair)
+				d.queue.Offer(f.now(), &a)
+			}
 		}
 		poke(d.wake)
 	}
@@ -175,6 +192,9 @@ func (f *Office) take() {
 // deliver sends what waits for one target.
 func (f *Office) deliver(ctx context.Context, d *desk) {
 	for ctx.Err() == nil { // each turn sends one alert, or waits
+		if d.left() {
+			return
+		}
 		f.mu.Lock()
 		a, ok, wait := d.queue.Next(f.now(), time.Now())
 		f.mu.Unlock()
@@ -184,7 +204,11 @@ func (f *Office) deliver(ctx context.Context, d *desk) {
 		}
 		f.send(ctx, d, &a)
 	}
-	<-f.read
+	select {
+	case <-f.read:
+	case <-d.gone:
+		return
+	}
 	last, cancel := context.WithTimeout(context.Background(), lastChance)
 	defer cancel()
 	for last.Err() == nil { // until something fails, or nothing is left
@@ -209,14 +233,28 @@ func (d *desk) rest(ctx context.Context, wait time.Duration) {
 	select {
 	case <-ctx.Done():
 	case <-d.wake:
+	case <-d.gone:
 	case <-due:
+	}
+}
+
+// left says whether a change took the target out.
+func (d *desk) left() bool {
+	select {
+	case <-d.gone:
+		return true
+	default:
+		return false
 	}
 }
 
 // send makes one try. One that is under way when ctx ends may go on for lastChance:
 // cut off, nobody would know whether it arrived.
 func (f *Office) send(ctx context.Context, d *desk, a *alert.Alert) {
-	try, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.Timeout)
+	f.mu.Lock()
+	to := d.Target
+	f.mu.Unlock()
+	try, cancel := context.WithTimeout(context.WithoutCancel(ctx), to.Timeout)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() {
 		select {
@@ -226,7 +264,7 @@ func (f *Office) send(ctx context.Context, d *desk, a *alert.Alert) {
 		}
 	})
 	defer stop()
-	answer, err := d.Sender.Send(try, a)
+	answer, err := to.Sender.Send(try, a)
 	outcome := alert.Delivered
 	switch {
 	case errors.Is(err, ErrRefused):
@@ -238,6 +276,9 @@ func (f *Office) send(ctx context.Context, d *desk, a *alert.Alert) {
 	d.queue.Done(f.now(), *a, outcome)
 	event := d.judge(answer, err)
 	f.mu.Unlock()
+	if d.left() {
+		return
+	}
 	if event != nil && !f.o.Tell(*event) {
 		f.o.Log.Warn("the loop takes no event", "seen", event.Seen)
 	}
@@ -302,7 +343,7 @@ func ago(at time.Time) *float64 {
 }
 
 // A Broken is the Sender of a target that cannot be used: a secret that cannot be
-// read, say. It fails until the agent is started again.
+// read, say. It fails until the agent is started again, or a reload finds it mended.
 type Broken struct{ Err error }
 
 // Send says why.

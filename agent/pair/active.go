@@ -105,7 +105,7 @@ func (m *Machine) leaseLost(in LeaseLost) {
 		m.openGate()
 		return
 	}
-	if m.evidence == EvidenceAdopted && !m.peer.contact {
+	if m.evidence == EvidenceAdopted && !m.peer.contact || in.Stranger && m.unsure() {
 		m.initWait = 2 * m.takeAfter() // it owned moments ago: no need for the boot wait
 	}
 	m.giveUp(m.afterLoss(), "the kernel lease is gone", "the peer may take over")
@@ -120,6 +120,9 @@ func (m *Machine) mayRegrant() bool {
 	}
 	if m.evidence == EvidenceAdopted && m.cfg.Mode != ModeFence && !p.contact {
 		return false // it was never renewed, so it ran out by itself
+	}
+	if m.unsure() && m.cfg.Probe < m.meeting() {
+		return false // an armed peer whose probe begins now would not see the gate that opens
 	}
 	return m.cfg.Mode != ModeLease || m.state == Solo || m.now.Since(p.ackAt) <= m.cfg.Ack
 }

@@ -83,8 +83,7 @@ func (m *Machine) fenceDue() (why string, due bool) {
 	switch m.state {
 	case Active, Solo:
 		return m.ownerFenceDue(why)
-	case Boot:
-		return why, silence > m.cfg.Dead && m.inTurn(m.fenceTurn())
+	case Boot: // no contact: the peer asks for nothing
 	case Standby, Armed, Fencing:
 		if m.peer.said.FenceMe && m.peer.known {
 			return "the peer asks for it: a service would not stop there", true
@@ -92,9 +91,10 @@ func (m *Machine) fenceDue() (why string, due bool) {
 		if m.lines == LinesDown { // one hand can pull every cable: this hurries nothing
 			why += ", its modem lines fell"
 		}
-		return why, silence > m.cfg.Dead && m.inTurn(m.fenceTurn())
+	default:
+		return "", false
 	}
-	return "", false
+	return why, silence > m.cfg.Dead && m.inTurn(m.fenceTurn())
 }
 
 // fenceTurns is how many turns of the race time there are.

@@ -81,7 +81,7 @@ func newDriver(t *testing.T, config, start byte) *driver {
 		Group: "gw", Index: int(config >> 7), Preferred: config&4 == 0, LowerID: config&8 == 0, Mode: modes[config&3],
 		Beat: 50 * time.Millisecond, Dead: 250 * time.Millisecond, Lease: 300 * time.Millisecond, Window: 25 * time.Millisecond,
 		Takeover: 400 * time.Millisecond, Ack: 250 * time.Millisecond, Init: 2 * time.Second, Race: time.Second, FenceSpare: 200 * time.Millisecond,
-		Reserve: 15 * time.Millisecond, Probe: 45 * time.Millisecond, FlapMax: int(config >> 6 & 1), FlapWindow: 10 * time.Minute,
+		Reserve: 15 * time.Millisecond, Probe: 58500 * time.Microsecond, FlapMax: int(config >> 6 & 1), FlapWindow: 10 * time.Minute,
 		FenceRetry: 500 * time.Millisecond, NoServices: config&16 != 0, StopFailureFence: config&32 != 0,
 		Failback: FailbackNever + Failback(start>>6%3), FailbackHold: time.Second,
 	}

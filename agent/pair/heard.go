@@ -22,8 +22,11 @@ func (m *Machine) heard(in Heard) {
 	if in.Counter != 0 {
 		p.counter = in.Counter
 	}
-	if p.lostFrom == 0 && m.now.Since(p.heardAt) > m.cfg.Dead {
-		p.lostFrom = p.heardAt
+	if m.now.Since(p.heardAt) > m.cfg.Dead {
+		p.foundFrom = 0
+		if p.lostFrom == 0 {
+			p.lostFrom = p.heardAt
+		}
 	}
 	p.heardAt = max(p.heardAt, m.now.Add(-in.SentAgo))
 	p.ackAt = max(p.ackAt, in.EchoSentAt)

@@ -176,11 +176,12 @@ func (m *Machine) openGate() {
 
 // needsProbe reports whether the entry grew stale before the gate opened:
 // the peer was not in two-way contact lately, and no probe was silent just now.
-func (m *Machine) needsProbe() bool {
-	if m.cfg.Mode != ModeSilence || m.twoWay() || m.evidence == EvidenceOperator || m.peerCannotOwn() {
-		return false
-	}
-	return !m.probeSilent()
+func (m *Machine) needsProbe() bool { return m.unsure() && !m.probeSilent() }
+
+// unsure reports whether the peer may be about to take what this node owns, and
+// only the LAN would tell.
+func (m *Machine) unsure() bool {
+	return m.cfg.Mode == ModeSilence && !m.twoWay() && m.evidence != EvidenceOperator && !m.peerCannotOwn()
 }
 
 func (m *Machine) gateOpened(in GateOpened) {

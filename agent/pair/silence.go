@@ -20,6 +20,7 @@ type bid struct {
 type prober struct {
 	ticket  uint32 // outstanding; zero: none
 	askedAt Instant
+	lasts   time.Duration
 	next    Instant
 	silent  bool // the last one was sent and nobody answered
 	foreign bool // the last one was answered
@@ -33,21 +34,30 @@ type prober struct {
 // gate, or the other one's probe (RFC 5227 section 2.1.1). Three probes are sent
 // in 40 ms and heard for 60. Of two that overlap at least the first hears the
 // other and yields, for one that hears a rival sends no more. A probe that
-// begins after the other one's ended still sends its last at 100 ms of the
-// other: by then that gate is open, or must not open any more. An armed node
-// has no such rival, and its probe lasts Config.Probe.
+// begins after the other one's ended sends its last when two thirds of it are
+// over: by then that gate is open, or must not open any more (see meeting). An
+// owner that looks again needs no more than that. An armed node has a rival only
+// in an owner whose gate was closed under it, and its probe lasts Config.Probe.
 const unarmedProbe = 60 * time.Millisecond
 
-// probeGrace is how old a finished probe may be when the gate opens; the grant
+// ProbeGrace is how old a finished probe may be when the gate opens; the grant
 // may take another Window.
-const probeGrace = 15 * time.Millisecond
+const ProbeGrace = 14 * time.Millisecond
+
+// meeting is the least length of a probe that sends its last after the gate
+// opened for which another node's probe ended when this one began.
+func (m *Machine) meeting() time.Duration { return 3 * (ProbeGrace + m.cfg.Window) / 2 }
 
 // probeLasts is the length of the probe that the takeover at hand needs.
 func (m *Machine) probeLasts() time.Duration {
-	if m.state == Armed || m.prob.armed && m.state.Owns() {
+	switch {
+	case m.state == Armed || m.prob.armed && m.state.Owns():
 		return m.cfg.Probe
+	case m.state.Owns():
+		return max(m.cfg.Probe, m.meeting())
+	default:
+		return max(unarmedProbe, m.cfg.Probe, m.meeting())
 	}
-	return max(unarmedProbe, m.cfg.Probe)
 }
 
 // takeAfter is the silence after which the peer's kernel lease has ended,
@@ -163,18 +173,17 @@ func (m *Machine) repeatClaim() {
 
 // probeSilent reports whether a probe asked for a moment ago found nobody.
 func (m *Machine) probeSilent() bool {
-	return m.prob.silent && m.prob.ticket == 0 && m.now.Since(m.prob.askedAt) <= m.probeLasts()+probeGrace
+	p := &m.prob
+	return p.silent && p.ticket == 0 && m.now.Since(p.askedAt) <= p.lasts+ProbeGrace
 }
 
 func (m *Machine) askProbe() {
 	if m.prob.ticket != 0 || m.now < m.prob.next {
 		return
 	}
-	if !m.state.Owns() {
-		m.prob.armed = m.state == Armed
-	}
-	m.prob.ticket, m.prob.askedAt = m.ticket(), m.now
-	m.do(Probe{Ticket: m.prob.ticket, Lasts: m.probeLasts()})
+	m.prob.armed = m.state == Armed || m.prob.armed && m.state.Owns() && m.cfg.Probe >= m.meeting()
+	m.prob.ticket, m.prob.askedAt, m.prob.lasts = m.ticket(), m.now, m.probeLasts()
+	m.do(Probe{Ticket: m.prob.ticket, Lasts: m.prob.lasts})
 }
 
 // probeDone takes the answer of the network to "does anybody own the VIP".

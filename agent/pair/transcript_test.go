@@ -195,9 +195,9 @@ func (a args) num(k string, def int) int {
 func config(a args) Config {
 	c := Config{
 		Group: "gw", Index: a.num("index", 0), Preferred: !a.has("other"), LowerID: !a.has("other"), Mode: ModeSilence,
-		Beat: 50 * time.Millisecond, Dead: 250 * time.Millisecond, Lease: 300 * time.Millisecond, Window: 25 * time.Millisecond,
+		Beat: 50 * time.Millisecond, Dead: 250 * time.Millisecond, Lease: 300 * time.Millisecond, Window: a.dur("window", 25*time.Millisecond),
 		Takeover: 400 * time.Millisecond, Ack: 250 * time.Millisecond, Init: 2 * time.Second, Race: time.Second, FenceSpare: 200 * time.Millisecond,
-		Reserve: 15 * time.Millisecond, Probe: 45 * time.Millisecond, Failback: FailbackNever, FailbackHold: a.dur("hold", 0), FlapMax: a.num("flap", 0),
+		Reserve: 15 * time.Millisecond, Probe: a.dur("probe", 58500*time.Microsecond), Failback: FailbackNever, FailbackHold: a.dur("hold", 0), FlapMax: a.num("flap", 0),
 		FlapWindow: 10 * time.Minute, FenceRetry: 500 * time.Millisecond, NoServices: a.has("noservices"), StopFailureFence: a.has("stopfence"),
 	}
 	c.Mode = Mode(max(1, slices.Index(modeNames[:], a["mode"])))

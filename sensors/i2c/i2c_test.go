@@ -371,7 +371,7 @@ func TestABusIsHeldAgainstOtherPrograms(t *testing.T) {
 	if err := lock(unix.LOCK_EX); err != nil {
 		t.Fatalf("it is held on: %v", err)
 	}
-	if r := readings(p); r[0].State != sensors.Unreadable || !strings.Contains(r[0].Why, "another program") {
+	if r := readings(p); r[0].State != sensors.Unreadable || !r[0].Named || !strings.Contains(r[0].Why, "another program") {
 		t.Errorf("%+v", r)
 	}
 	let := make(chan error, 1)

@@ -102,6 +102,7 @@ func (p *probe) ask(at time.Time) ([]sensors.Reading, time.Duration) {
 		if errs[i] != nil {
 			r = sensors.Lost(r.ID, r.Label, r.Kind, at, stateOf(errs[i]), errs[i].Error())
 		}
+		r.Named = i == 0 && r.State != sensors.Absent // one alarm for one chip
 		out = append(out, r)
 	}
 	return out, 0

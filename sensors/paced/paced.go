@@ -6,6 +6,7 @@ package paced
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/twinbeat/twinbeat/sensors"
@@ -48,6 +49,12 @@ func New(c Config) *Source { return &Source{Config: c, answer: make(chan answer,
 // Name implements sensors.Source.
 func (s *Source) Name() string { return s.Config.Name }
 
+// MaxBusy is how many devices may be asked at a time, those included that hang and
+// whose source is asked no more because a reload took it out.
+const MaxBusy = 128
+
+var busy atomic.Int32
+
 // share is the part of a deadline that Read waits for the very first ask: what
 // is quick is there from the first round on. Later a round finds the answer to
 // an ask that an earlier one began, and a dead device delays nobody.
@@ -57,10 +64,15 @@ const share = 0.75
 func (s *Source) Read(to []sensors.Reading, at time.Time, within time.Duration) []sensors.Reading {
 	s.take(0)
 	if early := s.next.Sub(at); !s.busy && (early <= 0 || early > s.Every) { // or the clock went back
+		if busy.Add(1) > MaxBusy {
+			busy.Add(-1)
+			return s.blocked(to, at, fmt.Sprintf("not asked: %d devices do not answer", MaxBusy))
+		}
 		first := !s.asked
 		s.busy, s.asked, s.since = true, true, at
 		go func() {
 			readings, again := s.Ask(at)
+			busy.Add(-1)
 			s.answer <- answer{readings, again} // there is room: one ask at a time
 		}()
 		if first {
@@ -68,7 +80,7 @@ func (s *Source) Read(to []sensors.Reading, at time.Time, within time.Duration) 
 		}
 	}
 	if taken := at.Sub(s.since); s.busy && (taken > s.Patience || taken < 0) {
-		return s.blocked(to, at, taken)
+		return s.blocked(to, at, fmt.Sprintf("has not answered for %s", taken.Round(time.Second)))
 	}
 	return append(to, s.said...) // with the At that they had: said again is not read again
 }
@@ -100,14 +112,15 @@ func (s *Source) accept(a answer) {
 	s.next = s.since.Add(a.again)
 }
 
-// blocked says that the device does not come back.
-func (s *Source) blocked(to []sensors.Reading, at time.Time, taken time.Duration) []sensors.Reading {
-	why := fmt.Sprintf("has not answered for %s", taken.Round(time.Second))
+// blocked says why there is no answer.
+func (s *Source) blocked(to []sensors.Reading, at time.Time, why string) []sensors.Reading {
 	if len(s.said) == 0 {
 		return append(to, sensors.Lost(s.Name(), s.Name(), sensors.Context, at, sensors.Blocked, why))
 	}
 	for _, r := range s.said {
-		to = append(to, sensors.Lost(r.ID, r.Label, r.Kind, at, sensors.Blocked, why))
+		lost := sensors.Lost(r.ID, r.Label, r.Kind, at, sensors.Blocked, why)
+		lost.Named = r.Named
+		to = append(to, lost)
 	}
 	return to
 }

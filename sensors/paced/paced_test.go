@@ -177,3 +177,24 @@ func TestOneReadingOfASlowChipThatLiesIsNotCritical(t *testing.T) {
 		}
 	})
 }
+
+// Sources that a reload took out while their device hung still count.
+func TestDevicesThatHangAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := slow(time.Hour)
+		for range MaxBusy {
+			source(d).Read(nil, time.Now(), time.Millisecond)
+		}
+		one := source(d)
+		r := one.Read(nil, time.Now(), time.Millisecond)
+		if d.asked.Load() != MaxBusy || len(r) != 1 || r[0].State != sensors.Blocked || r[0].Why != "not asked: 128 devices do not answer" {
+			t.Errorf("asked %d times, %+v", d.asked.Load(), r)
+		}
+		time.Sleep(time.Hour)
+		one.Read(nil, time.Now(), time.Millisecond)
+		if d.asked.Load() != MaxBusy+1 {
+			t.Error("the others came back, and it is not asked")
+		}
+		time.Sleep(time.Hour)
+	})
+}

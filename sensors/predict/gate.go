@@ -98,6 +98,12 @@ type Limits struct {
 // NoLimits says nothing.
 func NoLimits() Limits { return Limits{Low: math.NaN(), High: math.NaN(), Crit: math.NaN()} }
 
+// Same says whether both say the same.
+func (l Limits) Same(o Limits) bool {
+	alike := func(a, b float64) bool { return a == b || math.IsNaN(a) && math.IsNaN(b) }
+	return alike(l.Low, o.Low) && alike(l.High, o.High) && alike(l.Crit, o.Crit)
+}
+
 // A LimitState says what became of a series' limits.
 type LimitState uint8
 

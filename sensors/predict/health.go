@@ -56,6 +56,25 @@ func (b *Box) Watch(spec Spec) (int, error) {
 	return len(b.series) - 1, nil
 }
 
+// Rewatch is [Box.Watch] where there may be a series of that name: it gets the
+// label and the limits of the spec at the time at. What it has learned, and where
+// it goes, stays.
+func (b *Box) Rewatch(spec Spec, at time.Time) (int, error) {
+	id, there := b.names[spec.Name]
+	if !there {
+		return b.Watch(spec)
+	}
+	if b.series[id].spec.Kind != spec.Kind {
+		return 0, fmt.Errorf("watch %q: %w", spec.Name, ErrKind)
+	}
+	b.series[id].respec(spec, at, &b.around)
+	return id, nil
+}
+
+// Lapse forgets what a series read last: nobody looked at it for a while, or it
+// is of another device now. What is usual for it stays.
+func (b *Box) Lapse(id int) { b.series[id].lapse() }
+
 // Series returns a series by its number.
 func (b *Box) Series(id int) *Series { return b.series[id] }
 

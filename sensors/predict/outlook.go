@@ -50,6 +50,13 @@ func (b *Box) Counter(id int) (Level, string) {
 	return c.level, c.text()
 }
 
+// LapseCounter makes the next reading of a counter its first one, and forgets
+// what was found in this hour.
+func (b *Box) LapseCounter(id int) {
+	c := b.counts[id]
+	c.seen, c.hour, c.level, c.held = false, 0, Well, 0
+}
+
 // Rebooted makes the next reading of every counter its first one: the kernel
 // counts from zero again, and what happened while it started is no burst.
 func (b *Box) Rebooted() {

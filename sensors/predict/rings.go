@@ -1,8 +1,8 @@
 package predict
 
 import (
+	"cmp"
 	"math"
-	"slices"
 )
 
 // A point is a value at a time of the box's own clock, see [Series.now].
@@ -98,11 +98,23 @@ func median32(s []float32) float32 {
 	if len(s) == 0 {
 		return float32(math.NaN())
 	}
-	slices.Sort(s)
+	sort32(s)
 	if m := len(s) / 2; len(s)%2 == 1 {
 		return s[m]
 	} else {
 		return (s[m-1] + s[m]) / 2
+	}
+}
+
+// sort32 is slices.Sort by Shell's method: rows are short, and the copy of that one
+// for a type takes 6 KB of a router's flash.
+func sort32(s []float32) {
+	for gap := len(s) / 2; gap > 0; gap /= 2 {
+		for i := gap; i < len(s); i++ {
+			for j := i; j >= gap && cmp.Less(s[j], s[j-gap]); j -= gap {
+				s[j], s[j-gap] = s[j-gap], s[j]
+			}
+		}
 	}
 }
 

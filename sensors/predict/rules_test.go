@@ -153,6 +153,25 @@ func TestDustIsFoundAtEqualLoad(t *testing.T) {
 	}
 }
 
+// A noon as hot as every noon is usual; a night as hot as a noon is not.
+func TestANightLikeANoonIsOdd(t *testing.T) {
+	for _, hot := range []bool{false, true} {
+		b, id := watch(t, Spec{Name: "CPU", Kind: Temperature, Limits: crit(105)})
+		r, odd := rand.New(rand.NewPCG(1, 9)), false
+		for m := range 9 * 1440 {
+			hour, v := m/60%24, 40+r.NormFloat64()*0.5
+			if noon := hour >= 11 && hour < 15; noon || hot && m >= 8*1440 && hour < 5 {
+				v += 20
+			}
+			b.Observe(id, begin.Add(time.Duration(m)*time.Minute), v)
+			odd = odd || b.Series(id).flags.on[OddHours]
+		}
+		if odd != hot {
+			t.Errorf("a hot night %v: odd %v", hot, odd)
+		}
+	}
+}
+
 func TestWear(t *testing.T) {
 	for _, test := range []struct {
 		name string

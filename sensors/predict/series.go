@@ -105,6 +105,59 @@ func newSeries(spec Spec) *Series {
 	return s
 }
 
+// byLimit are the causes that rest on a limit.
+var byLimit = [...]Cause{BeyondCrit, NearCrit, Approaching, Heading, BeyondLimit}
+
+// respec puts another label and other limits in place. Those of the device that
+// the first minute was beyond stay dropped. By other limits it is judged at once
+// on what it reads now, if that is known; else on what it reads from then on.
+func (s *Series) respec(spec Spec, at time.Time, c *conditions) {
+	given, _ := s.spec.Limits.Accept(s.spec.Kind)
+	was, same := s.limits, s.spec.Trusted == spec.Trusted && s.spec.Limits.Same(spec.Limits)
+	s.spec.Label, s.spec.Limits, s.spec.Trusted = cmp.Or(spec.Label, spec.Name), spec.Limits, spec.Trusted
+	if same {
+		return
+	}
+	dropped := func(given, used float64) bool { return math.IsNaN(used) && !math.IsNaN(given) }
+	s.limits, s.limit = spec.Limits.Accept(s.spec.Kind)
+	s.drop(&s.limits.Low, dropped(given.Low, was.Low))
+	s.drop(&s.limits.High, dropped(given.High, was.High))
+	s.drop(&s.limits.Crit, dropped(given.Crit, was.Crit))
+	for _, cause := range byLimit {
+		s.flags.on[cause] = false
+	}
+	if !s.current(at) {
+		s.forget()
+		s.value = math.NaN()
+		return
+	}
+	s.watchLimits()
+	s.watchApproach(c)
+}
+
+// current says whether the value is what the sensor reads now: the three medians
+// of which it is the middle are a minute old at most, or as young as those of a
+// slow series are.
+func (s *Series) current(at time.Time) bool {
+	n := s.fastTrack.n
+	if s.state != Good || n == 0 {
+		return false
+	}
+	oldest := 0 // see middle
+	if n >= 3 {
+		oldest = 2
+	}
+	age := s.now - s.fastTrack.last(oldest).t + float64(at.UnixMilli()-s.wall)/1000
+	return age <= max(minuteSpan, 4*s.usual)
+}
+
+// lapse forgets what the series reads, and what follows from that: a verdict needs
+// new readings. What is usual for it stays.
+func (s *Series) lapse() {
+	s.forget()
+	s.state, s.usable, s.value, s.flags = Unread, false, math.NaN(), latches{}
+}
+
 // State says whether the series holds a measurement, and why not.
 func (s *Series) State() State { return s.state }
 

@@ -41,6 +41,7 @@ type Rounds struct {
 	looking <-chan struct{} // a look for sources that hangs; nil: none
 	found   []sensors.Source
 	looked  time.Time
+	stale   bool // what that look finds is not wanted any more
 	out     []sensors.Reading
 	scratch *[]sensors.Reading // the worker's; one that is left behind keeps it
 	timer   *time.Timer
@@ -86,6 +87,12 @@ func (r *Rounds) Ask(ctx context.Context, at time.Time) []sensors.Reading {
 		r.tell(p, at)
 	}
 	return r.out
+}
+
+// Change gives other sources and another deadline, from the next Ask on. Readers
+// that hang go on being counted.
+func (r *Rounds) Change(find Finder, within time.Duration) {
+	r.find, r.within, r.looked, r.stale = find, within, time.Time{}, r.looking != nil
 }
 
 // Close ends the goroutine that waits for work. Those that hang end by themselves.
@@ -200,11 +207,16 @@ func (r *Rounds) look(ctx context.Context, at time.Time) {
 		case <-r.looking:
 			r.looking = nil
 			r.left--
+			if r.stale {
+				r.stale, r.looked = false, time.Time{} // the next Ask looks by the new finder
+				return
+			}
 		default:
 			return
 		}
 	} else {
-		back, ended := r.run(ctx, findPatience*r.within, func() { r.found = r.find() })
+		find := r.find
+		back, ended := r.run(ctx, findPatience*r.within, func() { r.found = find() })
 		if !ended {
 			r.looking = back
 			return

@@ -275,7 +275,7 @@ func TestADriveBecomesReadings(t *testing.T) {
 	d := ssd()
 	s := sourceOf(t, d)
 	want := []sensors.Reading{
-		{ID: "smart/sda/media", Label: "sda media", Kind: sensors.Wear, Unit: "bad sectors", State: sensors.OK},
+		{ID: "smart/sda/media", Label: "sda media", Kind: sensors.Wear, Unit: "bad sectors", State: sensors.OK, Named: true},
 		{ID: "smart/sda/reallocated", Label: "sda reallocated", Kind: sensors.Context, State: sensors.OK},
 		{ID: "smart/sda/uncorrectable", Label: "sda uncorrectable", Kind: sensors.Context, State: sensors.OK},
 		{ID: "smart/sda/pending", Label: "sda pending", Kind: sensors.Context, State: sensors.OK},
@@ -312,7 +312,7 @@ func TestABridgeWithoutPassThroughIsNamedSo(t *testing.T) {
 	noSCSI.lie = func([]byte, *reply) error { return unix.ENOTTY }
 	for name, d := range map[string]*fake{"usb": {}, "mmc": noSCSI} {
 		r := one(t, sourceOf(t, d), at, "media")
-		if r.State != sensors.Absent || !strings.Contains(r.Why, "no pass-through") || !math.IsNaN(r.Value) || r.Finding.Level != predict.Well {
+		if r.State != sensors.Absent || r.Named || !strings.Contains(r.Why, "no pass-through") || !math.IsNaN(r.Value) || r.Finding.Level != predict.Well {
 			t.Errorf("%s: %+v", name, r)
 		}
 	}
@@ -509,7 +509,7 @@ func TestAnNVMeBecomesReadings(t *testing.T) {
 
 func TestADeviceThatLeftIsUnreadable(t *testing.T) {
 	r := readings(newDrive("/nonexistent/sdz"), at)
-	if len(r) != 1 || r[0].State != sensors.Unreadable || !strings.Contains(r[0].Why, "no such file") {
+	if len(r) != 1 || r[0].State != sensors.Unreadable || !r[0].Named || !strings.Contains(r[0].Why, "no such file") {
 		t.Errorf("%+v", r)
 	}
 }

@@ -87,6 +87,7 @@ func (s *drive) id(input string) string { return "smart/" + filepath.Base(s.path
 func (s *drive) ask(at time.Time) ([]sensors.Reading, time.Duration) {
 	readings, err := s.read(at)
 	if err == nil {
+		readings[0].Named = true // one alarm for one drive
 		s.last, s.ok = readings, true
 		return s.last, 0
 	}
@@ -104,6 +105,7 @@ func (s *drive) ask(at time.Time) ([]sensors.Reading, time.Duration) {
 	for _, r := range s.last {
 		lost = append(lost, sensors.Lost(r.ID, r.Label, r.Kind, at, state, err.Error()))
 	}
+	lost[0].Named = state == sensors.Unreadable
 	s.last, s.ok = lost, false
 	return lost, retryEvery
 }

@@ -206,6 +206,32 @@ func TestErrorsAreCounted(t *testing.T) {
 	})
 }
 
+// An optical module (the kernel's sfp driver): its light is told in dBm, and the
+// module's own limits of it, which are microwatts, are not used.
+func TestAnOpticalModuleTellsItsLight(t *testing.T) {
+	root := t.TempDir()
+	chipAt(t, root, "hwmon2", "platform/sfp-0", `
+		name = sfp_0
+		temp1_input = 41300
+		temp1_crit = 90000
+		in0_input = 3290
+		in0_label = VCC
+		curr1_input = 6
+		curr1_label = bias
+		power1_input = 500
+		power1_label = TX_power
+		power1_crit = 1585
+		power2_input = 1
+		power2_label = RX_power
+		power3_input = 0
+		power3_label = dark`)
+	const id = "hwmon/sfp_0@sfp-0/"
+	compare(t, root, map[string]string{
+		id + "temp1": "temperature 41.3C crit=90", id + "VCC": "voltage 3.29V", id + "bias": "current 0.006A",
+		id + "TX_power": "other -3.0103dBm", id + "RX_power": "other -30dBm", id + "dark": "other -40dBm",
+	})
+}
+
 func TestFlashTellsHowWornItIs(t *testing.T) {
 	root := t.TempDir()
 	plant(t, root, `

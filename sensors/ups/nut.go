@@ -2,6 +2,7 @@ package ups
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -173,6 +174,8 @@ func ParseNUT(vars map[string]string) (Status, error) {
 			s.Bypass = true
 		case "CAL":
 			s.Calibrating = true
+		case "ALARM":
+			s.Alarm = cmp.Or(clean(vars["ups.alarm"]), "ALARM, and not why")
 		case "WAIT", "NOCOMM":
 			s.Lost = true
 		}

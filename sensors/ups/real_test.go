@@ -11,22 +11,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/twinbeat/twinbeat/tests/lab"
 )
-
-// unpackedDir is where .ci/deps unpacks packages that want to run the machine,
-// or that cannot stand beside each other.
-const unpackedDir = "/var/cache/twinbeat-tests"
-
-// unpacked returns a program, and the environment in which it finds a library.
-func unpacked(t *testing.T, program, library string) (path string, env []string) {
-	t.Helper()
-	path = filepath.Join(unpackedDir, program)
-	libs, _ := filepath.Glob(filepath.Join(unpackedDir, library, "lib/*"))
-	if _, err := os.Stat(path); err != nil || len(libs) == 0 {
-		t.Skipf("%s or %s is not there: run .ci/deps", program, library)
-	}
-	return path, append(os.Environ(), "LD_LIBRARY_PATH="+strings.Join(libs, ":"))
-}
 
 // freePort returns a port of the loopback device.
 func freePort(t *testing.T) string {
@@ -90,8 +77,8 @@ func await(t *testing.T, c *client, what string, want func(Status, error) bool) 
 }
 
 func TestRealUPSD(t *testing.T) {
-	upsd, env := unpacked(t, "nut-server/lib/nut/upsd", "libupsclient6")
-	driver, _ := unpacked(t, "nut-server/lib/nut/dummy-ups", "libupsclient6")
+	upsd, env := lab.Unpacked(t, "nut-server/lib/nut/upsd", "libupsclient6")
+	driver, _ := lab.Unpacked(t, "nut-server/lib/nut/dummy-ups", "libupsclient6")
 	dir, port := t.TempDir(), freePort(t)
 	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -130,7 +117,7 @@ func TestRealUPSD(t *testing.T) {
 // UPS (UPSTYPE net). The other one is ours: so the real one judges what our
 // side believes of the protocol, as a client and as a server.
 func TestRealAPCUPSD(t *testing.T) {
-	program, env := unpacked(t, "apcupsd/sbin/apcupsd", "libusb-0.1-4")
+	program, env := lab.Unpacked(t, "apcupsd/sbin/apcupsd", "libusb-0.1-4")
 	dir, port := t.TempDir(), freePort(t)
 	var battery atomic.Bool
 	master, err := net.Listen("tcp", "127.0.0.1:0")

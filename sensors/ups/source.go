@@ -1,6 +1,7 @@
 package ups
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,7 +46,15 @@ type client struct {
 	known Status // last
 	at    time.Time
 	heard bool
+	grave int // looks at a UPS that is about to end
+	saved int // looks since it is so no more
 }
+
+// agreed is how many looks must find a UPS about to end before the node is, and
+// how many must find it well before that is forgotten. One UPS may feed both
+// nodes, and the other one looks as often: by then it knows, too, and neither is
+// the better place meanwhile.
+const agreed = 3
 
 // New returns the source of a UPS. It does no I/O.
 func New(c Config) (sensors.Source, error) {
@@ -106,12 +115,28 @@ func (c *client) ask(at time.Time) ([]sensors.Reading, time.Duration) {
 	}
 	if err == nil {
 		c.known, c.at, c.heard = s, at, true
+	}
+	c.count()
+	if err == nil {
 		return c.readings(s, at), 0
 	}
 	if !c.heard || !c.known.OnBattery {
 		return c.lost(at, err), 0
 	}
 	return c.stale(at, err), 0
+}
+
+// count counts one more look.
+func (c *client) count() {
+	switch {
+	case c.known.verdict().ends:
+		c.grave, c.saved = min(c.grave+1, agreed), 0
+	case c.grave > 0:
+		c.saved++
+	}
+	if c.saved >= agreed {
+		c.grave, c.saved = 0, 0
+	}
 }
 
 func (c *client) reading(input string, kind sensors.Kind, value float64, unit string, at time.Time) sensors.Reading {
@@ -135,11 +160,14 @@ func (c *client) inputs(s Status, at time.Time) []sensors.Reading {
 // state is the reading that says how the UPS is.
 func (c *client) state(s Status, at time.Time) sensors.Reading {
 	v := s.verdict()
+	if c.grave > 0 && !v.ends {
+		v = verdict{predict.Finding{Level: predict.Alert, Text: cmp.Or(v.Text, "UPS is on the mains") + ", and was about to end a moment ago"}, lossEnding, false}
+	}
 	r := c.reading("state", sensors.Alarm, 0, "", at)
 	if v.Level > predict.Well {
 		r.Value = 1
 	}
-	r.Finding, r.Loss, r.Fatal, r.Sure = v.Finding, v.loss, v.fatal, true
+	r.Finding, r.Loss, r.Fatal, r.Sure, r.Named = v.Finding, v.loss, v.ends && c.grave >= agreed, true, true
 	return r
 }
 
@@ -171,6 +199,7 @@ func (c *client) lost(at time.Time, err error) []sensors.Reading {
 	out := append([]sensors.Reading{c.state(unknown(), at)}, c.inputs(unknown(), at)...)
 	for i, r := range out {
 		out[i] = sensors.Lost(r.ID, r.Label, r.Kind, at, sensors.Unreadable, err.Error())
+		out[i].Named = r.Named
 	}
 	return out
 }

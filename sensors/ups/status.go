@@ -20,6 +20,7 @@ type Status struct {
 	Bypass      bool // it feeds, and would not when the mains go
 	Calibrating bool
 	Lost        bool   // the daemon has no contact with the UPS
+	Alarm       string // what else it complains of, in its own words; empty: nothing
 	Words       string // as the daemon said it
 
 	// Further measurements, NaN where it tells none.
@@ -44,13 +45,14 @@ func unknown() Status {
 const (
 	lossOnBattery = 25
 	lossReplace   = 5
+	lossEnding    = 90 // as much as a critical limit
 )
 
 // A verdict is what a status means for the box.
 type verdict struct {
 	predict.Finding
-	loss  int
-	fatal bool // act at once
+	loss int
+	ends bool // it feeds the box for some minutes at most
 }
 
 // Verdict judges a status. The words of NUT's own documentation hold: critical
@@ -65,7 +67,7 @@ func (s Status) verdict() verdict {
 		return verdict{predict.Finding{Level: predict.Alert, Text: text}, loss, false}
 	}
 	move := func(text string) verdict {
-		return verdict{predict.Finding{Level: predict.Move, Text: text}, 0, true}
+		return verdict{predict.Finding{Level: predict.Move, Text: text}, lossEnding, true}
 	}
 	switch {
 	case s.ShutDown:
@@ -82,6 +84,8 @@ func (s Status) verdict() verdict {
 		return alert(lossReplace, "UPS battery needs replacement")
 	case s.Bypass:
 		return alert(lossReplace, "UPS is in bypass: nothing holds when the mains go")
+	case s.Alarm != "":
+		return alert(lossReplace, "UPS says "+s.Alarm)
 	}
 	return verdict{}
 }

@@ -96,7 +96,7 @@ func TestUPSDThatDoesNotAnswerSoIsNamed(t *testing.T) {
 func TestWordsOfUPSDMeanWhatItsDocumentsSay(t *testing.T) {
 	for words, c := range map[string]struct {
 		level predict.Level
-		fatal bool
+		ends  bool
 		loss  int
 		text  string
 	}{
@@ -105,20 +105,22 @@ func TestWordsOfUPSDMeanWhatItsDocumentsSay(t *testing.T) {
 		"OL CHRG LB":           {predict.Well, false, 0, ""}, // recharges
 		"OL TRIM":              {predict.Well, false, 0, ""},
 		"OB DISCHRG":           {predict.Alert, false, lossOnBattery, "on battery, 20m0s left"},
-		"OB DISCHRG LB":        {predict.Move, true, 0, "the battery is low, 20m0s left"},
-		"LB OB":                {predict.Move, true, 0, "low"},
+		"OB DISCHRG LB":        {predict.Move, true, lossEnding, "the battery is low, 20m0s left"},
+		"LB OB":                {predict.Move, true, lossEnding, "low"},
 		"CAL OB LB":            {predict.Well, false, 0, ""}, // runs its battery down on purpose
 		"OL RB":                {predict.Alert, false, lossReplace, "replacement"},
 		"OB RB":                {predict.Alert, false, lossOnBattery, "on battery"},
-		"FSD OB":               {predict.Move, true, 0, "shut down"},
-		"FSD OL":               {predict.Move, true, 0, "shut down"},
+		"FSD OB":               {predict.Move, true, lossEnding, "shut down"},
+		"FSD OL":               {predict.Move, true, lossEnding, "shut down"},
+		"ALARM OL":             {predict.Alert, false, lossReplace, "UPS says Fan failure!"},
+		"ALARM OB":             {predict.Alert, false, lossOnBattery, "on battery"},
 		"OL OVER":              {predict.Alert, false, lossReplace, "overloaded"},
 		"BYPASS":               {predict.Alert, false, lossReplace, "bypass"},
 		"OFF":                  {predict.Alert, false, lossReplace, "off"},
 		"OLD OBJECT ALBATROSS": {predict.Well, false, 0, ""}, // words, not parts of them
 	} {
-		s, err := ParseNUT(map[string]string{"ups.status": words, "battery.runtime": "1200"})
-		if v := s.verdict(); err != nil || v.Level != c.level || v.fatal != c.fatal || v.loss != c.loss || !strings.Contains(v.Text, c.text) {
+		s, err := ParseNUT(map[string]string{"ups.status": words, "battery.runtime": "1200", "ups.alarm": "Fan failure!"})
+		if v := s.verdict(); err != nil || v.Level != c.level || v.ends != c.ends || v.loss != c.loss || !strings.Contains(v.Text, c.text) {
 			t.Errorf("%s: %+v, %v", words, v, err)
 		}
 	}
@@ -229,11 +231,52 @@ func TestAUPSBecomesReadings(t *testing.T) {
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	if s := r[0]; s.Value != 1 || s.Finding.Level != predict.Move || !s.Fatal || !s.Sure {
+	if s := r[0]; s.Value != 1 || s.Finding.Level != predict.Move || s.Fatal || !s.Sure || !s.Named {
 		t.Errorf("%+v", s)
 	}
 	if r[2].Value != 1800 || r[2].Unit != "s" || r[2].Kind != sensors.Context {
 		t.Errorf("%+v", r[2])
+	}
+}
+
+// By the third look a peer on the same UPS has found the same.
+func TestAUPSThatIsAboutToEndIsCriticalAfterThreeLooks(t *testing.T) {
+	text := transcript
+	says := &text
+	c, j := daemon(t, "nut", func() *string { return says }), sensors.NewJudge(sensors.Config{})
+	look := 0
+	vote := func() (most sensors.Vote) {
+		look++
+		r, _ := c.ask(at.Add(time.Duration(look) * DefaultEvery))
+		j.Take(at.Add(time.Duration(look)*DefaultEvery), r)
+		for _, v := range j.Votes() {
+			if v.Loss > most.Loss {
+				most = v
+			}
+		}
+		return most
+	}
+	for n := range 2 * agreed {
+		if n == agreed+1 {
+			says = nil // its daemon goes down with the rest
+		}
+		if v := vote(); v.Loss != lossEnding || v.Critical != (n+1 >= agreed) {
+			t.Errorf("look %d: %+v", n+1, v)
+		}
+	}
+	mains := strings.Replace(transcript, "OB LB", "OL LB", 1)
+	says = &mains
+	for range agreed - 1 {
+		if v := vote(); v.Loss != lossEnding || v.Critical || !strings.Contains(v.Reason, "on the mains, and was about to end a moment ago") {
+			t.Errorf("on the mains: %+v", v)
+		}
+	}
+	if v := vote(); v.Loss != 0 {
+		t.Errorf("on the mains for long: %+v", v)
+	}
+	says = &text
+	if v := vote(); v.Critical {
+		t.Errorf("low again, seen once: %+v", v)
 	}
 }
 

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -121,19 +122,53 @@ func TestAgentEndedForARestartMovesNothing(t *testing.T) {
 		t.Run(profile, func(t *testing.T) {
 			r := boot(t, lab.Options{Profile: profile})
 			for i := range r.Nodes {
-				seen := r.during(func() {
-					r.Nodes[i].Keep()
-					r.start(i)
-				}, func() {
-					r.await("both are as they were, in a new session", 2*soon, func() bool {
-						s, err := r.Nodes[i].Status()
-						return err == nil && s.Peer.TwoWay && r.states(0, "ACTIVE", "ARMED")
-					})
-				})
-				r.outage(seen, 10*time.Millisecond)
+				r.upgrade(i)
 			}
 			r.took(0, "adopted")
 		})
+	}
+}
+
+// A node that restarts is not missed: in mode fence nobody switches it off, in mode
+// lease the owner goes on, and its restart is not called a crash.
+func TestRestartIsNoSilence(t *testing.T) {
+	p := newPDU(t)
+	for name, o := range map[string]lab.Options{"fence": p.options(), "lease": {Mode: "lease"}} {
+		t.Run(name, func(t *testing.T) {
+			r := boot(t, o)
+			if name == "fence" {
+				p.wire(r)
+			}
+			for _, i := range []int{1, 0, 1} {
+				r.upgrade(i)
+				if !r.Nodes[i].Powered() {
+					t.Fatalf("fw%d was switched off for its restart", i+1)
+				}
+			}
+			r.took(0, "adopted")
+			for i := range r.Nodes {
+				if s := r.story(i); strings.Contains(s, "agent-crash") || !strings.Contains(s, "agent-restart") {
+					t.Errorf("fw%d tells of its restart:\n%s", i+1, s)
+				}
+			}
+		})
+	}
+}
+
+func (r *rig) upgrade(node int) {
+	r.Helper()
+	seen := r.during(func() {
+		r.Nodes[node].Keep()
+		r.start(node)
+	}, func() {
+		r.await("both are as they were, in a new session", 4*soon, func() bool {
+			s, err := r.Nodes[node].Status()
+			return err == nil && s.Peer.TwoWay && r.states(0, "ACTIVE", "ARMED")
+		})
+	})
+	r.Logf("client: %d of %d probes lost, prober late by %v", seen.Lost, seen.Sent, seen.Late)
+	if seen.Lost > 0 {
+		r.Errorf("an upgrade lost %d of %d probes, outage %v", seen.Lost, seen.Sent, seen.Outage)
 	}
 }
 

@@ -24,8 +24,10 @@ func newPDU(t *testing.T) pdu {
 // options are those of a pair that is fenced by the switch.
 func (p pdu) options() lab.Options { return p.Options(300 * time.Millisecond) }
 
-// wire lets the switch obey until the test ends.
+// wire lets the switch obey until the test ends: before the boxes are taken apart,
+// one of which may still have the other one switched off.
 func (p pdu) wire(r *rig) {
+	r.Cleanup(p.Stop)
 	p.Wire(r.Lab, func(_ int, n *lab.Node) {
 		if err := n.PowerOff(); err != nil {
 			r.Errorf("power off %s: %v", n.Name, err)

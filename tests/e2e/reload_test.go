@@ -59,14 +59,20 @@ func (r *rig) agree() bool {
 	return true
 }
 
-// ofOwner leaves out what the standby did: while the files differ it is not armed.
-func ofOwner(changes []string) (out []string) {
-	for _, c := range changes {
+// unharmed fails the test if the client lost a probe of an address that stayed, or
+// the owner's role changed since the mark. What the standby did is left out: while
+// the files differ it is not armed.
+func (r *rig) unharmed(seen lab.Report, since mark) {
+	r.Helper()
+	r.Logf("client: %d of %d probes lost, prober late by %v", seen.Lost, seen.Sent, seen.Late)
+	if seen.Lost > 0 {
+		r.Errorf("%d probes of an address that stayed were lost", seen.Lost)
+	}
+	for _, c := range r.changes(since) {
 		if strings.HasPrefix(c, "fw1") {
-			out = append(out, c)
+			r.Errorf("the owner's role changed: %s", c)
 		}
 	}
-	return out
 }
 
 const addresses = "addresses = [\n"
@@ -99,13 +105,7 @@ func TestReloadTouchesOnlyWhatChanged(t *testing.T) {
 			}, func() {
 				r.await("both agree, and fw2 is armed", soon, func() bool { return r.agree() && r.states(0, "ACTIVE", "ARMED") })
 			})
-			t.Logf("client: %d of %d probes lost, prober late by %v", seen.Lost, seen.Sent, seen.Late)
-			if seen.Lost > 0 {
-				t.Errorf("%d probes of an address that stayed were lost", seen.Lost)
-			}
-			if c := ofOwner(r.changes(since)); len(c) > 0 {
-				t.Errorf("the owner's role changed: %v", c)
-			}
+			r.unharmed(seen, since)
 			events, err := r.Nodes[0].Events(since[0])
 			r.try(err)
 			for _, e := range events {
@@ -255,7 +255,9 @@ func edit(seed *rand.Rand, text string) string {
 	lines := []string{
 		fmt.Sprintf("count = %d\n", 2+seed.IntN(8)), fmt.Sprintf("spacing = \"%dms\"\n", 50+seed.IntN(100)),
 	}
-	switch seed.IntN(4) {
+	switch seed.IntN(6) {
+	case 4, 5:
+		return editParts(seed.IntN(1000), text)
 	case 0:
 		for _, l := range lines { // what was there goes
 			key, _, _ := strings.Cut(l, " ")
@@ -276,7 +278,7 @@ const announce = "[group.announce]\ncount = 5\nspacing = \"100ms\"\n"
 
 func TestManyReloadsLoseNothing(t *testing.T) {
 	n := times("TWINBEAT_E2E_RELOADS", reloads)
-	r := boot(t, lab.Options{Group: announce, VIPs: 2})
+	r := boot(t, lab.Options{Group: announce, VIPs: 2, Extra: parts})
 	since := r.mark()
 	seed := rand.New(rand.NewPCG(1, 6))
 	text, took, changes := r.file(0), 0.0, 0
@@ -292,21 +294,15 @@ func TestManyReloadsLoseNothing(t *testing.T) {
 	}, func() {
 		r.await("both agree, and fw2 is armed", soon, func() bool { return r.agree() && r.states(0, "ACTIVE", "ARMED") })
 	})
-	t.Logf("%d edits, %d changes on two nodes, a reload took at most %.1f ms; %d of %d probes lost, prober late by %v",
-		n, changes, took, seen.Lost, seen.Sent, seen.Late)
-	if seen.Lost > 0 {
-		t.Errorf("%d probes of an address that stayed were lost", seen.Lost)
-	}
-	if c := ofOwner(r.changes(since)); len(c) > 0 {
-		t.Errorf("the owner's role changed: %v", c)
-	}
+	t.Logf("%d edits, %d changes on two nodes, a reload took at most %.1f ms", n, changes, took)
+	r.unharmed(seen, since)
 }
 
 // Whatever moment of a reload kills the agent: there are never two owners, and
 // once both nodes run with the new file one of them serves.
 func TestReloadUnderKill(t *testing.T) {
 	n := times("TWINBEAT_E2E_RELOAD_KILLS", 6)
-	r := boot(t, lab.Options{Group: announce, VIPs: 2})
+	r := boot(t, lab.Options{Group: announce, VIPs: 2, Extra: parts})
 	seed := rand.New(rand.NewPCG(2, 6))
 	text := r.file(0)
 	for round := range n {

@@ -21,6 +21,7 @@ type PDU struct {
 
 	dir  string
 	stop chan struct{}
+	once sync.Once
 	done sync.WaitGroup
 }
 
@@ -129,8 +130,8 @@ func (p *PDU) Asked(node string) bool {
 	return err == nil
 }
 
-// Stop ends the wiring.
+// Stop ends the wiring, if it has not ended.
 func (p *PDU) Stop() {
-	close(p.stop)
+	p.once.Do(func() { close(p.stop) })
 	p.done.Wait()
 }

@@ -32,6 +32,7 @@ var Atoms = []Atom{
 		}
 		return f.cfg.Mode != pair.ModeLease || f.state == pair.Solo || f.now.Since(f.ackAt) <= f.cfg.Ack
 	}},
+	{"met", "0", func(f *facts) bool { return f.sure() || f.meets() }},
 	{"holding", "(gr[k].hold>0)", func(f *facts) bool { return f.now < f.holdUntil }},
 	{"doubting", "(gr[k].doubt>0)", func(f *facts) bool { return f.doubtAt != 0 }},
 	{"doubted", "(gr[k].doubt>1)", func(f *facts) bool { return f.now.Since(f.doubtAt) >= (f.takeAfter()-f.cfg.Dead)/4 }},
@@ -111,11 +112,11 @@ var Atoms = []Atom{
 	{"probing", "(gr[k].pr>0)", func(f *facts) bool { return f.probe != 0 }},
 	{"rivalled", "(gr[k].gate==WANTED && gr[k].pf)", func(f *facts) bool { return f.foreign }},
 	{"still_true", "(MODE!=SILENCE || nd[n].ack<=ACK || gr[k].sure || p_cannot || (gr[k].pr==(gr[k].parm -> 2 : LONGPROBE) && !gr[k].pf))", func(f *facts) bool {
-		short := f.longProbe()
+		lasts := f.ownProbe()
 		if f.probeArmed {
-			short = f.cfg.Probe
+			lasts = f.cfg.Probe
 		}
-		return f.cfg.Mode != pair.ModeSilence || f.is("twoway") || f.evidence == pair.EvidenceOperator || f.is("p_cannot") || f.probeSilent(short)
+		return f.sure() || f.probeSilent(lasts)
 	}},
 
 	// The fence device.

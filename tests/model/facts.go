@@ -79,14 +79,24 @@ func (f *facts) is(name string) bool { return atomsByName[name].Go(f) }
 // Constants of agent/pair that are part of the protocol.
 const (
 	unarmedProbe = 60 * time.Millisecond // longer than three probes and a window
-	probeGrace   = 15 * time.Millisecond
+	probeGrace   = pair.ProbeGrace
 	unsentProbes = 3
 )
 
-func (f *facts) longProbe() time.Duration { return max(unarmedProbe, f.cfg.Probe) }
+// longProbe is that of a node that is not armed, ownProbe that of an owner that
+// looks again, and meeting the least that sees a gate that opens when it begins.
+func (f *facts) longProbe() time.Duration { return max(unarmedProbe, f.ownProbe()) }
+func (f *facts) ownProbe() time.Duration  { return max(f.cfg.Probe, f.meeting()) }
+func (f *facts) meeting() time.Duration   { return 3 * (probeGrace + f.cfg.Window) / 2 }
+func (f *facts) meets() bool              { return f.cfg.Probe >= f.meeting() }
+
+// sure is whether nobody but this node can be about to own, whatever the LAN says.
+func (f *facts) sure() bool {
+	return f.cfg.Mode != pair.ModeSilence || f.is("twoway") || f.evidence == pair.EvidenceOperator || f.is("p_cannot")
+}
 
 func (f *facts) probeSilent(lasts time.Duration) bool {
-	return f.silent && f.probe == 0 && f.probeFor >= lasts && f.now.Since(f.probeAt) <= lasts+probeGrace
+	return f.silent && f.probe == 0 && f.probeFor >= lasts && f.now.Since(f.probeAt) <= f.probeFor+probeGrace
 }
 
 // silence is how long the peer has been silent; for a beat after a stall it is
@@ -226,8 +236,11 @@ func (f *facts) heard(in pair.Heard) {
 		return
 	}
 	f.counter = max(f.counter, in.Counter)
-	if f.lostFrom == 0 && f.now.Since(f.heardAt) > f.cfg.Dead {
-		f.lostFrom = f.heardAt
+	if f.now.Since(f.heardAt) > f.cfg.Dead {
+		f.foundFrom = 0
+		if f.lostFrom == 0 {
+			f.lostFrom = f.heardAt
+		}
 	}
 	f.heardAt = max(f.heardAt, f.now.Add(-in.SentAgo))
 	f.ackAt = max(f.ackAt, in.EchoSentAt)

@@ -274,9 +274,7 @@ func (c *Checker) action(i int, a pair.Action) error {
 	case pair.Probe:
 		err := need("probe")
 		f.probe, f.probeAt, f.probeFor = a.Ticket, f.now, a.Lasts
-		if !f.state.Owns() {
-			f.probeArmed = f.state == pair.Armed
-		}
+		f.probeArmed = f.state == pair.Armed || f.probeArmed && f.state.Owns() && f.meets()
 		return err
 	case pair.FencePeer:
 		return c.fence(a, need("fence"))

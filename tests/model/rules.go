@@ -68,7 +68,7 @@ var Rules = []Rule{
 	{Name: "stall_idle", On: OnStall, From: []pair.State{pair.Armed, pair.Fencing}, If: "long", To: pair.Standby},
 	{Name: "lost_fence", On: OnLost, From: owning, If: "mode_fence", To: pair.Standby, Do: "close say_RELEASED"},
 	{Name: "lost_other", On: OnLost, From: owning, If: "!mode_fence", To: pair.Isolated, Do: "close say_RELEASED"},
-	{Name: "regrant", On: OnLost, From: serving, If: "stranger !doubting undisputed sure_adopted", Do: "reopen", Only: true},
+	{Name: "regrant", On: OnLost, From: serving, If: "stranger !doubting undisputed sure_adopted met", Do: "reopen", Only: true},
 
 	// What the coming of a frame proves.
 	{Name: "contact", On: OnWake, From: only(pair.Boot), If: "fresh", To: pair.Standby},

@@ -11,6 +11,7 @@
 #define long (nd[n].hang>=LEASE)
 #define stranger 0
 #define undisputed 0
+#define met 0
 #define holding (gr[k].hold>0)
 #define doubting (gr[k].doubt>0)
 #define doubted (gr[k].doubt>1)

@@ -205,7 +205,7 @@ var gateMutants = []mutant{
 	{
 		name: "adopts-without-its-addresses", rings: "lease", by: "Adopted",
 		rule:  "A group is adopted only if its addresses are there.",
-		edits: edits{leaseGo("\tif err != nil || len(there) == 0 {\n\t\treturn false", "\tif err != nil || len(there) == 0 {\n\t\treturn true")},
+		edits: edits{leaseGo("if !a.hands.moves(ctx, i, &a.cfg.Groups[i]) {\n\t\t\treturn false", "if false {\n\t\t\treturn false")},
 	},
 	{
 		name: "adopts-without-a-lease", rings: "lease", by: "Adopted",

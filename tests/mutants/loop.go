@@ -50,12 +50,22 @@ var loopMutants = []mutant{
 	{
 		name: "restart-of-who-gave-up-lives-on", rings: "loop",
 		rule:  "A node that gave itself up is given no time by a restart.",
-		edits: edits{lwdGo("if l.o.Watch == nil || l.watch.starved || l.watch.disarmed {", "if l.watch.starved {\n\t\t_ = l.o.Watch.Dog.Leave()\n\t}\n\tif l.o.Watch == nil || l.watch.starved || l.watch.disarmed {")},
+		edits: edits{lwdGo("\t\tif yields {\n", "\t\tif yields {\n\t\t\tif w != nil {\n\t\t\t\t_ = w.Dog.Leave()\n\t\t\t}\n")},
 	},
 	{
 		name: "restart-feeds-on", rings: "loop",
 		rule:  "After a restart was asked for no feed puts the short timeout in force again.",
-		edits: edits{lwdGo("l.watch.yield, l.watch.disarmed = nil, true", "l.watch.yield = nil")},
+		edits: edits{lwdGo("l.watch.disarmed = true // a feed would put the working timeout in force again", "")},
+	},
+	{
+		name: "restart-of-the-standby-is-missed", rings: "loop",
+		rule:  "A standby that restarts says GOODBYE: its owner does not wait for its echoes, and fences nobody.",
+		edits: edits{yieldGo("\t\t\tl.step(now, g, pair.Stop{})\n", "")},
+	},
+	{
+		name: "restart-of-the-owner-gives-up", rings: "loop",
+		rule:  "An owner that restarts says nothing of the kind.",
+		edits: edits{yieldGo("if !owns && !l.watch.starved {", "if owns != l.watch.starved || !owns {")},
 	},
 	{
 		name: "withdrawn-gate-is-granted", rings: "loop",

@@ -40,7 +40,7 @@ var pairFence = []mutant{
 	{
 		name: "standby-races-the-owner", rings: "transcripts",
 		rule:  "A standby gives the owner the race time before it fences.",
-		edits: edits{fenceGo("return why, silence > m.cfg.Dead && m.inTurn(m.fenceTurn())\n\t}\n\treturn \"\"", "return why, silence > m.cfg.Dead\n\t}\n\treturn \"\"")},
+		edits: edits{fenceGo("return why, silence > m.cfg.Dead && m.inTurn(m.fenceTurn())", "return why, silence > m.cfg.Dead")},
 	},
 	{
 		name: "fallen-lines-hurry", rings: "transcripts",
@@ -60,7 +60,7 @@ var pairFence = []mutant{
 	{
 		name: "turns-begin-anew-with-the-first-frame", rings: "transcripts",
 		rule:  "A peer that speaks up without hearing has counted its turns since it fell silent.",
-		edits: edits{heardGo("\t\tp.lostFrom = p.heardAt\n", "")},
+		edits: edits{heardGo("\t\t\tp.lostFrom = p.heardAt\n", "")},
 	},
 	{
 		name: "owner-fences-who-was-just-found", rings: "transcripts",
@@ -81,6 +81,11 @@ var pairFence = []mutant{
 		name: "flicker-puts-turns-out-of-step", rings: "transcripts",
 		rule:  "The nodes count on through a contact that did not last: the other one may not have noticed.",
 		edits: edits{heardGo("case m.now.Since(p.foundFrom) > m.cfg.Dead+m.cfg.Beat:", "default:"), heardGo("\t\tp.foundFrom = m.now\n", "\t\tp.lostFrom = 0\n")},
+	},
+	{
+		name: "two-flickers-make-a-contact", rings: "transcripts",
+		rule:  "A silence ends a contact: one frame before it and one after it are not one that lasted.",
+		edits: edits{heardGo("\t\tp.foundFrom = 0\n\t\tif p.lostFrom", "\t\tif p.lostFrom")},
 	},
 	{
 		name: "each-hiccup-costs-the-owner-its-turn", rings: "transcripts",

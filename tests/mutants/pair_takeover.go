@@ -100,12 +100,32 @@ var pairTakeover = []mutant{
 	{
 		name: "old-probe-counts", rings: "transcripts",
 		rule:  "A probe that found nobody counts for a moment only.",
-		edits: edits{silenceGo("&& m.now.Since(m.prob.askedAt) <= m.probeLasts()+probeGrace", "")},
+		edits: edits{silenceGo("&& m.now.Since(p.askedAt) <= p.lasts+ProbeGrace", "")},
+	},
+	{
+		name: "probe-ends-before-a-gate-opens", rings: "transcripts",
+		rule:  "The last probe of a node that is not armed sees the gate for which a probe ended when its own began.",
+		edits: edits{silenceGo("return max(unarmedProbe, m.cfg.Probe, m.meeting())", "return max(unarmedProbe, m.cfg.Probe)")},
+	},
+	{
+		name: "regrants-beside-an-armed-peer", rings: "transcripts",
+		rule:  "A lease that a stranger removed is granted again without contact only if an armed peer's probe would see the gate.",
+		edits: edits{activeGo("if m.unsure() && m.cfg.Probe < m.meeting() {", "if false {")},
+	},
+	{
+		name: "late-takeover-probes-too-short", rings: "transcripts",
+		rule:  "A takeover whose addresses took long probes again until another node's gate must be open.",
+		edits: edits{silenceGo("m.prob.armed && m.state.Owns() && m.cfg.Probe >= m.meeting()", "m.prob.armed && m.state.Owns()")},
+	},
+	{
+		name: "owner-looks-again-too-short", rings: "transcripts",
+		rule:  "An owner that looks again does so until another node's gate must be open.",
+		edits: edits{silenceGo("return max(m.cfg.Probe, m.meeting())", "return m.cfg.Probe")},
 	},
 	{
 		name: "unarmed-probes-too-short", rings: "transcripts",
 		rule:  "A node that is not armed listens long enough to hear a rival's probe.",
-		edits: edits{silenceGo("return max(unarmedProbe, m.cfg.Probe)", "return m.cfg.Probe")},
+		edits: edits{silenceGo("return max(unarmedProbe, m.cfg.Probe, m.meeting())", "return m.cfg.Probe")},
 	},
 	{
 		name: "answer-of-an-older-probe-counts", rings: "transcripts",

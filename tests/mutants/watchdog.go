@@ -4,6 +4,7 @@ package main
 var (
 	vitalGo = in("agent/vital/vital.go")
 	lwdGo   = in("agent/loop/watchdog.go")
+	yieldGo = in("agent/loop/yield.go")
 	wdGo    = in("agent/watchdog/watchdog.go")
 	wdConfG = in("agent/config/watchdog.go")
 	resetGo = in("agent/report/watchdog.go")
@@ -19,7 +20,7 @@ var watchdogMutants = []mutant{
 	{
 		name: "fed-again-after-giving-up", rings: "loop",
 		rule:  "Once the node gave up the watchdog is never fed again.",
-		edits: edits{lwdGo("if w == nil || g.starved {", "if w == nil {"), vitalGo("\tif g.stage == Failed {\n\t\treturn Failed\n\t}\n", "\tg.stage, g.stale = Well, nil\n"), lwdGo("\tl.watch.starved = true\n", "\tif l.watch.starved {\n\t\treturn\n\t}\n\tl.watch.starved = true\n")},
+		edits: edits{lwdGo("if w == nil || g.starved || yields", "if w == nil || yields"), vitalGo("\tif g.stage == Failed {\n\t\treturn Failed\n\t}\n", "\tg.stage, g.stale = Well, nil\n"), lwdGo("\tl.watch.starved = true\n", "\tif l.watch.starved {\n\t\treturn\n\t}\n\tl.watch.starved = true\n")},
 	},
 	{
 		name: "fed-without-heartbeats", rings: "loop",

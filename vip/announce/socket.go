@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/twinbeat/twinbeat/vip"
 )
 
 // errNoEthernet marks devices on which there is nobody to tell: loopback,
@@ -204,7 +206,8 @@ func filter(one, other uint32) []unix.SockFilter {
 const frameBuffer = 256
 
 // ownMACs are the hardware addresses of this node. An answer from another of
-// its own ports on the same wire is no stranger's.
+// its own ports on the same wire is no stranger's. One that the peer's virtual
+// devices have, too, is not its own: while this node asks its own are silent.
 func ownMACs() (map[MAC]bool, error) {
 	all, err := net.Interfaces()
 	if err != nil {
@@ -212,7 +215,7 @@ func ownMACs() (map[MAC]bool, error) {
 	}
 	own := make(map[MAC]bool, len(all))
 	for _, i := range all {
-		if len(i.HardwareAddr) == 6 {
+		if len(i.HardwareAddr) == 6 && !vip.IsVirtual(i.Name) {
 			own[MAC(i.HardwareAddr)] = true
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/twinbeat/twinbeat/vip"
 )
 
 // Bounds of a gate. Open refuses a configuration beyond them.
@@ -57,6 +59,12 @@ type Group struct {
 	// Transit gates forwarding as well: a device that is home of groups with
 	// Transit takes frames for other hosts only while one of them is open.
 	Transit bool
+	// Virtual are devices of this group alone, with a hardware address that the
+	// peer's have, too. Without the lease nothing enters or leaves by them, and on
+	// what they stand on no frame for or from that address passes: one frame would
+	// tell switches that it is here. They count among Devices; what they stand on
+	// must be among them.
+	Virtual []vip.Virtual
 }
 
 // Tick returns the kernel's timer tick, 1/HZ: 1 ms to 10 ms.
@@ -150,7 +158,13 @@ func (g Group) check(tick time.Duration) (Group, error) {
 	}
 	sort.Slice(vips, func(i, k int) bool { return vips[i].Less(vips[k]) })
 	g.VIPs = slices.Compact(vips)
-	g.Devices = slices.Clone(g.Devices)
+	g.Devices, g.Virtual = slices.Clone(g.Devices), slices.Clone(g.Virtual)
+	for _, v := range g.Virtual {
+		if slices.Contains(g.Devices, v.Device) || !slices.Contains(g.Devices, v.Parent) {
+			return g, fmt.Errorf("virtual device %s on %s: want a device of its own on one of the group", v.Device, v.Parent)
+		}
+		g.Devices = append(g.Devices, v.Device)
+	}
 	slices.Sort(g.Devices)
 	g.Devices = slices.Compact(g.Devices)
 	for _, d := range g.Devices {

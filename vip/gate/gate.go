@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +22,9 @@ var (
 	ErrMissing = errors.New("the gate is not in the kernel")
 	// ErrOwned means that another live process holds the table.
 	ErrOwned = errors.New("the table belongs to another running process")
+	// ErrNoEgress means that this kernel cannot gate what leaves, without which
+	// a virtual device is not safe.
+	ErrNoEgress = errors.New("virtual devices need a kernel that gates what leaves (egress hook, Linux 5.16)")
 	// ErrUnknownGroup means that the configuration has no such group.
 	ErrUnknownGroup = errors.New("unknown group")
 )
@@ -63,6 +67,10 @@ func Open(cfg Config) (*Gate, error) {
 	if g.features, err = probe(g.nl, cfg); err != nil {
 		g.nl.close()
 		return nil, err
+	}
+	if !g.features.egress && slices.ContainsFunc(cfg.Groups, func(o Group) bool { return len(o.Virtual) > 0 }) {
+		g.nl.close()
+		return nil, ErrNoEgress
 	}
 	if g.speaker, err = newSpeaker(g.cookie, g.features.control); err != nil {
 		g.nl.close()

@@ -91,6 +91,7 @@ func newLayout(c Config, f features, cookie [cookieSize]byte) layout {
 	for _, device := range c.devices() {
 		d := deviceLayout{layout: &l, features: f, name: device}
 		d.home, d.foreign = c.at(device)
+		d.groups = c.Groups
 		d.away(c)
 		d.ingress()
 		if f.egress {

@@ -14,7 +14,8 @@ type deviceLayout struct {
 	features features
 	name     string
 	home     []Group
-	foreign  bool // there are groups that are not at home here
+	groups   []Group // all
+	foreign  bool    // there are groups that are not at home here
 }
 
 // A family tells where IPv4 and IPv6 keep what we look at.
@@ -97,6 +98,7 @@ func (d deviceLayout) ingress() {
 		d.rule(chain, next)
 	}
 	d.chain(chainSpec{base, d.name, unix.NF_NETDEV_INGRESS})
+	d.virtual(base, 0) // the receiver's hardware address
 	d.enter(base, "in")
 	d.arp(base, arpTarget)
 }
@@ -114,6 +116,7 @@ func (d deviceLayout) egress() {
 		d.addressed(chain, f, f.source, accept())
 	}
 	d.chain(chainSpec{base, d.name, unix.NF_NETDEV_EGRESS})
+	d.virtual(base, 6) // the sender's
 	d.enter(base, "out")
 	d.arp(base, arpSender)
 }

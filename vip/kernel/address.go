@@ -151,6 +151,18 @@ const (
 // multicast this fails with EINVAL before anything is added. New tests it.
 const onlyThere = unix.IFA_F_MCAUTOJOIN
 
+// setRequest asks for an address of ours. The prefix route of one on a virtual
+// device gives way to that of the device it stands on: two alike would take
+// turns with each loss of carrier, and a strict rp_filter drops what comes in by
+// the other one.
+func (k *Kernel) setRequest(a vip.Address, valid uint32, how int) *nl.NetlinkRequest {
+	r := setRequest(a, k.index(a.Device), valid, how)
+	if vip.IsVirtual(a.Device) {
+		r.AddData(nl.NewRtAttr(ifaRtPriority, nl.Uint32Attr(virtualMetric)))
+	}
+	return r
+}
+
 func setRequest(a vip.Address, index, valid uint32, how int) *nl.NetlinkRequest {
 	ip := a.Prefix.Addr()
 	life := nl.IfaCacheInfo{IfaCacheinfo: unix.IfaCacheinfo{Prefered: valid, Valid: valid}}
@@ -198,7 +210,7 @@ func (k *Kernel) put(ctx context.Context, as []vip.Address, valid uint32, how in
 	err := k.s.do(ctx, work{
 		n: len(as),
 		build: func(i int) *nl.NetlinkRequest {
-			return setRequest(as[i], k.index(as[i].Device), valid, how)
+			return k.setRequest(as[i], valid, how)
 		},
 		fail: func(i int, err error) {
 			if refused(err, unix.EEXIST) {
@@ -424,7 +436,7 @@ func (k *Kernel) Renew(ctx context.Context, as []vip.Address, lifetime time.Dura
 			if want, ok := k.wanted[placeOf(a)]; ok {
 				want.until = until
 			}
-			return setRequest(a, k.index(a.Device), valid, refresh)
+			return k.setRequest(a, valid, refresh)
 		},
 		fail: func(i int, err error) {
 			if refused(err, append(gone, unix.EINVAL)...) {

@@ -117,12 +117,10 @@ func placeOf(a vip.Address) place { return place{a.Prefix.Addr(), a.Device} }
 
 // New opens the kernel's door and reads the devices.
 func New(o Options) (*Kernel, error) {
-	s, err := newSocket()
+	s, err := newAsker()
 	if err != nil {
 		return nil, err
 	}
-	_ = s.SetSendTimeout(&patience) // these two only keep the number
-	_ = s.SetReceiveTimeout(&patience)
 	k := &Kernel{
 		found:    o.Found,
 		s:        s,

@@ -16,9 +16,11 @@ import (
 // Numbers of the rtnetlink interface that neither x/sys nor the library names.
 const (
 	ifaProto           = 11         // IFA_PROTO, linux/if_addr.h, since 5.18
+	ifaRtPriority      = 9          // IFA_RT_PRIORITY, since 4.18
 	skipStats          = 8          // RTEXT_FILTER_SKIP_STATS, linux/rtnetlink.h
 	promoteSecondaries = 20         // IPV4_DEVCONF_PROMOTE_SECONDARIES, linux/ip.h
 	forever            = ^uint32(0) // INFINITY_LIFE_TIME, net/addrconf.h
+	virtualMetric      = 32000      // of the prefix routes of virtual devices: worse than any usual one
 	attributeMask      = 0x3fff     // NLA_TYPE_MASK: without the nested and byte order bits
 
 	maxParts = 8 // of an address: header, two addresses, broadcast, label, flags, lifetimes, protocol

@@ -70,6 +70,16 @@ func newSocket() (*socket, error) {
 	}, nil
 }
 
+// newAsker is a socket that waits for no answer longer than our patience.
+func newAsker() (*socket, error) {
+	s, err := newSocket()
+	if err == nil {
+		_ = s.SetSendTimeout(&patience) // these two only keep the number
+		_ = s.SetReceiveTimeout(&patience)
+	}
+	return s, err
+}
+
 func (s *socket) close() {
 	s.Lock()
 	defer s.Unlock()

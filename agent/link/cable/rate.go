@@ -6,7 +6,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"slices"
+	"sort"
 	"time"
 )
 
@@ -123,7 +123,7 @@ func (k *talk) echoes(r *Rate, until time.Time) error {
 		}
 	}
 	if len(trips) > 0 {
-		slices.Sort(trips)
+		sort.Slice(trips, func(i, k int) bool { return trips[i] < trips[k] })
 		r.TripMS, r.MostMS = millis(trips[len(trips)/2]), millis(trips[len(trips)-1])
 	}
 	return nil

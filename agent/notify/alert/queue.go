@@ -79,6 +79,13 @@ func New(name string, p Pair, f Filter, l Limits) *Queue {
 	return &Queue{name: name, pair: p, filter: f, limits: l}
 }
 
+// Change gives the queue another filter and other limits, for what is offered
+// from now on. What waits is tried at once: it may be for another address now.
+func (q *Queue) Change(f Filter, l Limits) {
+	q.filter, q.limits = f, l
+	q.tries, q.refused, q.retryAt = 0, 0, 0
+}
+
 // Offer takes an alert if the target wants it, or counts it as a repetition.
 func (q *Queue) Offer(now time.Duration, a *Alert) {
 	if !q.filter.Wants(a) || a.Kind == KindNotify && a.Name == q.name {
