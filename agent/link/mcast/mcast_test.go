@@ -162,6 +162,7 @@ func TestTwoPathsOfOneBoxDoNotMix(t *testing.T) {
 	w.both(ha[0], ha[1])
 	w.both(lan[0], lan[1])
 	w.deliver(lan[0], other)
+	w.settled(lan[1]) // deliver sends again what is late
 	before := lan[1].Stats().RxFrames
 	for range 20 {
 		if err := ha[0].Send([]byte("only on ha")); err != nil {

@@ -203,6 +203,20 @@ func (w *world) both(a, b *station) {
 	w.deliver(b, a)
 }
 
+// settled waits until a station has received nothing for a while.
+func (w *world) settled(s *station) {
+	w.t.Helper()
+	n, quiet := s.Stats().RxFrames, 0
+	eventually(w.t, "quiet on "+s.Name(), func() bool {
+		time.Sleep(10 * time.Millisecond)
+		quiet++
+		if now := s.Stats().RxFrames; now != n {
+			n, quiet = now, 0
+		}
+		return quiet >= 10
+	})
+}
+
 // kinds returns the configuration of both boxes for every kind of path.
 func kinds(name string) map[string][2]Config {
 	addr := netip.MustParseAddr
