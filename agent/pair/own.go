@@ -179,9 +179,13 @@ func (m *Machine) openGate() {
 func (m *Machine) needsProbe() bool { return m.unsure() && !m.probeSilent() }
 
 // unsure reports whether the peer may be about to take what this node owns, and
-// only the LAN would tell.
+// only the LAN would tell. What the peer said of itself counts while it is heard: an
+// agent that starts anew knows nothing of its GOODBYE, and takes after Init. What an
+// operator saw counts for a takeover: a box can be switched on again.
 func (m *Machine) unsure() bool {
-	return m.cfg.Mode == ModeSilence && !m.twoWay() && m.evidence != EvidenceOperator && !m.peerCannotOwn()
+	told := m.peerCannotOwn() && m.silence() <= m.cfg.Dead
+	seen := m.evidence == EvidenceOperator && m.now.Since(m.enteredAt) <= m.cfg.Takeover
+	return m.cfg.Mode == ModeSilence && !m.twoWay() && !told && !seen
 }
 
 func (m *Machine) gateOpened(in GateOpened) {

@@ -111,7 +111,7 @@ var Atoms = []Atom{
 	{"probed_long", "(gr[k].pr==LONGPROBE && !gr[k].pf)", func(f *facts) bool { return f.probeSilent(f.longProbe()) }},
 	{"probing", "(gr[k].pr>0)", func(f *facts) bool { return f.probe != 0 }},
 	{"rivalled", "(gr[k].gate==WANTED && gr[k].pf)", func(f *facts) bool { return f.foreign }},
-	{"still_true", "(MODE!=SILENCE || nd[n].ack<=ACK || gr[k].sure || p_cannot || (gr[k].pr==(gr[k].parm -> 2 : LONGPROBE) && !gr[k].pf))", func(f *facts) bool {
+	{"still_true", "(MODE!=SILENCE || nd[n].ack<=ACK || gr[k].sure || (p_cannot && nd[n].sil<=DEAD) || (gr[k].pr==(gr[k].parm -> 2 : LONGPROBE) && !gr[k].pf))", func(f *facts) bool {
 		lasts := f.ownProbe()
 		if f.probeArmed {
 			lasts = f.cfg.Probe

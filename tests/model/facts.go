@@ -90,9 +90,11 @@ func (f *facts) ownProbe() time.Duration  { return max(f.cfg.Probe, f.meeting())
 func (f *facts) meeting() time.Duration   { return 3 * (probeGrace + f.cfg.Window) / 2 }
 func (f *facts) meets() bool              { return f.cfg.Probe >= f.meeting() }
 
-// sure is whether nobody but this node can be about to own, whatever the LAN says.
+// sure is whether nobody but this node can be about to own, whatever the LAN says:
+// the peer's word counts while it is heard, an operator's for a takeover.
 func (f *facts) sure() bool {
-	return f.cfg.Mode != pair.ModeSilence || f.is("twoway") || f.evidence == pair.EvidenceOperator || f.is("p_cannot")
+	return f.cfg.Mode != pair.ModeSilence || f.is("twoway") || f.is("p_cannot") && f.silence() <= f.cfg.Dead ||
+		f.evidence == pair.EvidenceOperator && f.now.Since(f.entered) <= f.cfg.Takeover
 }
 
 func (f *facts) probeSilent(lasts time.Duration) bool {

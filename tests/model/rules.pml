@@ -60,7 +60,7 @@
 #define probed_long (gr[k].pr==LONGPROBE && !gr[k].pf)
 #define probing (gr[k].pr>0)
 #define rivalled (gr[k].gate==WANTED && gr[k].pf)
-#define still_true (MODE!=SILENCE || nd[n].ack<=ACK || gr[k].sure || p_cannot || (gr[k].pr==(gr[k].parm -> 2 : LONGPROBE) && !gr[k].pf))
+#define still_true (MODE!=SILENCE || nd[n].ack<=ACK || gr[k].sure || (p_cannot && nd[n].sil<=DEAD) || (gr[k].pr==(gr[k].parm -> 2 : LONGPROBE) && !gr[k].pf))
 #define may_fence (nd[n].contact || nd[n].right || nd[n].token)
 #define fencing (gr[k].fw || nd[n].fly>TF)
 #define proven (gr[k].fw || (nd[n].sil>DEAD && gr[k].st!=SOLO && (nd[n].contact || nd[n].right || nd[n].token)))

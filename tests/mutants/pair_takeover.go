@@ -123,6 +123,16 @@ var pairTakeover = []mutant{
 		edits: edits{silenceGo("return max(m.cfg.Probe, m.meeting())", "return m.cfg.Probe")},
 	},
 	{
+		name: "goodbye-of-long-ago-counts", rings: "transcripts",
+		rule:  "What the peer said of itself spares the probe only while the peer is heard.",
+		edits: edits{ownGo("m.peerCannotOwn() && m.silence() <= m.cfg.Dead", "m.peerCannotOwn()")},
+	},
+	{
+		name: "operators-word-of-long-ago-counts", rings: "transcripts",
+		rule:  "What an operator saw spares the probe only for a takeover.",
+		edits: edits{ownGo(" && m.now.Since(m.enteredAt) <= m.cfg.Takeover", "")},
+	},
+	{
 		name: "unarmed-probes-too-short", rings: "transcripts",
 		rule:  "A node that is not armed listens long enough to hear a rival's probe.",
 		edits: edits{silenceGo("return max(unarmedProbe, m.cfg.Probe, m.meeting())", "return m.cfg.Probe")},
