@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"hash/fnv"
 
 	"github.com/twinbeat/twinbeat/agent/pair"
 )
@@ -226,14 +227,17 @@ func (w *World) mayFence(p *process, g int, a pair.FencePeer) {
 	}
 }
 
-// acceptedOnce holds, for real frames, that none is accepted twice on a link
-// and that no session comes twice.
-func (w *World) acceptedOnce(t *talk, f *frame) {
+// acceptedOnce holds, for real frames, that none is accepted twice on a link. Frames
+// are told apart by all their bytes: the number of a session has 24 bits, and in a
+// million runs some come twice, with other keys.
+func (w *World) acceptedOnce(t *talk, f *frame, payload []byte) {
 	if t.e == nil {
 		return
 	}
-	k := uint64(f.session)<<34 | uint64(f.link)<<32 | uint64(f.counter)
-	to := 1 - f.from
+	h := fnv.New64a()
+	h.Write(payload)
+	h.Write([]byte{f.link})
+	k, to := h.Sum64(), 1-f.from
 	if w.accepted[to] == nil {
 		w.accepted[to] = map[uint64]struct{}{}
 	}

@@ -287,7 +287,7 @@ func (w *World) openFrame(p *process, link uint8, b []byte) {
 		p.deliver(input{in: nil, frame: -1})
 		return
 	}
-	w.acceptedOnce(t, f)
+	w.acceptedOnce(t, f, b)
 	p.queue(ref)
 }
 
