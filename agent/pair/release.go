@@ -51,6 +51,10 @@ func (m *Machine) finishRelease() {
 	if stay && m.own.gate == gateOpen {
 		m.rel = release{}
 		m.to(Active, m.peerLine(), "the peer cannot take the group any more", "keep it, start services")
+		if m.own.addresses != addressesUp {
+			m.takeAddresses() // what was asked before the release is answered no more; the services follow
+			return
+		}
 		m.startServices()
 		return
 	}

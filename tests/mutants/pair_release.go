@@ -3,6 +3,11 @@ package main
 // pairRelease are the rules of handing a group over, and of leaving.
 var pairRelease = []mutant{
 	{
+		name: "kept-group-waits-for-addresses-for-ever", rings: "transcripts",
+		rule:  "A group that is kept after a release began asks again for addresses that were not up.",
+		edits: edits{releaseGo("if m.own.addresses != addressesUp {\n\t\t\tm.takeAddresses()", "if false {\n\t\t\tm.takeAddresses()")},
+	},
+	{
 		name: "released-before-the-services-stopped", rings: "transcripts",
 		rule:  "RELEASED is said only when the services are down.",
 		edits: edits{releaseGo("\tif m.own.stop == 0 {\n\t\tm.finishRelease()", "\tif true {\n\t\tm.finishRelease()")},
