@@ -143,9 +143,11 @@ func (v *events) open(dir string) error {
 	// After a power cut a file may end in a torn line or, where its length
 	// was written before its data, in zeros. A newline ends each whole line.
 	whole := int64(bytes.LastIndexByte(b, '\n') + 1)
-	if err := f.Truncate(whole); err != nil {
-		f.Close()
-		return fmt.Errorf("repair events: %w", err)
+	if whole < int64(len(b)) {
+		if err := f.Truncate(whole); err != nil {
+			f.Close()
+			return fmt.Errorf("repair events: %w", err)
+		}
 	}
 	v.file, v.size = f, whole
 	return nil

@@ -601,3 +601,33 @@ func TestATokenThatTheDiskDoesNotHoldIsNone(t *testing.T) {
 		t.Errorf("spend: %v, token %v", err, j.Token())
 	}
 }
+
+func TestALateStartWritesNothingBeforeItSaves(t *testing.T) {
+	b := newBox(t)
+	j, s := b.mustOpen()
+	s.Clean = true
+	b.must(errors.Join(j.Save(s), j.Close()))
+	disk := func() (all [copies][]byte) {
+		for i, name := range []string{copyA, copyB} {
+			var err error
+			all[i], err = os.ReadFile(filepath.Join(b.dir, name))
+			b.must(err)
+		}
+		return all
+	}
+	before := disk()
+	syncs := 0
+	j, s, errs := OpenWith(b.dir, Options{Late: true, BootIDPath: b.boot, Sync: func(f *os.File) error {
+		syncs++
+		return f.Sync()
+	}})
+	defer j.Close()
+	if errs != nil || !s.Clean || syncs > 0 || !reflect.DeepEqual(disk(), before) {
+		t.Errorf("clean %v, %d syncs, %v; want the disk as it was", s.Clean, syncs, errs)
+	}
+	s.Clean = false
+	b.must(j.Save(s))
+	if after := disk(); syncs == 0 || bytes.Equal(after[0], before[0]) || !bytes.Equal(after[0], after[1]) {
+		t.Errorf("%d syncs; want the running agent noted in both copies", syncs)
+	}
+}
