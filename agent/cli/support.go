@@ -5,7 +5,6 @@ package cli
 import (
 	"bytes"
 	"cmp"
-	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,8 +33,8 @@ the end of its log. It works without an agent, too, and says so inside.
 Of the configuration only values that are known to be no secret are shown, of
 programs no arguments, of URLs neither path nor password, and no comment. What
 key and password files hold is taken out of all else. Look at it all the same
-before you give it away: tar xzOf FILE | less. No file is longer than 1 MiB.`,
-	examples: []string{"twinbeat support", "twinbeat support -o /tmp/fw1.tar.gz"},
+before you give it away: tar xOf FILE | less. No file is longer than 1 MiB.`,
+	examples: []string{"twinbeat support", "twinbeat support -o /tmp/fw1.tar"},
 	flags:    []string{"o", "config", "socket"},
 	run:      (*shell).support,
 }
@@ -80,11 +79,10 @@ type bundle struct {
 func (sh *shell) support(o *options, _ []string) error {
 	now := time.Now()
 	name := fmt.Sprintf("twinbeat-%s-%s", plainName(hostName()), now.UTC().Format("20060102-150405"))
-	file := cmp.Or(o.supportFile, name+".tar.gz")
+	file := cmp.Or(o.supportFile, name+".tar")
 	var packed bytes.Buffer
-	gz := gzip.NewWriter(&packed)
-	b := &bundle{tar: tarWriter{gz, now}, at: now, root: name}
-	if err := errors.Join(sh.gather(o, b), b.tar.end(), gz.Close()); err != nil {
+	b := &bundle{tar: tarWriter{&packed, now}, at: now, root: name}
+	if err := errors.Join(sh.gather(o, b), b.tar.end()); err != nil {
 		return fmt.Errorf("pack: %w", err)
 	}
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)

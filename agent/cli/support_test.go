@@ -5,7 +5,6 @@ package cli
 import (
 	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"fmt"
 	"io"
 	"os"
@@ -86,12 +85,8 @@ func unpack(t *testing.T, path string) map[string]string {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	gz, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
 	files := map[string]string{}
-	for r := tar.NewReader(gz); ; {
+	for r := tar.NewReader(f); ; {
 		h, err := r.Next()
 		if err == io.EOF {
 			return files
@@ -149,7 +144,7 @@ func TestSupportHoldsNoSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stop()
-	file := filepath.Join(dir, "out.tar.gz")
+	file := filepath.Join(dir, "out.tar")
 	var out, errs bytes.Buffer
 	if code := Main([]string{"support", "-o", file, "--config", config, "--socket", filepath.Join(dir, "sock")}, nil, &out, &errs); code != exitWell {
 		t.Fatalf("exit code %d: %s", code, errs.String())
@@ -187,7 +182,7 @@ func TestSupportHoldsNoSecret(t *testing.T) {
 
 func TestSupportWorksWithoutAgentOrConfiguration(t *testing.T) {
 	dir := t.TempDir()
-	file := filepath.Join(dir, "out.tar.gz")
+	file := filepath.Join(dir, "out.tar")
 	args := []string{"support", "-o", file, "--config", filepath.Join(dir, "none.toml"), "--socket", filepath.Join(dir, "none")}
 	var out, errs bytes.Buffer
 	if code := Main(args, nil, &out, &errs); code != exitWell || out.String() != file+"\n" {
