@@ -83,9 +83,7 @@ func TestREADMEShowsTheDialogueAsItIs(t *testing.T) {
 // LAN is served, and the other box serves it when the first is gone.
 func TestREADMELeadsFromNothingToAServedAddress(t *testing.T) {
 	need(t, "start-stop-daemon", "update-rc.d", "sshd", "scp", "ssh-keygen", "nsenter", "busybox", "ping", "dnsmasq")
-	if _, err := os.Stat("/var/cache/twinbeat-tests/dnsmasq"); err != nil {
-		t.Skip("Debian's dnsmasq is not unpacked: .ci/deps does")
-	}
+	unpacked(t, "dnsmasq")
 	p := readme(t)
 	modem, err := linktest.NewNullModem()
 	if err != nil {

@@ -30,6 +30,7 @@ make_box() {
 	printf '#!/bin/sh\necho N 2\n' >"$box/sbin/runlevel"
 	chmod 755 "$box/sbin/runlevel"
 	for f in etc usr; do cp -a "/var/cache/twinbeat-tests/dnsmasq/$f/." "$box/$f/"; done
+	chroot "$box" update-rc.d dnsmasq defaults >/dev/null # as its package does
 	cp "$deb" "$box/root/twinbeat_0_all.deb"
 	printf '127.0.0.1 localhost\n192.0.2.11 fw1\n192.0.2.12 fw2\n192.0.2.77 who-serves\n' >"$box/etc/hosts"
 	echo "no-resolv" >"$box/etc/dnsmasq.conf"
