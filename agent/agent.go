@@ -34,7 +34,9 @@ type Options struct {
 	Version    string
 
 	Hangup <-chan os.Signal               // asks for a reload; nil: none comes
+	Settle <-chan chan<- struct{}         // that may come soon; what comes is closed once the disk has nothing to write
 	Yield  <-chan chan<- struct{}         // the process is about to end for another; what comes is closed once it may
+	Became time.Duration                  // when the process was another agent until, see [Program]; zero: never
 	Redact func(key, value string) string // a value without its secrets; nil: nothing of it is shown
 }
 
@@ -74,7 +76,10 @@ type agent struct {
 	roster  roster
 	kick    report.Kick
 	log     *slog.Logger
-	group   sync.WaitGroup
+	unsaved bool // the journal could not be written when it was opened
+
+	inherited []int // packet sockets of the agent that the process was before
+	group     sync.WaitGroup
 
 	notifier *notifier       // nil: no service manager listens
 	inner    context.Context // of what a reload starts: outlives the one of Run
@@ -90,6 +95,7 @@ type agent struct {
 func Run(ctx context.Context, o Options) error {
 	hurry() // at once: after a restart a lease is running out
 	a := &agent{opts: o, log: o.Log}
+	a.inherit()
 	if err := a.load(); err != nil {
 		return err
 	}
@@ -121,7 +127,8 @@ func Run(ctx context.Context, o Options) error {
 
 // serve names every goroutine of the process: one reader a link, the watchers,
 // the monitors, the lanes (in act), the control socket, who tells of alarms, those
-// who read sensors; the loop is this one.
+// who read sensors, who clears up after an agent that was here before; the loop is
+// this one.
 func (a *agent) serve(ctx, inner context.Context) error {
 	a.inner = inner
 	for i, p := range a.paths {
@@ -140,18 +147,14 @@ func (a *agent) serve(ctx, inner context.Context) error {
 	if len(a.dogs) == 0 {
 		a.group.Go(a.keepKick)
 	}
-	a.group.Go(func() {
-		select {
-		case done := <-a.opts.Yield:
-			a.hands.endBounces()
-			a.insist(loop.Yield{Done: done})
-		case <-inner.Done():
-		}
-	})
+	a.group.Go(func() { a.makeRoom(inner) })
 	if a.cfg.Realtime {
 		a.realtime()
 	} else {
 		a.group.Go(func() { shedding(inner) })
+	}
+	if a.opts.Became != 0 {
+		a.group.Go(func() { a.closeInherited(inner) })
 	}
 	a.awaitPath()
 	grace := endsWithin(a.cfg)
@@ -270,9 +273,7 @@ type running struct {
 
 // open prepares the journal, the kernel lease, the links and the loop.
 func (a *agent) open(ctx context.Context) error {
-	var troubles []error
-	var err error
-	a.journal, a.state, troubles = journal.Open(a.cfg.StateDir)
+	troubles := a.openJournal()
 	if err := errors.Join(troubles...); errors.Is(err, journal.ErrLocked) {
 		return err
 	}
@@ -343,7 +344,7 @@ func (a *agent) compose(ctx context.Context, how string, lease time.Duration) *l
 		Beat:      t.Beat, Dead: t.Dead, Window: t.Window, Lease: lease, Stall: lease / 2,
 		Wire: a.wire, Gate: a.lease, Hands: a.hands,
 		Lanes: act.New(ctx, results), Results: results,
-		Board: a.board, Memory: a.memory, Saved: a.saved(), Boot: a.state.Boot,
+		Board: a.board, Memory: a.memory, Saved: a.saved(), Unsaved: a.unsaved, Boot: a.state.Boot,
 		Timer: a.timer, Now: monotonic, Suspended: suspended, Wall: time.Now, Nonce: nonce, Log: a.log,
 	}
 	o.Health = health.Config(c.Health)

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"strings"
 	"time"
 
@@ -317,16 +316,4 @@ func fenceTerms(c config.Config, name string) loop.FenceTerms {
 	var o loop.Options
 	fenceOptions(c, &o, name)
 	return loop.FenceTerms{Name: o.FenceName, Wiring: o.FenceWiring, Budget: o.FenceBudget, NeedVerified: o.NeedVerified, Repower: o.Repower}
-}
-
-// twoProcessors lets a reload compute beside the loop instead of in its place,
-// until the function that it returns is called: Go alone would take the one
-// processor from whoever computes only every 10 ms, which is two beats of
-// profile fast. Where the environment chose another number it stays.
-func twoProcessors() func() {
-	if runtime.GOMAXPROCS(0) != 1 {
-		return func() {}
-	}
-	runtime.GOMAXPROCS(2)
-	return func() { runtime.GOMAXPROCS(1) }
 }

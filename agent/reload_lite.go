@@ -11,7 +11,7 @@ import (
 // noReload is what this build says: it has no room to change a running agent.
 var noReload = &control.Error{
 	Text:   "reload: not in this build (lite)",
-	Advice: "restart the agent, the standby's first: it ends on SIGUSR1 without giving anything up, and the next one adopts",
+	Advice: "restart the agent, the standby's first: SIGUSR2 gives nothing up, and what follows adopts",
 }
 
 func (a *agent) reloadOrder(context.Context, control.Order) (string, error) { return "", noReload }

@@ -68,11 +68,12 @@ const flushEvery = time.Minute
 type memory struct {
 	a      *agent
 	events chan report.Event
+	quiet  chan chan<- struct{} // asks for all events to be in their file
 	lost   atomic.Uint64
 }
 
 func newMemory(a *agent) *memory {
-	return &memory{a: a, events: make(chan report.Event, eventQueue)}
+	return &memory{a: a, events: make(chan report.Event, eventQueue), quiet: make(chan chan<- struct{})}
 }
 
 // SpendToken spends the boot token on disk.
@@ -122,12 +123,29 @@ func (m *memory) write(ctx context.Context) {
 			m.append(e)
 		case <-tick.C:
 			m.trouble(m.a.journal.FlushEvents(flushEvery))
+		case done := <-m.quiet:
+			m.drain()
+			close(done)
 		case <-ctx.Done():
-			for range len(m.events) {
-				m.append(<-m.events)
-			}
+			m.drain()
 			return
 		}
+	}
+}
+
+func (m *memory) drain() {
+	for range len(m.events) {
+		m.append(<-m.events)
+	}
+}
+
+// settle waits until all events are in their file.
+func (m *memory) settle(ctx context.Context) {
+	done := make(chan struct{})
+	select {
+	case m.quiet <- done:
+		<-done
+	case <-ctx.Done():
 	}
 }
 

@@ -15,10 +15,14 @@ var runCommand = command{
 	name: "run", args: "[--config FILE] [--node NAME] [--supervised]", summary: "run the agent",
 	text: `Run the agent in the foreground until SIGTERM or SIGINT: then it gives up its
 groups in order, and ends; a second signal ends it at once, and the kernel's
-leases run out by themselves. SIGUSR1 is for a restart: it gives up nothing, and
-ends as soon as the journal says so; an agent that starts within the lease finds
-its groups in the kernel and keeps them, and if none comes the peer takes over.
-A node that owns none says GOODBYE, so that nobody misses it.
+leases run out by themselves. SIGUSR2 is for a restart or an upgrade: the
+process becomes the program that lies in its file now, which finds its groups
+in the kernel and keeps them. First that program is asked to check the
+configuration, and the disk must have nothing to write; else the log says why,
+and the old one goes on. While it becomes the new one, SIGTERM ends it at once.
+SIGUSR1 is for an init that starts the next agent itself: it gives up nothing,
+and ends as soon as the journal says so; if none comes within the lease the
+peer takes over. A node that owns none says GOODBYE, so that nobody misses it.
 SIGQUIT ends it with a dump of every goroutine.
 SIGHUP takes up a changed configuration, see reload; a bad one changes nothing.
 SIGPIPE does nothing: a dead logger must not cost the service. Log lines go to
@@ -37,15 +41,8 @@ var logLevels = []string{"debug", "info", "warn", "error"}
 // else where it cannot start.
 var failPause = 5 * time.Second
 
-// yieldMost is what an end for a restart may wait for the loop, which renews the
-// leases meanwhile: of one that hangs they run out.
-var yieldMost = time.Second
-
-// run is the agent, leave the end of the process; tests replace them.
-var (
-	run   = agent.Run
-	leave = os.Exit
-)
+// run is the agent; tests replace it.
+var run = agent.Run
 
 func (sh *shell) runAgent(o *options, _ []string) error {
 	var level slog.Level
@@ -59,31 +56,23 @@ func (sh *shell) runAgent(o *options, _ []string) error {
 	// Taken but not ignored: an ignored signal stays ignored in the programs that
 	// the agent starts, a taken one does not (signal(7)). They stay taken to the
 	// end of the process, which still writes to stderr, or has lost its terminal.
-	nothing, hangup := make(chan os.Signal, 1), make(chan os.Signal, 1)
-	signal.Notify(nothing, syscall.SIGPIPE)
-	signal.Notify(hangup, syscall.SIGHUP)
-	ctx, release := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer release()
-	// From the first signal on the next has its default effect, the end.
-	context.AfterFunc(ctx, release)
-	keep := make(chan os.Signal, 1)
-	signal.Notify(keep, syscall.SIGUSR1)
-	defer signal.Stop(keep)
-	yield := make(chan chan<- struct{}, 1)
-	go func() {
-		<-keep
-		log.Info("SIGUSR1: ends and gives up nothing, for an agent that starts within the lease")
-		ready := make(chan struct{})
-		yield <- ready
-		select {
-		case <-ready:
-		case <-time.After(yieldMost):
-		}
-		sink.closeWithin(keepFlush)
-		leave(exitWell)
-	}()
+	listen(syscall.SIGPIPE)
+	hangup := listen(syscall.SIGHUP)
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	program := agent.ThisProgram(o.config, o.node) // before the agent changes its environment
+	r := restarts{
+		log: log, sink: sink, stderr: sh.stderr, stop: stop, next: program,
+		settle: make(chan chan<- struct{}, 1), yield: make(chan chan<- struct{}, 1),
+		term: listen(syscall.SIGTERM, os.Interrupt), end: listen(syscall.SIGUSR1), anew: listen(syscall.SIGUSR2),
+	}
+	defer signal.Stop(r.term)
+	defer signal.Stop(r.end)
+	defer signal.Stop(r.anew)
+	go r.await(ctx)
 	err := run(ctx, agent.Options{
-		ConfigPath: o.config, Node: o.node, Log: log, Version: programVersion(), Hangup: hangup, Yield: yield, Redact: redactor,
+		ConfigPath: o.config, Node: o.node, Log: log, Version: programVersion(), Hangup: hangup, Settle: r.settle, Yield: r.yield, Redact: redactor,
+		Became: program.Became(),
 	})
 	if err != nil && o.supervised {
 		log.Error("ends after a pause, since it is supervised", "err", err, "pause", failPause)

@@ -164,6 +164,7 @@ type Options struct {
 	Board   Board
 	Memory  Memory
 	Saved   Saved
+	Unsaved bool // Memory does not hold Saved yet
 	Boot    uint32
 
 	Health health.Config // when one node is better off
@@ -208,6 +209,7 @@ type Loop struct {
 	lastTurn  pair.Instant
 	nextBeat  pair.Instant
 	nextHello pair.Instant
+	hellos    int // handshake attempts of this process
 	nextSlow  pair.Instant
 	tokenAt   pair.Instant // when the turn mark was last put; zero if not in this turn
 	marked    bool         // and the kernel took it
@@ -266,7 +268,7 @@ type group struct {
 // New returns a loop that has not yet started.
 func New(o Options) *Loop {
 	l := &Loop{
-		o: o, saved: o.Saved,
+		o: o, saved: o.Saved, unsaved: o.Unsaved,
 		frames: make(chan Frame, FrameQueue),
 		facts:  make(chan Fact, FactQueue),
 		orders: make(chan order, OrderQueue),

@@ -8,11 +8,13 @@ import (
 	"github.com/twinbeat/twinbeat/agent/wire"
 )
 
-// helloEvery is the pause between handshake attempts while no session stands,
-// and helloSilent the pause while one stands but the peer is silent (its agent
-// may have restarted and lost it).
+// helloEvery is the pause between handshake attempts while no session stands; the
+// first helloHasty come with each beat, no more than the peer answers within a second:
+// an agent that restarts has little left of its lease. helloSilent is the pause while
+// one stands but the peer is silent (its agent may have restarted and lost it).
 const (
 	helloEvery  = 100 * time.Millisecond
+	helloHasty  = 4
 	helloSilent = 500 * time.Millisecond
 )
 
@@ -36,10 +38,7 @@ func (l *Loop) beat(began pair.Instant) bool {
 	}
 	l.urgent = false
 	if l.helloDue(now) {
-		l.nextHello = now.Add(max(helloEvery, l.o.Beat))
-		if !l.o.Wire.WantsHello() {
-			l.nextHello = now.Add(helloSilent)
-		}
+		l.nextHello = now.Add(l.helloPause())
 		l.sendHello(now)
 	}
 	l.send(now, wire.Beat, wire.AllGroups)
@@ -50,6 +49,17 @@ func (l *Loop) beat(began pair.Instant) bool {
 		l.tellPeer(now)
 	}
 	return true
+}
+
+func (l *Loop) helloPause() time.Duration {
+	switch l.hellos++; {
+	case !l.o.Wire.WantsHello():
+		return helloSilent
+	case l.hellos <= helloHasty:
+		return l.o.Beat
+	default:
+		return max(helloEvery, l.o.Beat)
+	}
 }
 
 func (l *Loop) helloDue(now pair.Instant) bool {

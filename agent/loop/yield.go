@@ -14,9 +14,10 @@ import (
 // the watchdog leaves the next agent the time to start.
 type Yield struct{ Done chan<- struct{} }
 
-// yieldMost bounds what an end for a restart waits for the disk. The leases are
-// renewed all the time.
-const yieldMost = 200 * time.Millisecond
+// yieldMost bounds what an end for a restart waits for the disk; the leases are
+// renewed all the time. A process whose thread waits for the disk ends only when that
+// does, and its leases run out.
+const yieldMost = 10 * time.Second
 
 // yielding is an end for a restart under way.
 type yielding struct {

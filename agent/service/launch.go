@@ -47,7 +47,7 @@ func launch(path string, argv []string) {
 	runtime.LockOSThread() // the thread that execs is the one whose attributes stay
 	ordinary()
 	syscall.Umask(0o022)
-	closeOnExec()
+	CloseOnExec()
 	err := syscall.Exec(path, argv, os.Environ())
 	errno, ok := err.(syscall.Errno)
 	if !ok {
@@ -69,8 +69,9 @@ func ordinary() {
 	}
 }
 
-// closeOnExec marks every descriptor but 0, 1 and 2.
-func closeOnExec() {
+// CloseOnExec marks every descriptor but 0, 1 and 2: what this process becomes does
+// not inherit it.
+func CloseOnExec() {
 	if unix.CloseRange(launchFD, 1<<31-1, unix.CLOSE_RANGE_CLOEXEC) == nil {
 		return
 	}

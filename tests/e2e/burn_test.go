@@ -17,7 +17,27 @@ const burnFor = "TWINBEAT_E2E_BURN"
 // burn keeps every core busy by programs of their own: goroutines of this one
 // would slow the prober more than the pair.
 func burn(d time.Duration) {
-	var all []*exec.Cmd
+	for _, cmd := range ignite(d) {
+		_ = cmd.Wait()
+	}
+}
+
+// burnMost bounds burnWhile.
+const burnMost = 5 * time.Minute
+
+// burnWhile keeps every core busy until what returns.
+func burnWhile(what func()) {
+	all := ignite(burnMost)
+	defer func() {
+		for _, cmd := range all {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+	}()
+	what()
+}
+
+func ignite(d time.Duration) (all []*exec.Cmd) {
 	for range runtime.NumCPU() {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), burnFor+"="+d.String())
@@ -26,9 +46,7 @@ func burn(d time.Duration) {
 			all = append(all, cmd)
 		}
 	}
-	for _, cmd := range all {
-		_ = cmd.Wait()
-	}
+	return all
 }
 
 // burnIfAsked is what the programs of burn do.

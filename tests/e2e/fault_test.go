@@ -1,7 +1,11 @@
 package e2e
 
 import (
+	"errors"
+	"fmt"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -170,6 +174,79 @@ func (r *rig) upgrade(node int) {
 	if seen.Lost > 0 {
 		r.Errorf("an upgrade lost %d of %d probes, outage %v", seen.Lost, seen.Sent, seen.Outage)
 	}
+}
+
+// An upgrade in place: the file is replaced, and the process becomes the new program
+// (SIGUSR2). Nothing is lost though every core is busy, in no mode.
+func TestUpgradesOfABusyPairLoseNothing(t *testing.T) {
+	p := newPDU(t)
+	for name, o := range map[string]lab.Options{"silence": {}, "lease": {Mode: "lease"}, "fence": p.options()} {
+		t.Run(name, func(t *testing.T) {
+			r := boot(t, o)
+			if name == "fence" {
+				p.wire(r)
+			}
+			since := r.mark()
+			burnWhile(func() {
+				for _, i := range []int{0, 1, 0, 1, 0} {
+					r.became(i)
+				}
+			})
+			r.took(0, "adopted")
+			for _, c := range r.changes(since) {
+				if strings.Contains(c, "ISOLATED") {
+					t.Errorf("role changed: %s", c)
+				}
+			}
+			for i := range r.Nodes {
+				if !r.Nodes[i].Powered() || strings.Contains(r.story(i), "agent-crash") {
+					t.Errorf("fw%d did not come through:\n%s", i+1, r.story(i))
+				}
+			}
+		})
+	}
+}
+
+// becomes is how long the check of a new program may take where every core is busy;
+// nothing is lost meanwhile.
+const becomes = 90 * time.Second
+
+// became upgrades the agent of a node in place, as dpkg does: by another file of the
+// same name.
+func (r *rig) became(node int) {
+	r.Helper()
+	text, err := os.ReadFile(r.Binary)
+	r.try(err)
+	next, err := os.OpenFile(r.Binary+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o755)
+	r.try(err)
+	_, err = next.Write(text)
+	r.try(errors.Join(err, next.Sync(), next.Close(), os.Rename(r.Binary+".new", r.Binary)))
+	n, pid := r.Nodes[node], r.Nodes[node].Pid()
+	seen := r.during(func() { n.Signal(syscall.SIGUSR2) }, func() {
+		r.await("the process is the new program", becomes, func() bool {
+			exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+			return err == nil && !strings.HasSuffix(exe, " (deleted)")
+		})
+		r.await("both are as they were", 4*soon, func() bool {
+			s, err := n.Status()
+			return err == nil && s.Peer.TwoWay && r.states(0, "ACTIVE", "ARMED")
+		})
+	})
+	r.Logf("fw%d: %d of %d probes lost, prober late by %v; %s", node+1, seen.Lost, seen.Sent, seen.Late, r.lastLine(node, "in place of the agent before"))
+	if seen.Lost > 0 || n.Pid() != pid {
+		r.Errorf("an upgrade lost %d of %d probes, outage %v; process %d is now %d", seen.Lost, seen.Sent, seen.Outage, pid, n.Pid())
+	}
+}
+
+// lastLine returns the end of the newest line of an agent's log that has a text.
+func (r *rig) lastLine(node int, text string) string {
+	log, err := os.ReadFile(r.Nodes[node].LogPath())
+	if err != nil {
+		return err.Error()
+	}
+	at := strings.LastIndex(string(log), text)
+	line, _, _ := strings.Cut(string(log)[max(at, 0):], "\n")
+	return line
 }
 
 func TestAgentRestartedAfterTheLeaseDoesNotKeepItsAddress(t *testing.T) {

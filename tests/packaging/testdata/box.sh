@@ -53,6 +53,9 @@ wait_for() {
 	done
 }
 owns() { in_box twinbeat status --json 2>/dev/null | grep -q '"state":"\(ACTIVE\|SOLO\)"'; }
+# became PID prints when the process was another agent until; nothing: it never was.
+became() { tr '\0' '\n' <"/proc/$1/environ" | sed -n 's/^TWINBEAT_BECAME=//p'; }
+another() { [ "$(became "$1")" != "$2" ]; }
 adopted() { in_box twinbeat events -n 0 --json 2>/dev/null | grep -c '"evidence":"adopted"'; }
 configure() {
 	mkdir -p "$box/etc/twinbeat"

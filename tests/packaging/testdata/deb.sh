@@ -16,7 +16,7 @@ expect 0 in_box /etc/init.d/twinbeat status
 
 first=$(pid)
 expect 0 in_box /etc/init.d/twinbeat restart
-[ "$(pid)" != "$first" ] || fail "restart left the old agent"
+[ "$(pid)" = "$first" ] && [ -n "$(became "$first")" ] || fail "restart left the old agent"
 wait_for 60 owns
 for _ in 1 2; do # a busy machine may be too slow for the lease now and then
 	[ "$(adopted)" = 0 ] || break
@@ -26,9 +26,19 @@ done
 [ "$(adopted)" -ge 1 ] || fail "the restarted agent did not keep the group"
 wait_for 5 in_box sh -c '! ls /run/twinbeat.log.*' # the log's pipe has no name any more
 
-second=$(pid)
+was=$(became "$first")
 try_dpkg -i /run/2.0.deb
-[ "$(pid)" != "$second" ] || fail "the upgrade left the old agent"
+another "$first" "$was" || fail "the upgrade left the old agent"
+case $(readlink "/proc/$first/exe") in *deleted*) fail "the old program runs" ;; esac
+wait_for 60 owns
+
+cp "$box/etc/default/twinbeat" "$box/run/default"
+echo "OPTIONS='--log-level warn'" >>"$box/etc/default/twinbeat"
+expect 0 in_box /etc/init.d/twinbeat restart # other options: another process
+[ "$(pid)" != "$first" ] || fail "restart left the old options"
+wait_for 60 owns
+cp "$box/run/default" "$box/etc/default/twinbeat"
+expect 0 in_box /etc/init.d/twinbeat restart
 wait_for 60 owns
 
 third=$(pid)

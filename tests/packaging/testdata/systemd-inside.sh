@@ -22,6 +22,8 @@ wait_for() {
 owns() { [[ $(show StatusText) == *"g ACTIVE"* ]]; }
 active() { [[ $(show ActiveState) == active ]]; }
 adopted() { twinbeat events -n 0 --json | grep -c '"evidence":"adopted"'; }
+became() { tr '\0' '\n' <"/proc/$1/environ" | sed -n 's/^TWINBEAT_BECAME=//p'; }
+another() { [[ $(became "$1") != "$2" ]] && active; }
 changed() { local pid; pid=$(show MainPID); [[ $pid != 0 && $pid != "$1" ]] && active; }
 
 wait_for 10 active
@@ -47,7 +49,8 @@ wait_for 60 owns
 old=$(show MainPID)
 mkdir /run/systemd/system 2>/dev/null
 dpkg --no-triggers -i /run/2.0.deb || fail "upgrade"
-changed "$old" || fail "the upgrade left the old agent"
+wait_for 30 another "$old" ""
+[[ $(show MainPID) == "$old" && $(readlink "/proc/$old/exe") != *deleted* ]] || fail "the upgrade left the old agent"
 wait_for 60 owns
 
 mkdir -p /etc/systemd/system/twinbeat.service.d
