@@ -177,3 +177,28 @@ func TestPathLossOfOneFrameInFour(t *testing.T) {
 		t.Errorf("%v%%", l)
 	}
 }
+
+// An agent that restarts has little left of its lease, and a first HELLO may be lost.
+func TestHandshakesAreTriedWithEachBeatAtFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newRig(t, setup{links: 2}).nodes[0]
+		a.start()
+		hellos := func() (n int) {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			for _, s := range a.trace {
+				if s.what == "tx hello" && s.id == 0 {
+					n++
+				}
+			}
+			return n
+		}
+		time.Sleep(helloHasty*testBeat - testBeat/2)
+		early := hellos()
+		time.Sleep(10 * helloEvery)
+		if late := hellos() - early; early != helloHasty || late < 9 || late > 10 {
+			t.Errorf("%d handshakes in the first %d beats, %d in the second after", early, helloHasty, late)
+		}
+		a.end2()
+	})
+}
