@@ -172,13 +172,24 @@ func (s *Series) save(w *writer) {
 	}
 }
 
+// befalls reports whether a series of that kind can have the cause.
+func (c Cause) befalls(k Kind) bool {
+	switch c {
+	case FanStalled, FanSlow:
+		return k == Fan
+	case VoltageOff, VoltageDrift:
+		return k == Voltage
+	}
+	return true
+}
+
 func (s *Series) restore(rec []byte) bool {
 	r := reader{b: rec}
 	var low, high, crit bool
 	r.bits(&s.judged, &s.ever, &low, &high, &crit)
 	on := r.u16()
 	for c := range causes {
-		s.flags.on[c] = on&(1<<c) != 0 && levels[c] < Move // a move is judged anew
+		s.flags.on[c] = on&(1<<c) != 0 && levels[c] < Move && c.befalls(s.spec.Kind) // a move is judged anew
 	}
 	s.changes, s.lived = r.f32(), r.f32()
 	s.base.restore(&r)
