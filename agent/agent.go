@@ -76,7 +76,6 @@ type agent struct {
 	roster  roster
 	kick    report.Kick
 	log     *slog.Logger
-	unsaved bool // the journal could not be written when it was opened
 
 	inherited []int // packet sockets of the agent that the process was before
 	group     sync.WaitGroup
@@ -273,7 +272,9 @@ type running struct {
 
 // open prepares the journal, the kernel lease, the links and the loop.
 func (a *agent) open(ctx context.Context) error {
-	troubles := a.openJournal()
+	var troubles []error
+	late := a.opts.Became != 0 // the disk is left alone until the leases are renewed
+	a.journal, a.state, troubles = journal.OpenWith(a.cfg.StateDir, journal.Options{Late: late})
 	if err := errors.Join(troubles...); errors.Is(err, journal.ErrLocked) {
 		return err
 	}
@@ -344,7 +345,7 @@ func (a *agent) compose(ctx context.Context, how string, lease time.Duration) *l
 		Beat:      t.Beat, Dead: t.Dead, Window: t.Window, Lease: lease, Stall: lease / 2,
 		Wire: a.wire, Gate: a.lease, Hands: a.hands,
 		Lanes: act.New(ctx, results), Results: results,
-		Board: a.board, Memory: a.memory, Saved: a.saved(), Unsaved: a.unsaved, Boot: a.state.Boot,
+		Board: a.board, Memory: a.memory, Saved: a.saved(), Unsaved: a.opts.Became != 0, Boot: a.state.Boot,
 		Timer: a.timer, Now: monotonic, Suspended: suspended, Wall: time.Now, Nonce: nonce, Log: a.log,
 	}
 	o.Health = health.Config(c.Health)

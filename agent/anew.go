@@ -16,7 +16,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/twinbeat/twinbeat/agent/journal"
 	"github.com/twinbeat/twinbeat/agent/loop"
 	"github.com/twinbeat/twinbeat/agent/service"
 )
@@ -211,15 +210,6 @@ func (a *agent) settleDisk() {
 	}
 	defer d.Close()
 	_ = unix.Syncfs(int(d.Fd()))
-}
-
-// openJournal opens the journal. A process that was another agent a moment ago leaves
-// the disk alone until its leases are renewed.
-func (a *agent) openJournal() (troubles []error) {
-	late := a.opts.Became != 0
-	a.journal, a.state, troubles = journal.OpenWith(a.cfg.StateDir, journal.Options{Late: late})
-	a.unsaved = late
-	return troubles
 }
 
 // children lists those of a process, dead ones too (proc(5)): each thread's in
