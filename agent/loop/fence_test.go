@@ -78,6 +78,26 @@ func TestFenceAskedForWhileACancelledOneEndsIsDone(t *testing.T) {
 	})
 }
 
+// The end of an operation that was withdrawn is not the answer to a wish that
+// came meanwhile: that one is asked for at once.
+func TestTheEndOfAWithdrawnFenceAnswersNoNewWish(t *testing.T) {
+	bubble(t, setup{mode: pair.ModeFence, fence: true}, func(r *rig, a, b *node) {
+		b.hands.set(func() {
+			b.hands.slow["fence"], b.hands.deaf, b.hands.unproven = 3500*time.Millisecond, true, true
+		})
+		a.hands.set(func() { a.hands.unproven = true })
+		a.cutAll(true)
+		r.await("fence begins", 3*time.Second, func() bool { return b.hands.count("fence") == 1 })
+		a.cutAll(false)
+		time.Sleep(4 * testBeat) // heard: cancelled, but the device is busy
+		b.inLoop(func(l *Loop, _ pair.Instant) { l.fence.waiting = map[int]uint32{0: 4711} })
+		r.await("the first one ends", 6*time.Second, func() bool { return b.board.count("fence", "proven") > 0 })
+		if n := b.board.count("fence", "asking"); n != 2 {
+			t.Errorf("%d operations were begun, want 2", n)
+		}
+	})
+}
+
 // A token that the disk would not spend is not used, now or at the next try.
 func TestFenceWaitsForTheTokenToBeSpentOnDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -249,6 +249,8 @@ func TestNoticeOfAFenceIsKeptUntilItEvidentlyDidNotCome(t *testing.T) {
 			l.heard(now, &Frame{Message: m, At: now})
 		})
 		time.Sleep(testFence - 2*testBeat)
+		b.inLoop(func(l *Loop, now pair.Instant) { l.housekeep(now) })
+		time.Sleep(testBeat / 2) // saved
 		if by := b.memory.last().FencedBy; by != "fw1" {
 			t.Errorf("within the time of a fence, in contact: kept %q", by)
 		}
