@@ -91,7 +91,7 @@ func (k *Kernel) Answers() error {
 	lo := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	lo.Index = 1
 	r := request(unix.RTM_GETLINK, 0, lo, nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(skipStats)))
-	r.Sockets = k.s.handles
+	r.Sockets = k.pulse.handles
 	if _, err := r.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWLINK); err != nil {
 		return fmt.Errorf("ask the kernel for its loopback device: %w", said(err))
 	}

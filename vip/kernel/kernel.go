@@ -90,6 +90,7 @@ type Options struct {
 // process. Its methods may be called from any goroutine; they take turns.
 type Kernel struct {
 	found func(Finding)
+	pulse *socket // of Answers alone: whose turn it is elsewhere says nothing of the kernel
 
 	mu       sync.Mutex // over everything below, also for the length of a request
 	s        *socket
@@ -121,8 +122,14 @@ func New(o Options) (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
+	pulse, err := newAsker()
+	if err != nil {
+		s.close()
+		return nil, err
+	}
 	k := &Kernel{
 		found:    o.Found,
+		pulse:    pulse,
 		s:        s,
 		known:    map[place]vip.Address{},
 		knownIPs: map[netip.Addr]bool{},
@@ -133,7 +140,7 @@ func New(o Options) (*Kernel, error) {
 		k.found = func(Finding) {}
 	}
 	if err := k.readDevices(); err != nil {
-		s.close()
+		_ = k.Close()
 		return nil, err
 	}
 	k.probeCompare()
@@ -145,6 +152,7 @@ func (k *Kernel) Close() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.s.close()
+	k.pulse.close()
 	return nil
 }
 

@@ -171,6 +171,36 @@ func mustPrefix(text string) netip.Prefix { return netip.MustParsePrefix(text) }
 
 func mustAddr(text string) netip.Addr { return netip.MustParseAddr(text) }
 
+// A question of the watchdog's and the work of a takeover come at the same time
+// sooner or later: each gets its own answers.
+func TestAnswersDisturbNoWork(t *testing.T) {
+	dev, _ := veth(t)
+	k, _ := newKernel(t)
+	set := setOf(t, "192.0.2.1/24@"+dev, "2001:db8::1/64@"+dev)
+	stop := make(chan struct{})
+	asked := make(chan error)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				asked <- nil
+				return
+			default:
+			}
+			if err := k.Answers(); err != nil {
+				asked <- err
+				return
+			}
+		}
+	}()
+	for range 300 {
+		must(t, k.Take(ctx, set, 0))
+		must(t, k.Drop(ctx, set))
+	}
+	close(stop)
+	must(t, <-asked)
+}
+
 func TestAnswers(t *testing.T) {
 	k, _ := newKernel(t)
 	must(t, k.Answers())
