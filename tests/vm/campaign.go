@@ -1,14 +1,11 @@
 package vm
 
 import (
-	"bufio"
-	"encoding/json"
 	"fmt"
-	"os"
 	"time"
 )
 
-// A result is what came of an iteration: one line of the results file.
+// A result is what came of an iteration.
 type result struct {
 	plan
 	Seed      uint64  `json:"seed"`
@@ -17,48 +14,6 @@ type result struct {
 	BothMS    int64   `json:"both_ms"`
 	HealMS    int64   `json:"heal_ms"` // from the mending to a pair that is well
 	Violation string  `json:"violation,omitempty"`
-}
-
-// played reads which iterations of a seed a results file holds; a file that is
-// not there holds none.
-func played(file string, seed uint64) (map[int]bool, error) {
-	have := map[int]bool{}
-	f, err := os.Open(file)
-	if os.IsNotExist(err) || file == "" {
-		return have, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	for n := 1; lines.Scan(); n++ {
-		var r result
-		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", file, n, err)
-		}
-		if r.Seed == seed {
-			have[r.Index] = true
-		}
-	}
-	return have, lines.Err()
-}
-
-func appendResult(file string, r result) error {
-	if file == "" {
-		return nil
-	}
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	line, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(line, '\n'))
-	return err
 }
 
 // iterate plays one iteration on a pair that is well.

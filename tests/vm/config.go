@@ -79,6 +79,21 @@ func (t Timing) guard() string {
 		t.scaled(watchdog).Truncate(whole)+whole, t.scaled(patience), t.scaled(proveDisk), t.scaled(patience))
 }
 
+// service is one of the group that is looked at each second, and runs where a
+// file says so.
+const service = `
+[[group.service]]
+name = "svc"
+driver = "command"
+start = ["/bin/touch", "/run/svc"]
+stop = ["/bin/rm", "-f", "/run/svc"]
+status = ["/bin/test", "-e", "/run/svc"]
+check_interval = "1s"
+start_timeout = "3s"
+stop_timeout = "3s"
+status_timeout = "2s"
+`
+
 // config is the file that both machines read.
 func (p *Pair) config() string {
 	var b strings.Builder
@@ -92,7 +107,7 @@ func (p *Pair) config() string {
 		b.WriteString(p.PDU.section())
 	}
 	if p.Guarded {
-		b.WriteString(p.Timing.guard())
+		b.WriteString(service + p.Timing.guard())
 	}
 	return b.String()
 }

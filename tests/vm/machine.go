@@ -3,6 +3,7 @@ package vm
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -232,20 +233,27 @@ func (m *Machine) HangDisk(on bool) error {
 	if on {
 		rate = 1
 	}
-	return m.monitor("block_set_io_throttle", map[string]any{
-		"device": "disk", "bps": 0, "bps_rd": 0, "bps_wr": rate, "iops": 0, "iops_rd": 0, "iops_wr": 0,
-	})
+	return m.throttle(map[string]any{"bps_wr": rate})
 }
 
-// Happened counts QEMU's events with a name since the machine has power.
-func (m *Machine) Happened(event string) int {
+// SlowDisk lets the disk do so many pieces of work a second at most.
+func (m *Machine) SlowDisk(each int) error { return m.throttle(map[string]any{"iops": each}) }
+
+func (m *Machine) throttle(some map[string]any) error {
+	args := map[string]any{"device": "disk", "bps": 0, "bps_rd": 0, "bps_wr": 0, "iops": 0, "iops_rd": 0, "iops_wr": 0}
+	maps.Copy(args, some)
+	return m.monitor("block_set_io_throttle", args)
+}
+
+// Times are when QEMU's events with a name happened since the machine has power.
+func (m *Machine) Times(event string) []time.Time {
 	m.mu.Lock()
 	mon := m.mon
 	m.mu.Unlock()
 	if mon == nil {
-		return 0
+		return nil
 	}
-	return mon.Happened(event)
+	return mon.Times(event)
 }
 
 // Log is what the agent wrote to stderr, in all boots.

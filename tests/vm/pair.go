@@ -101,7 +101,7 @@ func New(o Options, t Timing) (p *Pair, err error) {
 
 // askEvery is how often the client and the observer ask; an emulated machine
 // answers a question in a millisecond, of its one processor.
-const askEvery = 20 * time.Millisecond
+const askEvery = 50 * time.Millisecond
 
 // diskSize is that of a machine's disk: the agent's journal, and room to fill.
 const diskSize = "8M"

@@ -2,6 +2,7 @@ package vm
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -77,18 +78,19 @@ func TestAPlanFollowsFromItsSeedAndIsAllowed(t *testing.T) {
 func TestResultsAreNotPlayedAgain(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "results")
 	for n := range 3 {
-		if err := appendResult(file, result{plan: newPlan(1, 2*n), Seed: uint64(n % 2)}); err != nil {
+		r := result{plan: newPlan(1, 2*n), Seed: uint64(n % 2)}
+		if err := errors.Join(appendRow(file, row{Chaos: &r}), appendRow(file, row{Scenario: &seen{Name: "power-cut"}})); err != nil {
 			t.Fatal(err)
 		}
 	}
-	got, err := played(file, 0)
-	if want := map[int]bool{0: true, 4: true}; err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("%v, %v, want %v", got, err, want)
+	rows, err := readRows(file)
+	if got, want := played(rows, 0), map[int]bool{0: true, 4: true}; err != nil || len(rows) != 6 || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, %v of %d rows, want %v", got, err, len(rows), want)
 	}
 	if err := os.WriteFile(file, []byte("{\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := played(file, 0); err == nil || !strings.Contains(err.Error(), "results:1") {
+	if _, err := readRows(file); err == nil || !strings.Contains(err.Error(), "results:1") {
 		t.Errorf("broken file: %v", err)
 	}
 }

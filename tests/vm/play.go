@@ -62,6 +62,16 @@ func (x *play) owns(i int) bool {
 	return (state == "ACTIVE" || state == "SOLO") && s.Groups[0].GateOpen && x.serves() == i
 }
 
+// owner names the node that owns the group as it says, and its evidence.
+func (x *play) owner() (name, evidence string) {
+	for i := range x.Machines {
+		if state, s := x.state(i); state == "ACTIVE" || state == "SOLO" {
+			return names[i], s.Groups[0].Evidence
+		}
+	}
+	return "", ""
+}
+
 // well says whether one node owns the group and the other would take over.
 func (x *play) well(owner int) bool {
 	standby, _ := x.state(1 - owner)
@@ -193,7 +203,7 @@ func (x *play) outage() lab.Report {
 }
 
 // logMost bounds what is shown of a machine's logs.
-const logMost = 6000
+const logMost = 20000
 
 // logs shows what both machines said.
 func (x *play) logs() {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"github.com/twinbeat/twinbeat/tests/lab"
 )
@@ -14,6 +15,7 @@ const (
 	initrdEnv = "TWINBEAT_VM_INITRD"
 	kernelEnv = "TWINBEAT_VM_KERNEL"
 	binaryEnv = "TWINBEAT_VM_BINARY"
+	commitEnv = "TWINBEAT_VM_COMMIT"
 )
 
 // needed are the programs without which there is no test machine.
@@ -57,7 +59,14 @@ func Prepare(dir string) error {
 	os.Setenv(initrdEnv, initrd)
 	os.Setenv(kernelEnv, k.dir)
 	os.Setenv(binaryEnv, binary)
+	os.Setenv(commitEnv, commit())
 	return os.WriteFile(initrd, t.cpio(), 0o600)
+}
+
+// commit names the sources; empty outside a repository.
+func commit() string {
+	out, _ := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=12").Output()
+	return strings.TrimSpace(string(out))
 }
 
 func buildGuest(dir string) (string, error) {

@@ -20,7 +20,13 @@ type monitor struct {
 	mu   sync.Mutex // one command at a time
 
 	events   sync.Mutex
-	happened []string // names of events, in their order
+	happened []happening // in their order
+}
+
+// A happening is an event of QEMU.
+type happening struct {
+	name string
+	at   time.Time // as QEMU stamped it
 }
 
 // openMonitor connects to a machine that does not run yet.
@@ -60,16 +66,17 @@ func (m *monitor) do(command string, args any) error {
 			return fmt.Errorf("monitor: %s: %w", command, err)
 		}
 		var a struct {
-			Return json.RawMessage
-			Error  *struct{ Desc string }
-			Event  string
+			Return    json.RawMessage
+			Error     *struct{ Desc string }
+			Event     string
+			Timestamp struct{ Seconds, Microseconds int64 }
 		}
 		_ = json.Unmarshal(line, &a) // the greeting is neither
 		switch {
 		case a.Error != nil:
 			return fmt.Errorf("monitor: %s: %s", command, a.Error.Desc)
 		case a.Event != "":
-			m.note(a.Event)
+			m.note(happening{a.Event, time.Unix(a.Timestamp.Seconds, a.Timestamp.Microseconds*1000)})
 		case a.Return != nil:
 			return nil
 		}
@@ -79,7 +86,7 @@ func (m *monitor) do(command string, args any) error {
 // eventsMost bounds the events that are remembered.
 const eventsMost = 1000
 
-func (m *monitor) note(event string) {
+func (m *monitor) note(event happening) {
 	m.events.Lock()
 	defer m.events.Unlock()
 	if len(m.happened) < eventsMost {
@@ -87,18 +94,18 @@ func (m *monitor) note(event string) {
 	}
 }
 
-// Happened counts the events with a name so far. A command makes QEMU's news
+// Times are when the events with a name happened. A command makes QEMU's news
 // be read first.
-func (m *monitor) Happened(event string) (n int) {
+func (m *monitor) Times(event string) (all []time.Time) {
 	_ = m.do("query-status", nil)
 	m.events.Lock()
 	defer m.events.Unlock()
 	for _, e := range m.happened {
-		if e == event {
-			n++
+		if e.name == event {
+			all = append(all, e.at)
 		}
 	}
-	return n
+	return all
 }
 
 func (m *monitor) close() { m.conn.Close() }

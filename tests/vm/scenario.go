@@ -20,38 +20,43 @@ type scenario struct {
 	both  time.Duration
 }
 
-// run plays the scenario.
-func (s scenario) run(x *play) error {
-	if err := x.PowerOn(); err != nil {
-		return err
-	}
-	if x.Boot == "" {
-		if err := x.await("fw1 owns the group and fw2 would take over", func() bool { return x.well(0) }); err != nil {
-			return err
-		}
+// run plays the scenario and says what was seen.
+func (s scenario) run(x *play) (r seen, err error) {
+	r = seen{Name: s.name, Scale: x.Timing.Scale}
+	if err := s.begin(x); err != nil {
+		return r, err
 	}
 	x.struck = x.Probe.Now()
 	if err := s.fault(x); err != nil {
-		return fmt.Errorf("fault: %w", err)
+		return r, fmt.Errorf("fault: %w", err)
 	}
 	if err := s.outcome(x); err != nil {
-		return err
+		return r, err
 	}
-	outage := x.outage()
+	r.OutageMS = x.outage().Outage.Milliseconds()
+	r.Owner, r.Evidence = x.owner()
 	if s.heal != nil {
 		if err := s.heal(x); err != nil {
-			return fmt.Errorf("heal: %w", err)
+			return r, fmt.Errorf("heal: %w", err)
 		}
 		if err := x.await("one owner, and a standby that would take over", func() bool { return x.well(0) || x.well(1) }); err != nil {
-			return err
+			return r, err
 		}
 	}
 	both := x.both()
-	x.say("%s: outage %.1f s, both active %d ms", s.name, outage.Outage.Seconds(), both.Milliseconds())
+	r.BothMS = both.Milliseconds()
 	if both > s.both {
-		return fmt.Errorf("both nodes were active for %s, at most %s may be", both, s.both)
+		return r, fmt.Errorf("both nodes were active for %s, at most %s may be", both, s.both)
 	}
-	return x.crashed()
+	return r, x.crashed()
+}
+
+// begin gives the pair power and waits until it is well.
+func (s scenario) begin(x *play) error {
+	if err := x.PowerOn(); err != nil || x.Boot != "" {
+		return err
+	}
+	return x.await("fw1 owns the group and fw2 would take over", func() bool { return x.well(0) })
 }
 
 // outcome holds who owns the group after the fault, and what is told of it.

@@ -1,14 +1,13 @@
 package vm
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/twinbeat/twinbeat/agent/link/linktest"
-	"github.com/twinbeat/twinbeat/agent/report"
 	"github.com/twinbeat/twinbeat/fence/snmp/snmptest"
 	"github.com/twinbeat/twinbeat/tests/vm/talk"
 )
@@ -201,42 +200,31 @@ var scenarios = []scenario{
 		heal: func(x *play) error { return x.wasReset(0) },
 	},
 	{
-		// A process that stands still feeds nothing; the kernel's lease ends first,
-		// then the peer takes over, then the device bites.
-		name: "watchdog-agent-stopped", quick: true, owner: 1, by: "silence", pair: guarded,
-		fault: func(x *play) error {
-			return must(func() error { return x.signal(0, int(unix.SIGSTOP)) }, x.movesBeforeReset)
-		},
-		heal: func(x *play) error { return x.cameByWatchdog(0) },
-	},
-	{
-		name: "watchdog-agent-killed", owner: 1, by: "silence", pair: guarded,
-		fault: func(x *play) error {
-			return must(func() error { return x.signal(0, int(unix.SIGKILL)) }, x.movesBeforeReset)
-		},
-		heal: func(x *play) error { return x.cameByWatchdog(0) },
-	},
-	{
-		// The loop runs, and says what it knows: it gives the group away and starves the device.
-		name: "watchdog-disk-hangs", owner: 1, by: "released", pair: guarded,
-		fault: func(x *play) error { return x.Machines[0].HangDisk(true) },
-		heal: func(x *play) error {
-			return must(func() error {
-				return x.await("the watchdog bites", func() bool { return x.Machines[0].Happened(bite) > 0 })
-			}, func() error { return x.Machines[0].HangDisk(false) }, func() error { return x.cameByWatchdog(0) })
-		},
-	},
-	{
-		name: "watchdog-kernel-stands-still", owner: 1, by: "silence",
-		pair:  Options{Guarded: true, Append: [2]string{"panic=0", ""}},
-		fault: func(x *play) error { return must(func() error { return x.sysrq(0, "c") }, x.movesBeforeReset) },
-		heal:  func(x *play) error { return x.cameByWatchdog(0) },
-	},
-	{
 		name: "handover-and-back", quick: true, owner: 1, by: "released",
 		fault: func(x *play) error { return x.order(0, "handover") },
 		heal:  func(x *play) error { return x.order(1, "handover") },
 	},
+}
+
+// everything are the scenarios with those of watchdogs: one for each cause of a
+// reset, and one for each kind of device.
+func everything() []scenario {
+	all := slices.Clone(scenarios)
+	for _, c := range causes {
+		all = append(all, scenario{
+			name: "watchdog-" + c.name, quick: c.name == "agent-stopped" || c.name == "serial-read",
+			pair: guarded, owner: 1, by: c.by(),
+			fault: func(x *play) error { _, err := x.bites(0, c); return err },
+		})
+	}
+	for _, dog := range []string{"itco", "ib700", "softdog"} {
+		all = append(all, scenario{
+			name: "watchdog-" + dog, pair: Options{Guarded: true, Watchdog: dog}, owner: 1, by: "silence",
+			fault: func(x *play) error { return x.stoppedUntilReset(0) },
+			heal:  func(*play) error { return nil }, // its init has started it
+		})
+	}
+	return all
 }
 
 // powerOn gives a machine its power back and waits until it is up.
@@ -318,7 +306,7 @@ func (x *play) wasReset(i int) error {
 		return err
 	}
 	got, err := m.Shell("cat /sys/class/watchdog/watchdog0/bootstatus")
-	if n := m.Happened(bite); err != nil || got != cardReset || n != 1 {
+	if n := len(m.Times(bite)); err != nil || got != cardReset || n != 1 {
 		return fmt.Errorf("%s: boot status %q, want %s; %d resets, want 1: %w", m.Name, got, cardReset, n, err)
 	}
 	return nil
@@ -327,28 +315,31 @@ func (x *play) wasReset(i int) error {
 // bite is QEMU's event when a watchdog resets its machine.
 const bite = "WATCHDOG"
 
-// movesBeforeReset holds that fw2 serves before the watchdog of fw1 bites. It
-// asks the LAN and not the machines, of which one may be slow to say nothing.
-func (x *play) movesBeforeReset() error {
-	if err := x.await("fw2 serves", func() bool { return x.serves() == 1 }); err != nil {
+// stoppedUntilReset stops an agent and holds that its machine is reset within the
+// time that its device says, after its peer served. Not every device says
+// afterwards that it did it.
+func (x *play) stoppedUntilReset(i int) error {
+	m := x.Machines[i]
+	_, s := x.state(i)
+	if s.Watchdog == nil || len(s.Watchdog.Devices) != 1 {
+		return fmt.Errorf("%s has no watchdog: %+v", m.Name, s.Watchdog)
+	}
+	worst := time.Duration(s.Watchdog.Devices[0].WorstMS) * time.Millisecond
+	if err := x.signal(i, int(unix.SIGSTOP)); err != nil {
 		return err
 	}
-	if x.Machines[0].Happened(bite) > 0 {
-		return errors.New("fw1 was reset before the peer took over")
+	stopped, boots := time.Now(), m.Boots()
+	if err := x.await(names[1-i]+" serves", func() bool { return x.serves() == 1-i }); err != nil {
+		return err
 	}
+	if m.Boots() > boots {
+		return fmt.Errorf("%s was reset before its peer served", m.Name)
+	}
+	if err := m.Booted(boots+1, worst+x.Timing.scaled(usualBoot+biteLate)); err != nil {
+		return err
+	}
+	x.say("%s: at work again %.1f s after its agent stood still, reset within %s as it says", x.Watchdog, time.Since(stopped).Seconds(), worst)
 	return nil
-}
-
-// cameByWatchdog waits until a machine's watchdog has reset it, and holds that
-// its agent knows that.
-func (x *play) cameByWatchdog(i int) error {
-	if err := x.wasReset(i); err != nil {
-		return err
-	}
-	return x.await(names[i]+" says that its watchdog reset it", func() bool {
-		_, s := x.state(i)
-		return s.LastReset != nil && s.LastReset.Cause == report.CauseWatchdog
-	})
 }
 
 // fill leaves no room on a machine's disk.

@@ -156,6 +156,19 @@ func (m *Machine) Booted(n int, within time.Duration) error {
 	return nil
 }
 
+// Boots counts how often the machine has come up since it has power.
+func (m *Machine) Boots() int {
+	m.mu.Lock()
+	t := m.talk
+	m.mu.Unlock()
+	if t == nil {
+		return 0
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.boots)
+}
+
 // Shell runs a script in the machine and returns what it printed.
 func (m *Machine) Shell(script string) (string, error) {
 	r, err := m.ask(talk.Request{Do: talk.Run, Args: []string{"/bin/sh", "-c", script}, Within: askWait}, askWait+time.Second)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"sync"
 	"testing"
@@ -49,7 +50,12 @@ func machines(t *testing.T) {
 	}
 }
 
-var full = flag.Bool("full", false, "play every scenario, not only the quick ones")
+var (
+	full    = flag.Bool("full", false, "play every scenario, not only the quick ones")
+	runs    = flag.Int("runs", 1, "with -full: how often each scenario is in the results in the end")
+	results = flag.String("results", "", "file of what came of each run; those that it holds are not played again")
+	record  = flag.String("record", "", "write there what the results say")
+)
 
 // timing is measured once: a machine that boots slowly is slow in all else.
 var timing = sync.OnceValues(func() (Timing, error) {
@@ -63,37 +69,84 @@ var timing = sync.OnceValues(func() (Timing, error) {
 	return Timing{min(max(1, took.Seconds()/usualBoot.Seconds()), scaleMost)}, errors.Join(err, p.Close())
 })
 
-func TestScenarios(t *testing.T) {
+// emulated skips a test where there can be no machines, and measures one; it
+// returns what was played before, too.
+func emulated(t *testing.T) (Timing, []row) {
+	t.Helper()
 	machines(t)
 	scale, err := timing()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("intervals are %.1f times those of a good host", scale.Scale)
-	for _, s := range scenarios {
-		t.Run(s.name, func(t *testing.T) {
-			if !s.quick && !*full {
-				t.Skip("only with -full, as make test-vm")
-			}
-			if *full {
-				t.Parallel() // they mostly wait; -parallel says how many pairs at once
-			}
-			began := time.Now()
-			p, err := New(s.pair, scale)
-			if err != nil {
-				t.Fatal(err)
-			}
-			x := &play{Pair: p, say: t.Logf}
-			if err := s.run(x); err != nil {
-				t.Errorf("%v", err)
-				x.logs()
-			}
-			if err := p.Close(); err != nil {
-				t.Errorf("close: %v", err)
-			}
-			t.Logf("took %.0f s", time.Since(began).Seconds())
-		})
+	rows, err := readRows(*results)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return scale, rows
+}
+
+func TestScenarios(t *testing.T) {
+	scale, rows := emulated(t)
+	for _, s := range everything() {
+		have := count(rows, func(r row) bool { return r.Scenario != nil && r.Scenario.Name == s.name })
+		for range max(1, *runs-have) {
+			t.Run(s.name, func(t *testing.T) {
+				switch {
+				case !s.quick && !*full:
+					t.Skip("only with -full, as make test-vm")
+				case have > 0 && have >= *runs:
+					t.Skip("it is in the results")
+				}
+				if *full {
+					t.Parallel() // they mostly wait; -parallel says how many pairs at once
+				}
+				playScenario(t, s, scale)
+			})
+		}
+	}
+}
+
+func playScenario(t *testing.T, s scenario, scale Timing) {
+	began := time.Now()
+	x := pairOf(t, s.pair, scale)
+	r, err := s.run(x)
+	if err != nil {
+		t.Error(err)
+		x.logs()
+		r.Wrong = err.Error()
+	}
+	t.Logf("outage %d ms, both active %d ms; took %.0f s", r.OutageMS, r.BothMS, time.Since(began).Seconds())
+	if err := appendRow(*results, row{Scenario: &r}); err != nil {
+		t.Error(err)
+	}
+}
+
+// pairOf makes a pair that ends with the test.
+func pairOf(t *testing.T, o Options, scale Timing) *play {
+	t.Helper()
+	p, err := New(o, scale)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return &play{Pair: p, say: t.Logf}
+}
+
+// begin boots a pair and waits until it is well.
+func begin(t *testing.T, o Options, scale Timing) *play {
+	t.Helper()
+	x := pairOf(t, o, scale)
+	err := must(x.PowerOn, func() error { return x.await("fw1 owns the group", func() bool { return x.well(0) }) })
+	if err != nil {
+		x.logs()
+		t.Fatal(err)
+	}
+	return x
 }
 
 // Of make campaign-vm.
@@ -101,77 +154,103 @@ var (
 	iterations = flag.Int("n", 0, "iterations of a campaign")
 	seed       = flag.Uint64("seed", 1, "what everything that is left to chance follows from")
 	only       = flag.Int("iter", -1, "play this iteration alone")
-	results    = flag.String("results", "", "file of what came of each iteration; those that it holds are not played again")
 )
 
 func TestCampaign(t *testing.T) {
 	if *iterations == 0 && *only < 0 {
 		t.Skip("make campaign-vm plays random faults")
 	}
-	machines(t)
-	scale, err := timing()
-	if err != nil {
-		t.Fatal(err)
-	}
-	done, err := played(*results, *seed)
-	if err != nil {
-		t.Fatal(err)
-	}
+	scale, rows := emulated(t)
+	done := played(rows, *seed)
 	from, to := 0, *iterations
 	if *only >= 0 {
 		from, to = *only, *only+1
 	}
 	for ; from < to; from += blockSize - from%blockSize {
-		block(t, from, min(to, from+blockSize-from%blockSize), done, scale)
+		first, last := from, min(to, from+blockSize-from%blockSize)
+		t.Run(fmt.Sprintf("%d-%d", first, last-1), func(t *testing.T) {
+			t.Parallel()
+			block(t, first, last, done, scale)
+		})
 	}
 }
 
-// block plays iterations on one pair; after a violation the next gets a new one.
+// block plays iterations on one pair; after a violation the rest waits for
+// another call.
 func block(t *testing.T, from, to int, done map[int]bool, scale Timing) {
 	var x *play
-	end := func() {
-		if x == nil {
-			return
-		}
-		if err := x.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
-		x = nil
-	}
-	defer end()
 	for n := from; n < to; n++ {
 		if done[n] {
 			continue
 		}
 		p := newPlan(*seed, n)
 		if x == nil {
-			x = begin(t, p.Mode, scale)
+			x = begin(t, Options{Mode: p.Mode, PDU: p.Mode == "fence"}, scale)
 		}
 		r := x.iterate(p, *seed)
 		t.Logf("%s: outage %d ms, both active %d ms, well after %d ms", p, r.OutageMS, r.BothMS, r.HealMS)
-		if err := appendResult(*results, r); err != nil {
+		if err := appendRow(*results, row{Chaos: &r}); err != nil {
 			t.Fatal(err)
 		}
 		if r.Violation != "" {
-			t.Errorf("VIOLATION in seed %d, iteration %d: %s", *seed, n, r.Violation)
 			x.logs()
-			end()
+			t.Fatalf("VIOLATION in seed %d, iteration %d: %s", *seed, n, r.Violation)
 		}
 	}
 }
 
-// begin boots a pair of a mode and waits until it is well.
-func begin(t *testing.T, mode string, scale Timing) *play {
-	t.Helper()
-	p, err := New(Options{Mode: mode, PDU: mode == "fence"}, scale)
+// resets is how many resets by a watchdog are in the results in the end.
+var resets = flag.Int("resets", 0, "resets by watchdogs, each cause as often as the others")
+
+// TestResets lets watchdogs run out on pairs that live through each cause once,
+// in an order by chance; the owner is always who is reset.
+func TestResets(t *testing.T) {
+	if *resets == 0 {
+		t.Skip("make resets-vm lets watchdogs run out")
+	}
+	scale, rows := emulated(t)
+	have := count(rows, func(r row) bool { return r.Reset != nil })
+	for n := have / len(causes); n*len(causes) < *resets; n++ {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			x := begin(t, guarded, scale)
+			order := rand.New(rand.NewPCG(*seed, uint64(n))).Perm(len(causes))
+			for k, c := range order {
+				b, err := x.bites(k%2, causes[c])
+				if err != nil {
+					b.Wrong = err.Error()
+					t.Errorf("%s of %s: %v", causes[c].name, names[k%2], err)
+					x.logs()
+				}
+				t.Logf("%+v", b)
+				if err := appendRow(*results, row{Reset: &b}); err != nil {
+					t.Fatal(err)
+				}
+				if b.Wrong != "" {
+					return // this pair is in an unknown state
+				}
+			}
+		})
+	}
+}
+
+var load = flag.Duration("load", 0, "for how long the owner is overloaded")
+
+// TestLoad overloads the owner and holds that no watchdog bites.
+func TestLoad(t *testing.T) {
+	if *load == 0 {
+		t.Skip("make load-vm overloads the owner for an hour")
+	}
+	scale, _ := emulated(t)
+	x := begin(t, guarded, scale)
+	r, err := x.underLoad(*load)
 	if err != nil {
+		r.Wrong = err.Error()
+		t.Error(err)
+		x.logs()
+	}
+	t.Logf("%+v", r)
+	if err := appendRow(*results, row{Load: &r}); err != nil {
 		t.Fatal(err)
 	}
-	x := &play{Pair: p, say: t.Logf}
-	err = must(x.PowerOn, func() error { return x.await("fw1 owns the group", func() bool { return x.well(0) }) })
-	if err != nil {
-		x.logs()
-		t.Fatal(errors.Join(err, p.Close()))
-	}
-	return x
 }

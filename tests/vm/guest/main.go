@@ -12,6 +12,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -31,9 +33,8 @@ const (
 )
 
 func main() {
-	if len(os.Args) == 3 && os.Args[1] == talk.Spin {
-		d, _ := time.ParseDuration(os.Args[2])
-		spin(d)
+	if len(os.Args) > 2 {
+		say(helper(os.Args[1], os.Args[2:]))
 		return
 	}
 	mounts()
@@ -56,6 +57,21 @@ func main() {
 		serve(port)
 	}
 	select {} // the first process must not end
+}
+
+// helper is what a process of its own does, beside the first one.
+func helper(name string, args []string) error {
+	switch {
+	case name == talk.Spin:
+		d, err := time.ParseDuration(args[0])
+		spin(d)
+		return err
+	case name == talk.Hang && len(args) == 4:
+		return hang(args[0], args[1], args[2], args[3])
+	case name == talk.Press:
+		return press(args[0])
+	}
+	return fmt.Errorf("unknown helper %s %v", name, args)
 }
 
 // logPort takes the output of what is started.
@@ -177,13 +193,28 @@ func do(q talk.Request) (r talk.Response, err error) {
 		}
 	case talk.Status, talk.Events:
 		r.Out, err = ask(q.Do)
-	case talk.Spin:
-		// A process of its own: its thread must not be one of ours.
-		err = exec.Command("/init", talk.Spin, q.Within.String()).Start()
+	case talk.Spin: // processes of their own: their threads must not be ours
+		err = beside(talk.Spin, q.Within.String())
+	case talk.Hang:
+		args := slices.Concat([]string{talk.Hang, strconv.Itoa(q.PID)}, q.Args, []string{strconv.Itoa(q.Number)})
+		err = beside(args...)
+	case talk.Press:
+		err = beside(append([]string{talk.Press}, q.Args...)...)
 	default:
 		err = fmt.Errorf("unknown request %q", q.Do)
 	}
 	return r, err
+}
+
+// beside starts a helper.
+func beside(args ...string) error {
+	cmd := exec.Command("/init", args...)
+	cmd.Stdout, cmd.Stderr = logPort, logPort
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	go func() { _ = cmd.Wait() }()
+	return nil
 }
 
 func run(q talk.Request) (r talk.Response, err error) {
@@ -239,6 +270,26 @@ func ask(what string) ([]byte, error) {
 	}
 	return json.Marshal(all)
 }
+
+// press keeps so many MiB of memory in use, and the rest of the machine short of it.
+func press(mib string) error {
+	n, err := strconv.Atoi(mib)
+	if err != nil {
+		return err
+	}
+	// The kernel ends this process before the agent.
+	say(os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0))
+	all := make([]byte, n<<20)
+	for page := os.Getpagesize(); ; {
+		for i := 0; i < len(all); i += page {
+			all[i]++
+		}
+		time.Sleep(pressPause)
+	}
+}
+
+// pressPause is between two walks through all that memory.
+const pressPause = 50 * time.Millisecond
 
 // spinPriority is above everything that a box runs but the kernel's watchdogs.
 const spinPriority = 50

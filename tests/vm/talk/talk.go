@@ -21,7 +21,12 @@ const (
 	Status = "status" // a snapshot of the agent under test, as JSON
 	Events = "events" // its events, as JSON
 	Spin   = "spin"   // hold the processor at realtime priority for Within
+	Hang   = "hang"   // calls Args[0] of PID on files Args[1] never come back, or fail with error Number
+	Press  = "press"  // keep Args[0] MiB of memory in use for ever
 )
+
+// Kept is what PortLog says when a call of [Hang] is kept for the first time.
+const Kept = "guest: a call is kept"
 
 // MaxLine bounds a line: the events of an agent, in base64.
 const MaxLine = 8 << 20
