@@ -16,7 +16,7 @@ type loaded struct {
 	Looks   int     `json:"looks"`     // at the age of the owner's newest heartbeat
 	P99MS   float64 `json:"p99_ms"`    // of those ages, as the standby sees them
 	WorstMS float64 `json:"worst_ms"`  // of those ages
-	LostPC  float64 `json:"idle_pc"`   // of the processor's time that nobody wanted
+	IdlePC  float64 `json:"idle_pc"`   // of the processor's time
 	FreeMiB int     `json:"free_mib"`  // memory that was available at the end
 	Resets  int     `json:"resets"`    // by the watchdogs of both
 	Moves   int     `json:"moves"`     // of the group, and of its owner's agent
@@ -94,7 +94,7 @@ func (x *play) underLoad(span time.Duration) (r loaded, err error) {
 		slices.Sort(ages)
 		r.Looks, r.P99MS, r.WorstMS = n, ages[n*99/100], ages[n-1]
 	}
-	r.LostPC = 100 * (1 - (busyNow-busy)/max(1, totalNow-total))
+	r.IdlePC = 100 * (1 - (busyNow-busy)/max(1, totalNow-total))
 	free, _ := x.Machines[0].Shell("awk '/MemAvailable/ {print int($2/1024)}' /proc/meminfo")
 	r.FreeMiB, _ = strconv.Atoi(free)
 	r.Resets, r.BothMS, r.Outage = bites(), x.both().Milliseconds(), x.outage().Outage.Milliseconds()
@@ -107,8 +107,8 @@ func (r loaded) judge() error {
 		return fmt.Errorf("%d resets by watchdogs, without a cause", r.Resets)
 	case r.BothMS > 0:
 		return fmt.Errorf("both nodes were active for %d ms", r.BothMS)
-	case r.LostPC > 10:
-		return fmt.Errorf("the processor was idle for %.0f %% of the time", r.LostPC)
+	case r.IdlePC > 10:
+		return fmt.Errorf("the processor was idle for %.0f %% of the time", r.IdlePC)
 	}
 	return nil
 }

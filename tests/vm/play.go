@@ -18,7 +18,7 @@ import (
 const (
 	soon      = 60 * time.Second       // for what must come
 	during    = 6 * time.Second        // for what must not: longer than a takeover
-	askNext   = 200 * time.Millisecond // between two looks at a machine
+	askNext   = 500 * time.Millisecond // between two looks at a machine, which cost it much
 	askState  = 3 * time.Second        // for the agent to tell its state
 	answering = 500 * time.Millisecond // for a machine to answer a question of the LAN
 	strip     = 10                     // newest pings that count as the present

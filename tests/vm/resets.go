@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -129,7 +130,7 @@ func (x *play) watchBite(i, bites int, fed time.Time, c cause, b *bitten) error 
 			}
 			return nil
 		}
-		if served.IsZero() && x.serves() == 1-i {
+		if served.IsZero() && bytes.Equal(x.Who.Owner(answering), x.Machines[1-i].MAC) {
 			served = time.Now()
 		}
 		if !c.silent {

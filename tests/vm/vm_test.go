@@ -254,3 +254,17 @@ func TestLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestRecord writes what the results say; it comes last.
+func TestRecord(t *testing.T) {
+	if *record == "" {
+		t.Skip("make record-vm writes what the results say")
+	}
+	rows, err := readRows(*results)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(*record, []byte(recordOf(rows)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
