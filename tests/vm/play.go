@@ -134,9 +134,10 @@ func (x *play) tells(i int, word string) bool {
 	})
 }
 
-// agent finds the process of the agent under test.
+// agent finds the process of the agent under test: the oldest, since a program
+// that it starts has its name for a moment.
 func (x *play) agent(i int) (pid int, err error) {
-	out, err := x.Machines[i].Shell("pidof twinbeat")
+	out, err := x.Machines[i].Shell("pidof twinbeat | tr ' ' '\\n' | sort -n")
 	if err == nil {
 		_, err = fmt.Sscan(out, &pid)
 	}
