@@ -33,7 +33,7 @@ STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # The packages that have files with tag mqtt.
 MQTT = ./agent ./agent/config ./agent/notify
 
-.PHONY: build test deps lint unit race fuzz mutants model world cross size demo bench campaign test-vm campaign-vm simulate docs install deb clean
+.PHONY: build test deps lint unit race fuzz mutants model world cross size demo bench campaign test-vm resets-vm load-vm campaign-vm record-vm simulate docs install deb clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -tags "$(ALLTAGS)" $(GCFLAGS) -ldflags "$(LDFLAGS)" -o $(OUT) .
@@ -100,17 +100,30 @@ campaign:
 	$(GO) run ./tests/campaign -n $(N) -seed $(SEED) $(if $(ITER),-iter $(ITER)) $(if $(LABS),-labs $(LABS)) \
 		$(if $(RECORD),-results dist/campaign-$(SEED).jsonl -record tests/campaign/RECORD.md)
 
-# Two emulated machines, every scenario; make world plays the quick ones. RUN
-# narrows by name.
+# Two emulated machines; make world plays the quick scenarios. test-vm: every
+# scenario, once; RUN narrows by name; with RUNS so often, and what came of each
+# goes to RESULTS, as with the others, which do not play again what it holds.
+# resets-vm: N times an owner is reset by its watchdog. load-vm: for LOAD the owner
+# has more to do than it can. campaign-vm: N random faults, SEED=1; ITER=I plays
+# one again. record-vm writes tests/vm/RECORD.md. PAIRS at once.
+LOAD    ?= 1h
+PAIRS   ?= 2
+RESULTS ?= $(CURDIR)/dist/vm.jsonl
+VM       = mkdir -p $(dir $(RESULTS)) && $(GO) test -count=1 -v -timeout 24h -parallel $(PAIRS) ./tests/vm
 test-vm:
-	$(GO) test -count=1 -v -timeout 2h -parallel 2 -run 'TestScenarios/$(RUN)' ./tests/vm -full
+	$(VM) -run 'TestScenarios/$(RUN)' -full $(if $(RUNS),-runs $(RUNS) -results $(RESULTS))
 
-# Random faults against emulated machines: N=300 SEED=1; what was played already
-# is not played again. ITER=I plays one iteration again.
+resets-vm:
+	$(VM) -run TestResets -resets $(N) -results $(RESULTS)
+
+load-vm:
+	$(VM) -run TestLoad -load $(LOAD) -results $(RESULTS)
+
 campaign-vm:
-	mkdir -p dist
-	$(GO) test -count=1 -v -timeout 24h -run TestCampaign ./tests/vm -args -n $(N) -seed $(SEED) \
-		$(if $(ITER),-iter $(ITER),-results $(CURDIR)/dist/campaign-vm-$(SEED).jsonl)
+	$(VM) -run TestCampaign -n $(N) -seed $(SEED) $(if $(ITER),-iter $(ITER),-results $(RESULTS))
+
+record-vm:
+	$(VM) -run TestRecord -record $(CURDIR)/tests/vm/RECORD.md -results $(RESULTS)
 
 # Random faults in a simulated world, in slices that a later call does not play
 # again: N=1000000. MODE=fence plays one mode; RECORD=1 writes agent/sim/RECORD.md.
