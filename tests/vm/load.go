@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -39,15 +40,14 @@ func (x *play) overload(i int) error {
 	if err := m.SlowDisk(int(time.Second / diskStall)); err != nil {
 		return err
 	}
-	free, err := m.Shell("awk '/MemAvailable/ {print int($2/1024)}' /proc/meminfo")
+	free, err := x.available(i)
 	if err != nil {
 		return err
 	}
-	mib, err := strconv.Atoi(free)
-	if err != nil || mib <= spare {
-		return fmt.Errorf("%s has %q MiB of memory: %w", m.Name, free, err)
+	if free <= spare {
+		return fmt.Errorf("%s has %d MiB of memory, which is no room for a load", m.Name, free)
 	}
-	if _, err = m.ask(talk.Request{Do: talk.Press, Args: []string{strconv.Itoa(mib - spare)}}, askWait); err != nil {
+	if _, err = m.ask(talk.Request{Do: talk.Press, Args: []string{strconv.Itoa(free - spare)}}, askWait); err != nil {
 		return err
 	}
 	const busy = "(while :; do :; done) > /dev/null 2>&1 &"
@@ -66,13 +66,26 @@ func (x *play) underLoad(span time.Duration) (r loaded, err error) {
 	if err := x.overload(0); err != nil {
 		return r, err
 	}
-	x.struck = x.Probe.Now()
-	bites := func() int { return len(x.Machines[0].Times(bite)) + len(x.Machines[1].Times(bite)) }
 	pid, err := x.agent(0)
 	if err != nil {
 		return r, err
 	}
+	x.struck = x.Probe.Now()
 	busy, total := x.processor(0)
+	x.watchLoad(span, &r)
+	if now, err := x.agent(0); err != nil || now != pid {
+		r.Moves++
+	}
+	busyNow, totalNow := x.processor(0)
+	r.IdlePC = 100 * (1 - (busyNow-busy)/max(1, totalNow-total))
+	r.FreeMiB, err = x.available(0)
+	r.Resets = len(x.Machines[0].Times(bite)) + len(x.Machines[1].Times(bite))
+	r.BothMS, r.Outage = x.both().Milliseconds(), x.outage().Outage.Milliseconds()
+	return r, errors.Join(err, r.judge(), x.crashed())
+}
+
+// watchLoad looks through the standby's eyes at the owner's heartbeats.
+func (x *play) watchLoad(span time.Duration, r *loaded) {
 	var ages []float64
 	owned := true
 	for end := time.Now().Add(span); time.Now().Before(end); time.Sleep(askNext) {
@@ -86,19 +99,19 @@ func (x *play) underLoad(span time.Duration) (r loaded, err error) {
 		}
 		owned = owns
 	}
-	if now, err := x.agent(0); err != nil || now != pid {
-		r.Moves++
-	}
-	busyNow, totalNow := x.processor(0)
 	if n := len(ages); n > 0 {
 		slices.Sort(ages)
 		r.Looks, r.P99MS, r.WorstMS = n, ages[n*99/100], ages[n-1]
 	}
-	r.IdlePC = 100 * (1 - (busyNow-busy)/max(1, totalNow-total))
-	free, _ := x.Machines[0].Shell("awk '/MemAvailable/ {print int($2/1024)}' /proc/meminfo")
-	r.FreeMiB, _ = strconv.Atoi(free)
-	r.Resets, r.BothMS, r.Outage = bites(), x.both().Milliseconds(), x.outage().Outage.Milliseconds()
-	return r, r.judge()
+}
+
+// available is a machine's free memory and what it can make free, in MiB.
+func (x *play) available(i int) (mib int, err error) {
+	out, err := x.Machines[i].Shell("awk '/MemAvailable/ {print int($2/1024)}' /proc/meminfo")
+	if err == nil {
+		mib, err = strconv.Atoi(out)
+	}
+	return mib, err
 }
 
 func (r loaded) judge() error {
