@@ -69,7 +69,7 @@ func loneMachine(t *testing.T, name, rc string) *Machine {
 		t.Fatal(err)
 	}
 	m := &Machine{Name: name, dir: t.TempDir(), home: lan, box: box{
-		kernel: kernel{dir: os.Getenv(kernelEnv)}, initrd: os.Getenv(initrdEnv), watchdog: "none", memory: 256,
+		arch: amd64, kernel: kernel{dir: os.Getenv(kernelEnv)}, initrd: os.Getenv(initrdEnv), watchdog: "none", memory: 256,
 		own: tree{"etc/rc": []byte(rc)},
 	}}
 	t.Cleanup(func() {
