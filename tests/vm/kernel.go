@@ -81,9 +81,9 @@ func (a arch) fetchKernel() (kernel, error) {
 // package.
 func (a arch) newestKernel() (k kernel, name string, err error) {
 	meta := "linux-image-" + a.name
-	out, err := exec.Command("apt-cache", a.apt("depends", meta)...).Output()
+	out, err := exec.Command("apt-cache", a.apt("depends", meta)...).CombinedOutput()
 	if err != nil {
-		return k, "", fmt.Errorf("%w: apt-cache: %w", errUnable, err)
+		return k, "", fmt.Errorf("%w: apt-cache: %w: %s", errUnable, err, bytes.TrimSpace(out))
 	}
 	_, rest, ok := strings.Cut(string(out), "Depends: ")
 	if !ok {
