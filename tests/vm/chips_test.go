@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -34,52 +35,11 @@ for m in $(cat order); do
 done
 `
 
-// within is for the tests in the machine, on a busy host.
-const chipsWithin = 2 * time.Minute
-
 // TestChipsAndDrives runs the tests of sensors/smart and sensors/i2c that need a
 // kernel with the buses, in a machine that has them.
 func TestChipsAndDrives(t *testing.T) {
 	machines(t)
-	m := chipMachine(t)
-	patience := Timing{scaleMost} // nothing here is judged by time
-	if err := errors.Join(m.PowerOn(), m.Booted(1, patience.scaled(bootTime))); err != nil {
-		t.Fatalf("%v\n%s", err, m.Console())
-	}
-	for _, name := range []string{"i2c", "smart"} {
-		r, err := m.ask(talk.Request{
-			Do: talk.Run, Args: []string{"/bin/" + name + ".test", "-test.v", "-test.run", "TestReal"}, Within: chipsWithin,
-		}, chipsWithin+askWait)
-		out := string(r.Out)
-		t.Logf("%s\n%s", name, out)
-		if err != nil || r.Code != 0 || strings.Contains(out, "--- SKIP") || !strings.Contains(out, "--- PASS") {
-			t.Errorf("%s: exit code %d, %v", name, r.Code, err)
-		}
-	}
-	if t.Failed() {
-		t.Logf("%s\n%s", m.Log(), m.Console())
-	}
-}
-
-// chipMachine builds a machine without power.
-func chipMachine(t *testing.T) *Machine {
-	t.Helper()
-	lan, client, err := lab.NewLAN()
-	if err != nil {
-		t.Fatal(err)
-	}
-	k := kernel{dir: os.Getenv(kernelEnv)}
-	m := &Machine{Name: "chips", dir: t.TempDir(), home: lan, box: box{
-		kernel: k, initrd: os.Getenv(initrdEnv), watchdog: "none", memory: 256,
-		own: tree{"etc/rc": []byte(chipRC)},
-	}}
-	t.Cleanup(func() {
-		if err := m.PowerOff(); err != nil {
-			t.Error(err)
-		}
-		client.Close()
-		lan.Close()
-	})
+	m := loneMachine(t, "chips", chipRC)
 	for _, arg := range chipDevices {
 		if image, rest, ok := strings.Cut(strings.TrimPrefix(arg, "file="), ","); ok && strings.HasSuffix(image, ".img") {
 			arg = "file=" + m.path(image) + "," + rest
@@ -89,20 +49,67 @@ func chipMachine(t *testing.T) *Machine {
 		}
 		m.box.devices = append(m.box.devices, arg)
 	}
-	if err := commandIn(m.dir, time.Minute, "mke2fs", "-q", "-t", "ext4", m.path("disk"), diskSize); err != nil {
-		t.Fatal(err)
-	}
-	files, err := filepath.Glob(k.dir + "/chips/*")
+	files, err := filepath.Glob(m.box.kernel.dir + "/chips/*")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no modules of chips: %v", err)
 	}
 	for _, f := range files {
 		m.addFile(t, "lib/chips/"+filepath.Base(f), f)
 	}
-	for _, name := range []string{"i2c", "smart"} {
-		m.addFile(t, "bin/"+name+".test", testBinary(t, name))
+	m.boot(t, "sensors/i2c", "sensors/smart")
+	m.passes(t, "sensors/i2c", "TestReal")
+	m.passes(t, "sensors/smart", "TestReal")
+}
+
+// loneMachine builds a machine without a peer and without power.
+func loneMachine(t *testing.T, name, rc string) *Machine {
+	t.Helper()
+	lan, client, err := lab.NewLAN()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &Machine{Name: name, dir: t.TempDir(), home: lan, box: box{
+		arch: amd64, kernel: kernel{dir: os.Getenv(kernelEnv)}, initrd: os.Getenv(initrdEnv), watchdog: "none", memory: 256,
+		own: tree{"etc/rc": []byte(rc)},
+	}}
+	t.Cleanup(func() {
+		if err := m.PowerOff(); err != nil {
+			t.Error(err)
+		}
+		client.Close()
+		lan.Close()
+	})
+	if err := commandIn(m.dir, time.Minute, "mke2fs", "-q", "-t", "ext4", m.path("disk"), diskSize); err != nil {
+		t.Fatal(err)
 	}
 	return m
+}
+
+// boot gives the machine the tests of packages and boots it.
+func (m *Machine) boot(t *testing.T, packages ...string) {
+	t.Helper()
+	for _, name := range packages {
+		m.addFile(t, "bin/"+path.Base(name)+".test", testBinary(t, name))
+	}
+	patience := Timing{scaleMost} // nothing here is judged by time
+	if err := errors.Join(m.PowerOn(), m.Booted(1, patience.scaled(bootTime))); err != nil {
+		t.Fatalf("%v\n%s", err, m.Console())
+	}
+}
+
+// testsWithin is for the tests in a machine, on a busy host.
+const testsWithin = 2 * time.Minute
+
+// passes runs some tests of a package in the machine. None may be skipped.
+func (m *Machine) passes(t *testing.T, name, tests string, env ...string) {
+	t.Helper()
+	args := append(append([]string{"/bin/env"}, env...), "/bin/"+path.Base(name)+".test", "-test.v", "-test.run", tests)
+	r, err := m.ask(talk.Request{Do: talk.Run, Args: args, Within: testsWithin}, testsWithin+askWait)
+	out := string(r.Out)
+	t.Logf("%s\n%s", name, out)
+	if err != nil || r.Code != 0 || strings.Contains(out, "--- SKIP") || !strings.Contains(out, "--- PASS") {
+		t.Errorf("%s: exit code %d, %v\n%s\n%s", name, r.Code, err, m.Log(), m.Console())
+	}
 }
 
 func (m *Machine) addFile(t *testing.T, to, from string) {
@@ -114,15 +121,15 @@ func (m *Machine) addFile(t *testing.T, to, from string) {
 	m.box.own[to] = b
 }
 
-// testBinary builds the tests of a package of sensors.
+// testBinary builds the tests of a package of the module.
 func testBinary(t *testing.T, name string) string {
 	t.Helper()
 	root, err := lab.ModuleRoot()
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := filepath.Join(t.TempDir(), name+".test")
-	cmd := exec.Command("go", "test", "-c", "-ldflags", "-s -w", "-o", out, "./sensors/"+name)
+	out := filepath.Join(t.TempDir(), "test")
+	cmd := exec.Command("go", "test", "-c", "-ldflags", "-s -w", "-o", out, "./"+name)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-mod=mod")
 	if said, err := cmd.CombinedOutput(); err != nil {

@@ -20,6 +20,14 @@ type kernel struct {
 
 func (k kernel) vmlinux() string { return filepath.Join(k.dir, "vmlinux") }
 
+// busybox is the kernel's own, where the host's would not run.
+func (k kernel) busybox(a arch) string {
+	if a.foreign {
+		return filepath.Join(k.dir, "busybox")
+	}
+	return "/bin/busybox"
+}
+
 // wanted are the modules of a test machine; what they need comes with them. It
 // is one list for all machines: a driver without its device does nothing.
 var wanted = []string{
@@ -47,32 +55,47 @@ const fetchTime = 5 * time.Minute
 // errUnable says that there can be no test machines here.
 var errUnable = errors.New("no test machines")
 
-// fetchKernel returns the kernel that Debian's linux-image-amd64 stands for. It
-// is fetched once for each version, into the user's cache.
-func fetchKernel(meta string) (kernel, error) {
-	out, err := exec.Command("apt-cache", "depends", meta).Output()
+// fetchKernel returns the kernel that Debian's linux-image-amd64 stands for, or
+// that of another architecture. It is fetched once for each version, into the
+// user's cache; the lists of another architecture are fetched just before it.
+func (a arch) fetchKernel() (kernel, error) {
+	k, name, err := a.newestKernel()
+	if err == nil {
+		if _, err := os.Stat(k.vmlinux()); err == nil {
+			return k, nil
+		}
+	}
+	if a.foreign {
+		if err := a.update(); err != nil {
+			return kernel{}, fmt.Errorf("%w: %w", errUnable, err)
+		}
+		k, name, err = a.newestKernel()
+	}
 	if err != nil {
-		return kernel{}, fmt.Errorf("%w: apt-cache: %w", errUnable, err)
+		return kernel{}, err
+	}
+	return k, k.fetch(a, name)
+}
+
+// newestKernel is what apt's lists know: where the kernel is to lie, and its
+// package.
+func (a arch) newestKernel() (k kernel, name string, err error) {
+	meta := "linux-image-" + a.name
+	out, err := exec.Command("apt-cache", a.apt("depends", meta)...).CombinedOutput()
+	if err != nil {
+		return k, "", fmt.Errorf("%w: apt-cache: %w: %s", errUnable, err, bytes.TrimSpace(out))
 	}
 	_, rest, ok := strings.Cut(string(out), "Depends: ")
 	if !ok {
-		return kernel{}, fmt.Errorf("%w: apt knows no %s; apt-get update", errUnable, meta)
+		return k, "", fmt.Errorf("%w: apt knows no %s; apt-get update", errUnable, meta)
 	}
-	name, _, _ := strings.Cut(rest, "\n")
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		cache = os.TempDir()
-	}
-	k := kernel{dir: filepath.Join(cache, "twinbeat-vm", kernelVersion(name))}
-	if _, err := os.Stat(k.vmlinux()); err == nil {
-		return k, nil
-	}
-	return k, k.fetch(name)
+	name, _, _ = strings.Cut(rest, "\n")
+	return kernel{dir: filepath.Join(cacheDir(), a.kernelVersion(name))}, name, nil
 }
 
 // kernelVersion is the package with its version and the modules that are kept.
-func kernelVersion(name string) string {
-	out, _ := exec.Command("apt-cache", "show", "--no-all-versions", name).Output()
+func (a arch) kernelVersion(name string) string {
+	out, _ := exec.Command("apt-cache", a.apt("show", "--no-all-versions", name)...).Output()
 	_, rest, _ := strings.Cut(string(out), "Version: ")
 	version, _, _ := strings.Cut(rest, "\n")
 	sum := uint32(0)
@@ -83,7 +106,7 @@ func kernelVersion(name string) string {
 }
 
 // fetch fills the kernel's folder, whole or not at all.
-func (k kernel) fetch(name string) error {
+func (k kernel) fetch(a arch, name string) error {
 	if err := os.MkdirAll(filepath.Dir(k.dir), 0o755); err != nil {
 		return err
 	}
@@ -92,33 +115,49 @@ func (k kernel) fetch(name string) error {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	if err := commandIn(tmp, fetchTime, "apt-get", "download", "-qq", name); err != nil {
+	packages := []string{name}
+	if a.foreign {
+		packages = append(packages, "busybox-static")
+	}
+	download := append([]string{"download", "-qq"}, packages...)
+	if err := commandIn(tmp, fetchTime, "apt-get", a.apt(download...)...); err != nil {
 		return fmt.Errorf("%w: %w", errUnable, err)
 	}
 	debs, _ := filepath.Glob(tmp + "/*.deb")
-	if len(debs) != 1 {
+	if len(debs) != len(packages) {
 		return fmt.Errorf("%w: apt-get download left %d packages", errUnable, len(debs))
 	}
-	if err := commandIn(tmp, fetchTime, "dpkg-deb", "-x", debs[0], "all"); err != nil {
-		return err
-	}
-	keep := filepath.Join(tmp, "keep")
-	for _, folder := range []string{"/modules", "/chips"} {
-		if err := os.MkdirAll(keep+folder, 0o755); err != nil {
+	for _, deb := range debs {
+		if err := commandIn(tmp, fetchTime, "dpkg-deb", "-x", deb, "all"); err != nil {
 			return err
 		}
 	}
-	images, _ := filepath.Glob(tmp + "/all/boot/vmlinuz-*")
+	if err := a.keep(tmp+"/all", tmp+"/keep"); err != nil {
+		return fmt.Errorf("unpack %s: %w", name, err)
+	}
+	return os.Rename(tmp+"/keep", k.dir)
+}
+
+// keep takes what the machines need out of unpacked packages.
+func (a arch) keep(all, to string) error {
+	for _, folder := range []string{"/modules", "/chips"} {
+		if err := os.MkdirAll(to+folder, 0o755); err != nil {
+			return err
+		}
+	}
+	images, _ := filepath.Glob(all + "/boot/vmlinuz-*")
 	if len(images) != 1 {
-		return fmt.Errorf("unpack %s: %d kernels in it", name, len(images))
+		return fmt.Errorf("%d kernels in it", len(images))
 	}
-	if err := cutOut(images[0], keep+"/vmlinux"); err != nil {
+	if err := a.take(images[0], to+"/vmlinux"); err != nil {
 		return err
 	}
-	if err := k.keepModules(tmp+"/all/lib/modules", keep); err != nil {
-		return err
+	if a.foreign {
+		if err := os.Rename(all+"/bin/busybox", to+"/busybox"); err != nil {
+			return err
+		}
 	}
-	return os.Rename(keep, k.dir)
+	return a.keepModules(all+"/lib/modules", to)
 }
 
 func commandIn(dir string, within time.Duration, name string, args ...string) error {
@@ -171,7 +210,7 @@ func cutOut(image, to string) error {
 }
 
 // keepModules copies what is wanted, with what that needs, and writes the order.
-func (k kernel) keepModules(from, to string) error {
+func (a arch) keepModules(from, to string) error {
 	files := map[string]string{}
 	err := filepath.WalkDir(from, func(name string, d fs.DirEntry, err error) error {
 		if err == nil && strings.HasSuffix(name, ".ko") {
@@ -199,12 +238,16 @@ func (k kernel) keepModules(from, to string) error {
 		}
 		return errors.Join(err, os.WriteFile(filepath.Join(to, folder, list), []byte(order.String()), 0o644))
 	}
-	for dog, names := range watchdogModules {
-		if err := keep("modules", dog+".order", names); err != nil {
+	for _, dog := range a.watchdogs {
+		if err := keep("modules", dog+".order", watchdogModules[dog]); err != nil {
 			return err
 		}
 	}
-	return errors.Join(keep("modules", "order", wanted), keep("chips", "order", chipModules))
+	err = keep("modules", "order", wanted)
+	if a.chips {
+		err = errors.Join(err, keep("chips", "order", chipModules))
+	}
+	return err
 }
 
 // moduleName is how the kernel calls a module: a file may have dashes.

@@ -18,6 +18,7 @@ import (
 
 // A box is what a machine is made of.
 type box struct {
+	arch     arch
 	kernel   kernel
 	initrd   string   // path of what every machine has: see Prepare
 	own      tree     // what this one has besides
@@ -44,14 +45,9 @@ type Machine struct {
 }
 
 // The words that make an emulated kernel boot fast, and reboot at once after a
-// panic unless box.append says otherwise. Its clock is the HPET, which QEMU
-// keeps: on a busy host the kernel measures its TSC so wrongly that minutes pass
-// in seconds, and no promise of the pair holds then.
-const fastBoot = "console=ttyS0 quiet loglevel=1 panic=-1 tsc=unstable clocksource=hpet no_timer_check mitigations=off nokaslr audit=0 apparmor=0 selinux=0 " +
-	"cryptomgr.notests random.trust_cpu=on nmi_watchdog=0 rcupdate.rcu_expedited=1"
-
-// qemu is the program of the machines.
-const qemu = "qemu-system-x86_64"
+// panic unless box.append says otherwise.
+const fastBoot = "console=ttyS0 quiet loglevel=1 panic=-1 nokaslr audit=0 apparmor=0 selinux=0 " +
+	"cryptomgr.notests random.trust_cpu=on rcupdate.rcu_expedited=1 "
 
 func (m *Machine) path(name string) string { return filepath.Join(m.dir, name) }
 
@@ -66,7 +62,7 @@ var watchdogs = map[string][]string{
 
 // arguments are QEMU's command line.
 func (m *Machine) arguments() ([]string, error) {
-	board, memory := "q35", m.box.memory
+	a, board, memory := m.box.arch, m.box.arch.board, m.box.memory
 	if m.box.watchdog == "ib700" {
 		board = "pc" // it sits on ISA
 	}
@@ -86,12 +82,13 @@ func (m *Machine) arguments() ([]string, error) {
 	}
 	args := []string{
 		"-nodefaults", "-display", "none", "-no-user-config", "-S",
-		"-machine", board, "-accel", "tcg", "-cpu", "qemu64,+rdrand", "-smp", "1", "-m", fmt.Sprint(memory),
-		"-kernel", m.box.kernel.vmlinux(), "-initrd", m.path("initrd"), "-append", fastBoot + " " + m.box.append,
+		"-machine", board, "-accel", "tcg", "-cpu", a.cpu, "-smp", "1", "-m", fmt.Sprint(memory),
+		"-kernel", m.box.kernel.vmlinux(), "-initrd", m.path("initrd"), "-append", fastBoot + a.boot + " " + m.box.append,
 		"-qmp", "unix:" + m.path("qmp") + ",server=on,wait=off",
 		"-action", "watchdog=reset",
-		"-chardev", "file,append=on,id=console,path=" + m.path("console.log"), "-serial", "chardev:console",
+		"-chardev", "file,append=on,id=console,path=" + m.path("console.log"),
 	}
+	args = append(args, a.serialPort("console")...)
 	args = append(args, m.box.devices...)
 	args = append(args, dog...)
 	args = append(args,
@@ -145,7 +142,7 @@ func (m *Machine) PowerOn() error {
 		return err
 	}
 	defer says.Close()
-	m.cmd, m.gone = exec.Command(qemu, args...), make(chan struct{})
+	m.cmd, m.gone = exec.Command(m.box.arch.qemu, args...), make(chan struct{})
 	m.cmd.Stdout, m.cmd.Stderr = says, says
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt of the tests does not cut its power
 	if err := m.home.Start(m.cmd); err != nil {

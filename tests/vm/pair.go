@@ -23,6 +23,7 @@ type Options struct {
 	Boot     string  // whose agent starts at boot: both if empty, or a name
 	Slow     float64 // all intervals so many times longer; 1 if 0
 
+	Arch     [2]string // amd64 if empty; see archs
 	Append   [2]string // further words of the kernel's command line
 	Early    [2]string // lines of shell before the agent starts
 	ReadOnly [2]bool   // the disk
@@ -59,6 +60,11 @@ func New(o Options, t Timing) (p *Pair, err error) {
 	}
 	if o.Slow > 0 {
 		t.Scale = min(t.Scale*o.Slow, scaleMost)
+	}
+	for _, a := range o.Arch {
+		if err := archs[a].missing(); err != nil {
+			return nil, err
+		}
 	}
 	p = &Pair{Options: o, Timing: t}
 	defer func() {
@@ -129,15 +135,15 @@ func (p *Pair) build(i int) (*Machine, error) {
 	if err != nil {
 		return m, err
 	}
-	devices := []string{
-		"-chardev", "serial,id=nm,path=" + tty, "-serial", "chardev:nm", // ttyS1
-		"-netdev", "tap,id=lan,script=no,downscript=no,ifname=" + m.Name,
-		"-device", "virtio-net-pci,netdev=lan,mac=" + m.MAC.String(), // eth0
-	}
+	a := archs[p.Arch[i]]
+	devices := append([]string{"-chardev", "serial,id=nm,path=" + tty}, a.serialPort("nm")...) // ttyS1
+	devices = append(devices,
+		"-netdev", "tap,id=lan,script=no,downscript=no,ifname="+m.Name,
+		"-device", "virtio-net-pci,netdev=lan,mac="+m.MAC.String()) // eth0
 	devices = append(devices, p.Ether.arguments(i)...)
 	devices = append(devices, "-device", fmt.Sprintf("virtio-net-pci,netdev=ha,mac=52:54:00:78:00:0%d", 1+i)) // ha0
 	m.box = box{
-		kernel: kernel{dir: os.Getenv(kernelEnv)}, initrd: os.Getenv(initrdEnv), own: own, devices: devices,
+		arch: a, kernel: kernel{dir: os.Getenv(kernelEnv + a.tail)}, initrd: os.Getenv(initrdEnv + a.tail), own: own, devices: devices,
 		append: p.Append[i], watchdog: p.Watchdog, readOnly: p.ReadOnly[i],
 	}
 	return m, nil

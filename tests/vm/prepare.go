@@ -1,11 +1,13 @@
 package vm
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/twinbeat/twinbeat/tests/lab"
 )
@@ -16,10 +18,14 @@ const (
 	kernelEnv = "TWINBEAT_VM_KERNEL"
 	binaryEnv = "TWINBEAT_VM_BINARY"
 	commitEnv = "TWINBEAT_VM_COMMIT"
+	skipEnv   = "TWINBEAT_VM_SKIP" // why there are no machines
 )
 
+// buildTime bounds what go build does.
+const buildTime = 10 * time.Minute
+
 // needed are the programs without which there is no test machine.
-var needed = []string{qemu, "busybox", "apt-get", "dpkg-deb", "xz", "mke2fs"}
+var needed = []string{amd64.qemu, "busybox", "apt-get", "dpkg-deb", "xz", "mke2fs"}
 
 // Prepare fetches the kernel, builds what runs in the machines, and packs it
 // into dir. It needs the network once for each version of the kernel.
@@ -34,33 +40,8 @@ func Prepare(dir string) error {
 		return fmt.Errorf("%w: %w", errUnable, err)
 	}
 	tun.Close()
-	k, err := fetchKernel("linux-image-amd64")
-	if err != nil {
-		return err
-	}
-	binary, err := lab.Build(dir)
-	if err != nil {
-		return err
-	}
-	guest, err := buildGuest(dir)
-	if err != nil {
-		return err
-	}
-	t, err := k.tree()
-	if err != nil {
-		return err
-	}
-	for to, from := range map[string]string{"init": guest, "bin/twinbeat": binary, "bin/busybox": "/bin/busybox"} {
-		if t[to], err = os.ReadFile(from); err != nil {
-			return err
-		}
-	}
-	initrd := filepath.Join(dir, "initrd")
-	os.Setenv(initrdEnv, initrd)
-	os.Setenv(kernelEnv, k.dir)
-	os.Setenv(binaryEnv, binary)
 	os.Setenv(commitEnv, commit())
-	return os.WriteFile(initrd, t.cpio(), 0o600)
+	return amd64.prepare(dir)
 }
 
 // commit names the sources; empty outside a repository.
@@ -69,19 +50,60 @@ func commit() string {
 	return strings.TrimSpace(string(out))
 }
 
-func buildGuest(dir string) (string, error) {
+// PrepareAll is Prepare for all architectures. One that there can be no machines
+// of is no error; its scenarios are skipped.
+func PrepareAll(dir string) error {
+	if err := Prepare(dir); err != nil {
+		return err
+	}
+	_, err := exec.LookPath(arm64.qemu)
+	if err == nil {
+		if err = arm64.prepare(dir); err != nil && !errors.Is(err, errUnable) {
+			return err
+		}
+	}
+	if err != nil {
+		os.Setenv(skipEnv+arm64.tail, err.Error())
+	}
+	return nil
+}
+
+// prepare is the architecture's part.
+func (a arch) prepare(dir string) error {
+	k, err := a.fetchKernel()
+	if err != nil {
+		return err
+	}
+	t, err := k.tree()
+	if err != nil {
+		return err
+	}
+	files := map[string]string{"bin/busybox": k.busybox(a)}
+	for to, name := range map[string]string{"init": "./tests/vm/guest", "bin/twinbeat": "."} {
+		files[to] = filepath.Join(dir, filepath.Base(to)+a.tail)
+		if err := a.build(name, files[to]); err != nil {
+			return err
+		}
+	}
+	for to, from := range files {
+		if t[to], err = os.ReadFile(from); err != nil {
+			return err
+		}
+	}
+	initrd := filepath.Join(dir, "initrd"+a.tail)
+	os.Setenv(initrdEnv+a.tail, initrd)
+	os.Setenv(kernelEnv+a.tail, k.dir)
+	os.Setenv(binaryEnv+a.tail, files["bin/twinbeat"])
+	return os.WriteFile(initrd, t.cpio(), 0o600)
+}
+
+// build builds a program of the module for the architecture.
+func (a arch) build(name, to string) error {
 	root, err := lab.ModuleRoot()
 	if err != nil {
-		return "", err
+		return err
 	}
-	name := filepath.Join(dir, "guest")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", name, "./tests/vm/guest")
-	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build guest: %w: %s", err, out)
-	}
-	return name, nil
+	return commandIn(root, buildTime, "env", "CGO_ENABLED=0", "GOARCH="+a.name, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", to, name)
 }
 
 // tree is the kernel's part of an initramfs.

@@ -46,9 +46,12 @@ var causes = []cause{
 		_, err := x.Machines[i].Shell("echo 0 > /proc/sys/kernel/panic")
 		return must(func() error { return err }, func() error { return x.sysrq(i, "c") })
 	}},
-	{name: "agent-stopped", silent: true, strike: func(x *play, i int) error { return x.signal(i, int(unix.SIGSTOP)) }},
+	stopped,
 	{name: "agent-killed", silent: true, strike: func(x *play, i int) error { return x.signal(i, int(unix.SIGKILL)) }},
 }
+
+// stopped is an agent that does nothing any more.
+var stopped = cause{name: "agent-stopped", silent: true, strike: func(x *play, i int) error { return x.signal(i, int(unix.SIGSTOP)) }}
 
 // hangs lets calls of the agent never come back, or fail, and waits for the first.
 func hangs(calls, file string, fails unix.Errno) func(*play, int) error {

@@ -204,6 +204,33 @@ var scenarios = []scenario{
 		fault: func(x *play) error { return x.order(0, "handover") },
 		heal:  func(x *play) error { return x.order(1, "handover") },
 	},
+	{
+		// A pair of two builds: with the Ethernet cut, what they know of each other came by the null modem.
+		name: "arm64", owner: 1, by: "silence", pair: Options{Guarded: true, Slow: 2, Arch: [2]string{"amd64", "arm64"}},
+		fault: func(x *play) error {
+			if _, err := x.Machines[1].Shell("test $(uname -m) = aarch64"); err != nil {
+				return err
+			}
+			x.CutEthernet()
+			return must(func() error { return x.stays("fw1 owns the group", func() bool { return x.keeps(0) }) }, x.Machines[0].PowerOff)
+		},
+		heal: func(x *play) error {
+			x.HealEthernet()
+			return must(
+				func() error { return x.powerOn(0) }, x.handsOver(1), x.handsOver(0),
+				func() error { _, err := x.bites(1, stopped); return err })
+		},
+	},
+}
+
+// handsOver lets an owner give the group away as soon as the peer would take it.
+func (x *play) handsOver(i int) func() error {
+	return func() error {
+		return must(
+			func() error { return x.await(names[1-i]+" would take over", func() bool { return x.well(i) }) },
+			func() error { return x.order(i, "handover") },
+			func() error { return x.await(names[1-i]+" owns the group", func() bool { return x.owns(1 - i) }) })
+	}
 }
 
 // everything are the scenarios with those of watchdogs: one for each cause of a

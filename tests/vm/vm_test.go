@@ -15,9 +15,6 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
-// skipEnv says to the tests inside why there are no machines.
-const skipEnv = "TWINBEAT_VM_SKIP"
-
 func run(m *testing.M) int {
 	if os.Getenv(initrdEnv) != "" {
 		inner, code, err := lab.Enclose("")
@@ -30,7 +27,12 @@ func run(m *testing.M) int {
 		os.Setenv(skipEnv, err.Error())
 		return m.Run()
 	}
-	code, err := lab.Launch("vm", Prepare)
+	flag.Parse()
+	prepare := Prepare
+	if *full {
+		prepare = PrepareAll
+	}
+	code, err := lab.Launch("vm", prepare)
 	if errors.Is(err, errUnable) || err != nil && os.Geteuid() != 0 {
 		os.Setenv(skipEnv, err.Error())
 		return m.Run()
@@ -126,6 +128,9 @@ func playScenario(t *testing.T, s scenario, scale Timing) {
 func pairOf(t *testing.T, o Options, scale Timing) *play {
 	t.Helper()
 	p, err := New(o, scale)
+	if errors.Is(err, errUnable) {
+		t.Skip(err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
