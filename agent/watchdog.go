@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/twinbeat/twinbeat/agent/config"
 	"github.com/twinbeat/twinbeat/agent/journal"
 	"github.com/twinbeat/twinbeat/agent/link"
@@ -261,13 +263,25 @@ func (a *agent) judgeReset(o *loop.Options) {
 			a.kick.Reset = last.Reset
 		}
 	}
+	o.Uptime = uptime
+	o.KeepReset = func(why string) {
+		k := a.kick
+		k.Reset = why
+		a.group.Go(func() { a.keepKick(k) })
+	}
+}
+
+// uptime is that of the kernel; zero: it does not say.
+func uptime() time.Duration {
+	up, _ := clock(unix.CLOCK_BOOTTIME)
+	return up
 }
 
 // keepKick writes what judgeReset found into the journal, beside the loop: a
 // restarted agent must be heard before a slow flash has synced. With a watchdog
 // the loop does, at its first look at what comes once a second.
-func (a *agent) keepKick() {
-	if err := a.journal.Feed(a.kick); err != nil {
+func (a *agent) keepKick(k report.Kick) {
+	if err := a.journal.Feed(k); err != nil {
 		a.log.Warn("watchdog", "err", err)
 	}
 }

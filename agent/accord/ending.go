@@ -1,67 +1,56 @@
 package accord
 
-import (
-	"encoding/binary"
-	"math"
-	"time"
-)
+import "encoding/binary"
 
 // An Ending is what one node saw of the other's last end: it tells it to that
 // node, once that is back.
 type Ending struct {
-	Ago       time.Duration // since its last word
-	Lines     bool          // its modem lines could be seen all the time
-	Fell      bool          // they fell with that word or after it; else they stayed up
-	FellAfter time.Duration // that word
-	Down      time.Duration // until they rose, or it was heard again
-	Off       bool          // it was proven off meanwhile
-	OffLater  bool          // by an order that came when the lines had fallen
-	Grade     string        // what the proof rests on, in words; empty: not told
+	AgoMS    uint32 // since its last word
+	FellMS   uint32 // how long after that word its modem lines fell
+	DownMS   uint32 // until they rose, or it was heard again
+	Lines    bool   // its modem lines could be seen all the time
+	Fell     bool   // they fell with that word or after it; else they stayed up
+	Off      bool   // it was proven off meanwhile
+	OffLater bool   // by an order that came when the lines had fallen
+	Grade    string // what the proof rests on, in words; empty: not told
 }
 
-// An item: flags (1), then Ago, FellAfter and Down in ms (4 each), then Grade.
-const (
-	endingSize = 13
-	maxGrade   = 40
-)
+// EndingSize is what an item takes without its Grade, which stands last and may
+// be cut off: flags (1), then the times (4 each).
+const EndingSize = 13
 
-const (
-	flagLines = 1 << iota
-	flagFell
-	flagOff
-	flagOffLater
-	knownFlags = 1<<iota - 1
-)
+const maxGrade = 40 // bytes
 
-// Append encodes the ending as the value of an item. What is longer than 49
-// days is told as that.
-func (e Ending) Append(b []byte) []byte {
+// knownFlags are Lines, Fell, Off and OffLater, from the lowest bit.
+const knownFlags = 1<<4 - 1
+
+// Append encodes the ending as the value of an item.
+func (e *Ending) Append(b []byte) []byte {
 	var flags byte
-	for i, on := range []bool{e.Lines, e.Fell, e.Off, e.OffLater} {
+	for i, on := range [...]bool{e.Lines, e.Fell, e.Off, e.OffLater} {
 		if on {
 			flags |= 1 << i
 		}
 	}
 	b = append(b, flags)
-	for _, d := range []time.Duration{e.Ago, e.FellAfter, e.Down} {
-		b = binary.BigEndian.AppendUint32(b, uint32(min(max(d.Milliseconds(), 0), math.MaxUint32)))
+	for _, ms := range [...]uint32{e.AgoMS, e.FellMS, e.DownMS} {
+		b = binary.BigEndian.AppendUint32(b, ms)
 	}
 	return append(b, e.Grade[:min(len(e.Grade), maxGrade)]...)
 }
 
 // ParseEnding is the inverse of Append. What contradicts itself is refused.
-func ParseEnding(b []byte) (Ending, bool) {
-	if len(b) < endingSize || len(b) > endingSize+maxGrade || b[0] > knownFlags {
-		return Ending{}, false
+func ParseEnding(b []byte) (e Ending, ok bool) {
+	if len(b) < EndingSize || len(b) > EndingSize+maxGrade || b[0] > knownFlags {
+		return e, false
 	}
-	at := func(i int) time.Duration {
-		return time.Duration(binary.BigEndian.Uint32(b[i:])) * time.Millisecond
+	for i, on := range [...]*bool{&e.Lines, &e.Fell, &e.Off, &e.OffLater} {
+		*on = b[0]&(1<<i) != 0
 	}
-	has := func(flag byte) bool { return b[0]&flag != 0 }
-	e := Ending{
-		Ago: at(1), FellAfter: at(5), Down: at(9), Grade: string(b[endingSize:]),
-		Lines: has(flagLines), Fell: has(flagFell), Off: has(flagOff), OffLater: has(flagOffLater),
+	for i, ms := range [...]*uint32{&e.AgoMS, &e.FellMS, &e.DownMS} {
+		*ms = binary.BigEndian.Uint32(b[1+4*i:])
 	}
+	e.Grade = string(b[EndingSize:])
 	return e, e.sound()
 }
 
@@ -73,8 +62,8 @@ func (e *Ending) sound() bool {
 		}
 	}
 	return (e.Lines || !e.Fell) &&
-		(e.Fell || e.FellAfter == 0 && e.Down == 0) &&
+		(e.Fell || e.FellMS == 0 && e.DownMS == 0) &&
 		(e.Off || !e.OffLater && e.Grade == "") &&
 		(e.Fell || !e.OffLater) &&
-		e.FellAfter <= e.Ago && e.Down <= e.Ago
+		e.FellMS <= e.AgoMS && e.DownMS <= e.AgoMS
 }

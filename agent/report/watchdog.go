@@ -75,6 +75,11 @@ const (
 	CausePower    = "power-loss"
 	CauseHardware = "hardware" // heat, a fan
 	CauseUnknown  = "unknown"
+
+	// Of these the peer's cable told; see [Reset.Hear].
+	CauseSudden = "power-loss-or-reset" // the modem lines fell with the last word, as they do not in a hang
+	CauseHang   = "hang"                // silent, with power on; then reset or switched off
+	CauseReset  = "reset-or-hang"       // the power was never gone
 )
 
 // Traces are what is left of the run before.
