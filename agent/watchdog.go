@@ -251,12 +251,18 @@ func (a *agent) judgeReset(o *loop.Options) {
 		Kick: last, PowerOn: powerOn("/sys"),
 	}
 	t.Dump, t.DumpAt = newestDump("/")
+	told := ""
+	if last != nil {
+		told = last.Told
+	}
 	for _, d := range a.dogs {
-		t.Boot = append(t.Boot, d.Info().Boot...)
+		i := d.Info()
+		t.Boot = append(t.Boot, i.Boot...)
+		told, t.Denied = learn(told, i, t.Denied)
 	}
 	r := report.JudgeReset(t)
 	o.LastReset = &r
-	a.kick = report.Kick{At: time.Now(), State: "none", Dump: t.Dump, Reset: r.Cause + ": " + r.Text}
+	a.kick = report.Kick{At: time.Now(), State: "none", Dump: t.Dump, Told: told, Reset: r.Cause + ": " + r.Text}
 	if t.SameBoot {
 		a.kick.Reset = ""
 		if last != nil {
@@ -269,6 +275,18 @@ func (a *agent) judgeReset(o *loop.Options) {
 		k.Reset = why
 		a.group.Go(func() { a.keepKick(k) })
 	}
+}
+
+// learn notes a watchdog that says that it reset this box, and says whether one
+// that did so once denies it now. Many can say nothing, whatever their flags claim.
+func learn(told string, i watchdog.Info, denied bool) (string, bool) {
+	switch {
+	case slices.Contains(i.Boot, "CARDRESET"):
+		return i.Identity, false
+	case i.BootKnown && i.Identity != "" && i.Identity == told:
+		return told, true
+	}
+	return told, denied
 }
 
 // uptime is that of the kernel; zero: it does not say.
