@@ -144,7 +144,7 @@ func (a *agent) serve(ctx, inner context.Context) error {
 	a.notify(ctx, inner)
 	a.alerts.run(inner, &a.group)
 	if len(a.dogs) == 0 {
-		a.group.Go(a.keepKick)
+		a.group.Go(func() { a.keepKick(a.kick) })
 	}
 	a.group.Go(func() { a.makeRoom(inner) })
 	if a.cfg.Realtime {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/twinbeat/twinbeat/agent/config"
 	"github.com/twinbeat/twinbeat/agent/journal"
 	"github.com/twinbeat/twinbeat/agent/link"
@@ -249,25 +251,55 @@ func (a *agent) judgeReset(o *loop.Options) {
 		Kick: last, PowerOn: powerOn("/sys"),
 	}
 	t.Dump, t.DumpAt = newestDump("/")
+	told := ""
+	if last != nil {
+		told = last.Told
+	}
 	for _, d := range a.dogs {
-		t.Boot = append(t.Boot, d.Info().Boot...)
+		i := d.Info()
+		t.Boot = append(t.Boot, i.Boot...)
+		told, t.Denied = learn(told, i, t.Denied)
 	}
 	r := report.JudgeReset(t)
 	o.LastReset = &r
-	a.kick = report.Kick{At: time.Now(), State: "none", Dump: t.Dump, Reset: r.Cause + ": " + r.Text}
+	a.kick = report.Kick{At: time.Now(), State: "none", Dump: t.Dump, Told: told, Reset: r.Cause + ": " + r.Text}
 	if t.SameBoot {
 		a.kick.Reset = ""
 		if last != nil {
 			a.kick.Reset = last.Reset
 		}
 	}
+	o.Uptime = uptime
+	o.KeepReset = func(why string) {
+		k := a.kick
+		k.Reset = why
+		a.group.Go(func() { a.keepKick(k) })
+	}
+}
+
+// learn notes a watchdog that says that it reset this box, and says whether one
+// that did so once denies it now. Many can say nothing, whatever their flags claim.
+func learn(told string, i watchdog.Info, denied bool) (string, bool) {
+	switch {
+	case slices.Contains(i.Boot, "CARDRESET"):
+		return i.Identity, false
+	case i.BootKnown && i.Identity != "" && i.Identity == told:
+		return told, true
+	}
+	return told, denied
+}
+
+// uptime is that of the kernel; zero: it does not say.
+func uptime() time.Duration {
+	up, _ := clock(unix.CLOCK_BOOTTIME)
+	return up
 }
 
 // keepKick writes what judgeReset found into the journal, beside the loop: a
 // restarted agent must be heard before a slow flash has synced. With a watchdog
 // the loop does, at its first look at what comes once a second.
-func (a *agent) keepKick() {
-	if err := a.journal.Feed(a.kick); err != nil {
+func (a *agent) keepKick(k report.Kick) {
+	if err := a.journal.Feed(k); err != nil {
 		a.log.Warn("watchdog", "err", err)
 	}
 }

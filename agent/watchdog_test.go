@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/twinbeat/twinbeat/agent/config"
+	"github.com/twinbeat/twinbeat/agent/loop"
 	"github.com/twinbeat/twinbeat/agent/vital"
 	"github.com/twinbeat/twinbeat/agent/watchdog"
 )
@@ -125,6 +127,50 @@ func TestADeviceIsShownAsItIs(t *testing.T) {
 	v := deviceView(watchdog.Info{Path: "/dev/watchdog", Timeout: 5 * time.Second, Worst: 7 * time.Second, Handover: time.Minute, Boot: []string{"CARDRESET"}, Software: true})
 	if v.TimeoutMS != 5000 || v.WorstMS != 7000 || v.HandoverMS != 60_000 || !v.Software || len(v.Boot) != 1 {
 		t.Errorf("%+v", v)
+	}
+}
+
+func TestADeviceDeniesAResetOnlyIfItOnceSaidSo(t *testing.T) {
+	says := watchdog.Info{Identity: "i6300ESB timer", BootKnown: true, Boot: []string{"CARDRESET"}}
+	silent := watchdog.Info{Identity: "i6300ESB timer", BootKnown: true}
+	mute := watchdog.Info{Identity: "i6300ESB timer"}
+	other := watchdog.Info{Identity: "iTCO_wdt", BootKnown: true}
+	nameless := watchdog.Info{BootKnown: true}
+	told := ""
+	for i, c := range []struct {
+		info   watchdog.Info
+		told   string
+		denied bool
+	}{
+		{silent, "", false},
+		{nameless, "", false},
+		{says, "i6300ESB timer", false},
+		{silent, "i6300ESB timer", true},
+		{mute, "i6300ESB timer", false},
+		{other, "i6300ESB timer", false},
+		{nameless, "i6300ESB timer", false},
+		{silent, "i6300ESB timer", true},
+	} {
+		var denied bool
+		if told, denied = learn(told, c.info, false); told != c.told || denied != c.denied {
+			t.Errorf("boot %d: told %q, denied %v", i, told, denied)
+		}
+	}
+}
+
+func TestWhyABootBeganIsKeptForTheNextAgent(t *testing.T) {
+	a := withJournal(t, t.TempDir())
+	a.log = slog.New(slog.DiscardHandler)
+	var o loop.Options
+	a.judgeReset(&o)
+	if o.Uptime() <= 0 {
+		t.Error("the kernel's uptime is not known")
+	}
+	a.kick.Told = "i6300ESB timer"
+	o.KeepReset("power-loss-or-reset: the peer saw it")
+	a.group.Wait()
+	if k, _, err := a.journal.LastFeed(); err != nil || k == nil || k.Reset != "power-loss-or-reset: the peer saw it" || k.Told != a.kick.Told || k.State != "none" {
+		t.Errorf("%+v, %v", k, err)
 	}
 }
 

@@ -269,6 +269,7 @@ func (l *Loop) watchLinks(now pair.Instant) {
 			l.alarm("link/"+p.Name, bad, l.linkSeen(now, p, open, why))
 		}
 	}
+	l.seeLines(now)
 }
 
 // bad says whether a path's state is worth an alarm: it is not whole, for longer

@@ -60,6 +60,7 @@ func (l *Loop) tellPeer(now pair.Instant) {
 		return
 	}
 	l.data.items = wire.Items{}
+	l.tellEnding(now, room)
 	l.tellUpstream(room)
 	l.tellKeys(now, room)
 	if l.data.items.Len() == 0 {
@@ -144,8 +145,12 @@ func (l *Loop) heardData(now pair.Instant, m *wire.Message) {
 			l.heardHolder(now, value)
 		case accord.TypeFinding:
 			l.heardFinding(now, value)
+		case accord.TypeEnding:
+			l.heardEnding(now, value)
 		}
 	})
 }
 
-func (l *Loop) hasNews(now pair.Instant) bool { return l.keysDue(now) || l.upstreamDue() }
+func (l *Loop) hasNews(now pair.Instant) bool {
+	return l.keysDue(now) || l.upstreamDue() || l.endingDue(now)
+}

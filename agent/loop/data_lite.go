@@ -15,6 +15,7 @@ type (
 	data      struct{}
 	lan       struct{}
 	differing struct{}
+	ending    struct{}
 )
 
 func (*lan) forget()                                  {}
@@ -25,3 +26,6 @@ func (l *Loop) heardData(pair.Instant, *wire.Message) {}
 func (l *Loop) judgeKeys(pair.Instant)                {}
 func (l *Loop) lookUpstream(pair.Instant)             {}
 func (l *Loop) namedKeys() string                     { return "" }
+func (l *Loop) seeLines(pair.Instant)                 {}
+func (l *Loop) provenOff(FenceDone)                   {}
+func (l *Loop) peerReturns(pair.Instant)              {}

@@ -125,6 +125,7 @@ func (r fencedFact) apply(l *Loop, now pair.Instant) {
 	f := &l.fence
 	r.FenceDone = l.witness(r)
 	f.running, f.last = false, r.text()
+	l.provenOff(r.FenceDone)
 	if r.Proven {
 		f.power, f.offAt, f.nextOn, f.onTries = "off", now, now.Add(repowerHold), 0
 	}

@@ -48,6 +48,7 @@ func (l *Loop) heard(now pair.Instant, f *Frame) {
 	p := l.paths[f.Link]
 	p.heard(f.At, m, &l.sent)
 	if m.Session != l.peer.session || !l.peer.known {
+		l.peerReturns(f.At)
 		l.peer = peer{session: m.Session, known: true}
 		l.fed = counterWindow{}
 		l.urgent = true // it waits for the echo

@@ -177,6 +177,10 @@ type Options struct {
 	Watch     *Watch           // nil: there is no watchdog to feed
 	NoDog     *report.Watchdog // what status shows then
 	LastReset *report.Reset
+	Uptime    func() time.Duration // of the kernel; nil: the peer's word on the last end is not taken
+	// KeepReset has the journal say why this boot began, where there is no Watch to
+	// record it. It does not wait. Nil: nobody keeps it.
+	KeepReset func(why string)
 
 	Timer     Timer               // nil: Go's own
 	Now       func() pair.Instant // monotonic, never zero
@@ -238,6 +242,7 @@ type Loop struct {
 	sends       uint64 // messages put on the paths
 	data        data
 	differ      differing
+	ending      ending
 	buf         [wire.MaxFrame]byte
 	message     wire.Message
 }
@@ -333,9 +338,7 @@ func (l *Loop) start() {
 	l.suspended = l.o.Suspended()
 	l.event(now, report.Event{Kind: "agent", Done: "started " + l.o.Version})
 	l.mark()
-	if r := l.o.LastReset; r != nil {
-		l.event(now, report.Event{Kind: "agent", Seen: r.String(), Decided: "last end: " + r.Cause})
-	}
+	l.tellReset(now)
 	l.recall(now)
 	for _, g := range l.groups {
 		g.since = now
@@ -347,6 +350,13 @@ func (l *Loop) start() {
 			l.o.Hands.SetOwner(g.index, true)
 		}
 		l.step(now, g, g.Start)
+	}
+}
+
+// tellReset tells why the box, or the agent, was started.
+func (l *Loop) tellReset(now pair.Instant) {
+	if r := l.o.LastReset; r != nil {
+		l.event(now, report.Event{Kind: "agent", Seen: r.String(), Decided: "last end: " + r.Cause})
 	}
 }
 

@@ -33,6 +33,7 @@ type rig struct {
 	t     *testing.T
 	epoch time.Time
 	nodes [2]*node
+	lives byte // makes the nonces of a node that starts again new
 }
 
 // A node is a loop with everything it touches faked.
@@ -82,14 +83,19 @@ func newRig(t *testing.T, s setup) *rig {
 	if s.mode == 0 {
 		s.mode = pair.ModeSilence
 	}
+	for i := range 2 {
+		r.nodes[i] = r.node(i, s, testKeys(t))
+	}
+	return r
+}
+
+func testKeys(t *testing.T) *wire.Keyring {
+	t.Helper()
 	keys, problems := wire.ParseKeys("keys", []byte("active 1\n"+wire.GenerateKey(testSecret(), 1)))
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	for i := range 2 {
-		r.nodes[i] = r.node(i, s, keys)
-	}
-	return r
+	return keys
 }
 
 func testSecret() (s [32]byte) {
@@ -105,7 +111,7 @@ func (r *rig) node(i int, s setup, keys *wire.Keyring) *node {
 	n := &node{rig: r, i: i, done: make(chan error, 1), board: &fakeBoard{}, hands: &fakeHands{}}
 	n.gate = &fakeGate{n: n, lease: make([]time.Time, s.groups)}
 	n.memory = &fakeMemory{}
-	nonce := byte(i + 1)
+	nonce := byte(i+1) + r.lives
 	n.end = wire.NewEndpoint(wire.Config{
 		Cluster: "test", Node: uint8(i + 1), Peer: uint8(2 - i), Nonce: [16]byte{nonce}, BootID: 1, Keys: keys, Links: s.links,
 	})

@@ -77,6 +77,7 @@ func (r verifiedFact) apply(l *Loop, now pair.Instant) {
 	v := l.fence.verify
 	d := fencedFact(r)
 	v.done, v.endAt = &d, now
+	l.provenOff(d.FenceDone)
 }
 
 // judgeVerify ends a verification: with the peer's silence, or without.

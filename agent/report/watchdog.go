@@ -54,6 +54,7 @@ type Kick struct {
 	Dump    string    `json:"dump,omitempty"`  // newest kernel dump that was there already
 	Timeout int64     `json:"timeout_ms"`      // in force then
 	Reset   string    `json:"reset,omitempty"` // why this boot began, as its first agent found
+	Told    string    `json:"told,omitempty"`  // identity of a watchdog that once said that it reset this box
 }
 
 // A Reset says why this box, or this agent, was started.
@@ -75,6 +76,11 @@ const (
 	CausePower    = "power-loss"
 	CauseHardware = "hardware" // heat, a fan
 	CauseUnknown  = "unknown"
+
+	// Of these the peer's cable told; see [Reset.Hear].
+	CauseSudden = "power-loss-or-reset" // the modem lines fell with the last word, as they do not in a hang
+	CauseHang   = "hang"                // silent, with power on; then reset or switched off
+	CauseReset  = "reset-or-hang"       // the power was never gone
 )
 
 // Traces are what is left of the run before.
@@ -85,6 +91,7 @@ type Traces struct {
 	FencedBy string    // who had said that it switches this node off
 	Kick     *Kick     // nil: none is on record
 	Boot     []string  // boot status of the watchdog
+	Denied   bool      // which names no reset now, but did after an earlier one
 	PowerOn  string    // what the board says of its last start; empty: nothing
 	Dump     string    // newest kernel dump; empty: there is none
 	DumpAt   time.Time // by the wall clock, as the record of the feed
@@ -156,6 +163,9 @@ func (t Traces) evidence() []string {
 	var out []string
 	if len(t.Boot) > 0 {
 		out = append(out, "watchdog's boot status "+strings.Join(t.Boot, " "))
+	}
+	if t.Denied && !t.SameBoot {
+		out = append(out, "watchdog's boot status names no reset, as it did once")
 	}
 	if t.PowerOn != "" {
 		out = append(out, "board: "+t.PowerOn)

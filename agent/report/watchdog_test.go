@@ -44,6 +44,8 @@ func TestJudgeReset(t *testing.T) {
 		{"heat", Traces{Boot: []string{"OVERHEAT"}}, CauseHardware, "hot"},
 		{"fan", Traces{Boot: []string{"FANFAULT"}}, CauseHardware, "fan"},
 		{"nothing on record", Traces{}, CauseUnknown, "nothing on record"},
+		{"a watchdog that would say so", Traces{Kick: fed, Denied: true}, CauseUnknown, "names no reset, as it did once"},
+		{"a watchdog has nothing to say of an agent", Traces{SameBoot: true, Kick: fed, Denied: true}, CauseCrash, "(watchdog fed at"},
 		{"only the newest feed", Traces{Kick: fed}, CauseUnknown, "watchdog fed at"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -152,4 +152,14 @@ var watchdogMutants = []mutant{
 		rule:  "Without a trace the cause is unknown.",
 		edits: edits{resetGo("return CauseUnknown, \"power loss, a reset", "return CausePower, \"power loss, a reset")},
 	},
+	{
+		name: "peer-overrules-the-watchdog", rings: "report",
+		rule:  "The peer names a cause only where the box has no trace that does.",
+		edits: edits{in("agent/report/ending.go")("if cause == \"\" || !open {", "if cause == \"\" || !open && false {")},
+	},
+	{
+		name: "end-of-an-agent-is-that-of-the-box", rings: "loop",
+		rule:  "What the peer heard of this very kernel was no end of the box.",
+		edits: edits{in("agent/loop/ending.go")("uptime == 0 || e.AgoMS <= uptime", "uptime == 0")},
+	},
 }
