@@ -178,7 +178,9 @@ func (r *rig) run(fn func(a, b *node)) {
 	a, b := r.nodes[0], r.nodes[1]
 	a.start()
 	b.start()
-	r.await("the preferred node owns", 3*time.Second, func() bool { return a.ownsAll() && b.view().Groups[0].State == "ARMED" })
+	r.await("the preferred node owns", 3*time.Second, func() bool {
+		return a.ownsAll() && !slices.ContainsFunc(b.view().Groups, func(g report.Group) bool { return g.State != "ARMED" })
+	})
 	fn(a, b)
 	for _, n := range r.nodes {
 		n.end2()
