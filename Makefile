@@ -120,7 +120,7 @@ load-vm:
 	$(VM) -run TestLoad -load $(LOAD) -results $(RESULTS)
 
 campaign-vm:
-	$(VM) -run TestCampaign -n $(N) -seed $(SEED) $(if $(ITER),-iter $(ITER),-results $(RESULTS))
+	$(VM) -run TestCampaign -iterations $(N) -seed $(SEED) $(if $(ITER),-iter $(ITER),-results $(RESULTS))
 
 record-vm:
 	$(VM) -run TestRecord -record $(CURDIR)/tests/vm/RECORD.md -results $(RESULTS)

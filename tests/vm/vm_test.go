@@ -156,7 +156,7 @@ func begin(t *testing.T, o Options, scale Timing) *play {
 
 // Of make campaign-vm.
 var (
-	iterations = flag.Int("n", 0, "iterations of a campaign")
+	iterations = flag.Int("iterations", 0, "of a campaign")
 	seed       = flag.Uint64("seed", 1, "what everything that is left to chance follows from")
 	only       = flag.Int("iter", -1, "play this iteration alone")
 )
