@@ -95,6 +95,25 @@ func TestResultsAreNotPlayedAgain(t *testing.T) {
 	}
 }
 
+func TestTheRecordSaysWhatWasSeen(t *testing.T) {
+	p := newPlan(1, 5)
+	got := recordOf([]row{
+		{Commit: "c1", Reset: &bitten{Cause: "lease", Timeout: 9000, AfterMS: 9100, BeforeMS: 8000, OutageMS: 200, Evidence: "released", Reason: "watchdog-reset"}},
+		{Commit: "c2", Reset: &bitten{Cause: "lease", Timeout: 9000, AfterMS: 9300, BeforeMS: 7000, OutageMS: 400, Evidence: "released", Wrong: "no\nreason"}},
+		{Commit: "c2", Scenario: &seen{Name: "power-cut", Scale: 1, OutageMS: 3900, Owner: "fw2", Evidence: "silence"}},
+		{Commit: "c2", Chaos: &result{plan: p, Seed: 1, HealMS: 1500, BothMS: 12, Violation: "both nodes were active"}},
+		{Commit: "c2", Load: &loaded{Minutes: 60, Scale: 1, WorstMS: 812}},
+	})
+	for _, want := range []string{
+		"commits c1, c2", "2 resets; both active: 0 ms", "| lease | 2 | 9 | 9.1 to 9.3 | 7.0 | 0.4 / 0.4 | released | 1 | 1 |", "- wrong: lease: no reason",
+		"| power-cut | 1 | fw2 silence | 3.9 / 3.9 | 0 | 1.0 to 1.0 | 0 |", "1 iterations, **1 violations**, both active 12 ms", p.String(), "for 60 minutes", "812 ms at most",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+}
+
 func TestTheConfigurationTakesEveryScale(t *testing.T) {
 	binary := os.Getenv(binaryEnv)
 	if binary == "" {

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/twinbeat/twinbeat/agent/report"
 )
 
 // A page is the record of what was seen, in Markdown.
@@ -24,7 +26,7 @@ func recordOf(rows []row) string {
 	}
 	if len(rows) > 0 {
 		first, last := rows[0].At.UTC(), rows[len(rows)-1].At.UTC()
-		p.say("- %s to %s, commits %s", first.Format("2006-01-02 15:04"), last.Format("2006-01-02 15:04 MST"), strings.Join(slices.Sorted(maps.Keys(commits)), ", "))
+		p.say("- %s to %s, commits %s", first.Format("2006-01-02 15:04"), last.Format("2006-01-02 15:04 MST"), words(commits))
 	}
 	p.resets(rows)
 	p.loads(rows)
@@ -63,20 +65,10 @@ func seconds[T any](all []T, of func(T) int64) (least, median, most float64) {
 	return s(ms[0]), s(ms[len(ms)/2]), s(ms[len(ms)-1])
 }
 
-// wrongs counts and lists what went wrong.
-func wrongs[T any](all []T, wrong func(T) string) (n int, list []string) {
-	for _, x := range all {
-		if w := wrong(x); w != "" {
-			n++
-			list = append(list, w)
-		}
-	}
-	return n, list
-}
-
-func (p *page) failures(what string, list []string) {
+// failures lists what went wrong, each on a line.
+func (p *page) failures(list []string) {
 	for _, w := range list {
-		p.say("- %s: %.300s", what, strings.ReplaceAll(w, "\n", " "))
+		p.say("- wrong: %.300s", strings.ReplaceAll(w, "\n", " "))
 	}
 }
 
@@ -97,28 +89,34 @@ func (p *page) resets(rows []row) {
 	p.say("|---|--:|--:|--:|--:|--:|---|--:|--:|")
 	var bad []string
 	for _, name := range names {
-		list := all[name]
-		afterLeast, _, afterMost := seconds(list, func(b bitten) int64 { return b.AfterMS })
-		beforeLeast, _, _ := seconds(list, func(b bitten) int64 { return b.BeforeMS })
-		_, outage, outageMost := seconds(list, func(b bitten) int64 { return b.OutageMS })
-		timeout, _, timeoutMost := seconds(list, func(b bitten) int64 { return b.Timeout })
-		known := 0
-		evidence := map[string]bool{}
-		for _, b := range list {
-			evidence[b.Evidence] = true
-			if b.Reason == "watchdog-reset" {
-				known++
-			}
-		}
-		wrong, why := wrongs(list, func(b bitten) string { return b.Wrong })
-		for _, w := range why {
-			bad = append(bad, name+": "+w)
-		}
-		p.say("| %s | %d | %s | %.1f to %.1f | %.1f | %.1f / %.1f | %s | %d | %d |", name, len(list), fromTo(timeout, timeoutMost), afterLeast, afterMost,
-			beforeLeast, outage, outageMost, strings.Join(slices.Sorted(maps.Keys(evidence)), ", "), known, wrong)
+		bad = append(bad, p.resetsBy(name, all[name])...)
 	}
-	p.failures("wrong", bad)
+	p.failures(bad)
 }
+
+// resetsBy is the line of one cause.
+func (p *page) resetsBy(name string, list []bitten) (wrong []string) {
+	afterLeast, _, afterMost := seconds(list, func(b bitten) int64 { return b.AfterMS })
+	before, _, _ := seconds(list, func(b bitten) int64 { return b.BeforeMS })
+	_, outage, outageMost := seconds(list, func(b bitten) int64 { return b.OutageMS })
+	timeout, _, timeoutMost := seconds(list, func(b bitten) int64 { return b.Timeout })
+	known, evidence := 0, map[string]bool{}
+	for _, b := range list {
+		if b.Wrong == "" {
+			evidence[b.Evidence] = true
+		} else {
+			wrong = append(wrong, name+": "+b.Wrong)
+		}
+		if b.Reason == report.CauseWatchdog {
+			known++
+		}
+	}
+	p.say("| %s | %d | %s | %.1f to %.1f | %.1f | %.1f / %.1f | %s | %d | %d |", name, len(list), fromTo(timeout, timeoutMost),
+		afterLeast, afterMost, before, outage, outageMost, words(evidence), known, len(wrong))
+	return wrong
+}
+
+func words(set map[string]bool) string { return strings.Join(slices.Sorted(maps.Keys(set)), ", ") }
 
 func fromTo(a, b float64) string {
 	if a == b {
@@ -148,52 +146,55 @@ func (p *page) scenarios(rows []row) {
 	p.say("|---|--:|---|--:|--:|--:|--:|")
 	var bad []string
 	for _, name := range names {
-		list := all[name]
-		_, outage, outageMost := seconds(list, func(s seen) int64 { return s.OutageMS })
-		_, _, both := seconds(list, func(s seen) int64 { return s.BothMS })
-		least, _, most := seconds(list, func(s seen) int64 { return int64(1000 * s.Scale) })
-		ends := map[string]bool{}
-		for _, s := range list {
-			if s.Owner != "" && s.Wrong == "" {
-				ends[strings.TrimSpace(s.Owner+" "+s.Evidence)] = true
-			}
-		}
-		wrong, why := wrongs(list, func(s seen) string { return s.Wrong })
-		for _, w := range why {
-			bad = append(bad, name+": "+w)
-		}
-		p.say("| %s | %d | %s | %.1f / %.1f | %.0f | %.1f to %.1f | %d |", name, len(list), strings.Join(slices.Sorted(maps.Keys(ends)), ", "), outage, outageMost, 1000*both, least, most, wrong)
+		bad = append(bad, p.scenario(name, all[name])...)
 	}
-	p.failures("wrong", bad)
+	p.failures(bad)
+}
+
+// scenario is the line of one.
+func (p *page) scenario(name string, list []seen) (wrong []string) {
+	_, outage, outageMost := seconds(list, func(s seen) int64 { return s.OutageMS })
+	least, _, most := seconds(list, func(s seen) int64 { return int64(1000 * s.Scale) })
+	both, ends := int64(0), map[string]bool{}
+	for _, s := range list {
+		both = max(both, s.BothMS)
+		if s.Wrong != "" {
+			wrong = append(wrong, name+": "+s.Wrong)
+		} else if s.Owner != "" {
+			ends[strings.TrimSpace(s.Owner+" "+s.Evidence)] = true
+		}
+	}
+	p.say("| %s | %d | %s | %.1f / %.1f | %d | %.1f to %.1f | %d |", name, len(list), words(ends), outage, outageMost, both, least, most, len(wrong))
+	return wrong
 }
 
 func (p *page) chaos(rows []row) {
 	var list []result
-	kinds := map[string]int{}
+	var bad []string
+	both, kinds := int64(0), map[string]int{}
 	for _, r := range rows {
-		if r.Chaos != nil {
-			list = append(list, *r.Chaos)
-			for _, s := range r.Chaos.Strokes {
-				kinds[s]++
-			}
+		c := r.Chaos
+		if c == nil {
+			continue
+		}
+		list = append(list, *c)
+		both = max(both, c.BothMS)
+		for _, s := range c.Strokes {
+			kinds[s]++
+		}
+		if c.Violation != "" {
+			bad = append(bad, fmt.Sprintf("seed %d, iteration %s: %s", c.Seed, c.plan, c.Violation))
 		}
 	}
 	if len(list) == 0 {
 		return
 	}
-	_, _, both := seconds(list, func(r result) int64 { return r.BothMS })
 	_, heal, healMost := seconds(list, func(r result) int64 { return r.HealMS })
-	n, bad := wrongs(list, func(r result) string {
-		if r.Violation == "" {
-			return ""
-		}
-		return fmt.Sprintf("%s (seed %d): %s", r.plan, r.Seed, r.Violation)
-	})
+	p.say("\n## Random faults\n\n%d iterations, **%d violations**, both active %d ms. Well again %.1f s (median) and %.1f s at most after all was mended.\n", len(list), len(bad), both, heal, healMost)
 	var faults []string
 	for _, k := range slices.Sorted(maps.Keys(kinds)) {
 		faults = append(faults, fmt.Sprintf("%s %d", k, kinds[k]))
 	}
-	p.say("\n## Random faults\n\n%d iterations, **%d violations**, both active %.0f ms. Well again %.1f s (median) and %.1f s at most after all was mended, boots included.\n", len(list), n, 1000*both, heal, healMost)
 	p.say("Faults: %s.", strings.Join(faults, ", "))
-	p.failures("violation", bad)
+	p.failures(bad)
 }
