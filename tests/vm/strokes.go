@@ -165,11 +165,9 @@ func (x *play) mend() error {
 	for i, m := range x.Machines {
 		_ = x.Switch.SetPort(names[i], true)
 		_ = m.Thaw()
-		if err := must(m.PowerOn, func() error { return m.Booted(1, x.Timing.scaled(bootTime)) }); err != nil {
-			return err
-		}
-		// It may be on its way down or up.
-		if err := x.await(names[i]+" is in order", func() bool { return x.tidy(i) == nil }); err != nil {
+		// It may be on its way down or up, or its peer may fence it only now.
+		err := x.await(names[i]+" is up and in order", func() bool { return m.PowerOn() == nil && m.Boots() > 0 && x.tidy(i) == nil })
+		if err != nil {
 			return err
 		}
 	}
