@@ -19,7 +19,7 @@ func recordOf(rows []row) string {
 	var p page
 	p.say("# What the emulated machines did\n")
 	p.say("Written by the program itself, from the results of `make resets-vm`, `make load-vm`, `make test-vm` and `make campaign-vm`: `make record-vm`. Do not edit.\n")
-	p.say("Times are those of emulated machines on a shared host, with the long intervals of README.md: they show order, not speed. A reset's time counts from the newest feed of the device.\n")
+	p.say("Times are those of emulated machines on a shared host, with the long intervals of README.md: they show order, not speed. A reset's time counts from the newest feed of the device, or from the fault where the agent cannot tell any more.\n")
 	commits := map[string]bool{}
 	for _, r := range rows {
 		commits[r.Commit] = true
