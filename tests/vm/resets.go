@@ -108,9 +108,14 @@ func (x *play) bites(i int, c cause) (b bitten, err error) {
 	if err := x.watchBite(i, bites, time.Now(), c, &b); err != nil {
 		return b, err
 	}
-	_, after := x.state(1 - i)
-	if len(after.Groups) > 0 {
-		b.Evidence = after.Groups[0].Evidence
+	err = x.await(names[1-i]+" tells its evidence", func() bool {
+		if _, s := x.state(1 - i); len(s.Groups) > 0 {
+			b.Evidence = s.Groups[0].Evidence
+		}
+		return b.Evidence != ""
+	})
+	if err != nil {
+		return b, err
 	}
 	if err := x.comesBack(i, boots, &b); err != nil {
 		return b, err

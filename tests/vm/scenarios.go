@@ -240,7 +240,7 @@ func everything() []scenario {
 	for _, c := range causes {
 		all = append(all, scenario{
 			name: "watchdog-" + c.name, quick: c.name == "agent-stopped" || c.name == "serial-read",
-			pair: guarded, owner: 1, by: c.by(),
+			pair: guarded, owner: either, // bites says whose it is, and by what
 			fault: func(x *play) error { _, err := x.bites(0, c); return err },
 		})
 	}
