@@ -2,6 +2,7 @@ package sysfs
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -59,12 +60,18 @@ func sixty(b testing.TB) (r *rounds.Rounds, j *sensors.Judge, at time.Time, memo
 	return r, j, at, kept() - before
 }
 
+// The least of three boxes: a process gets some things once, and whichever box is
+// counted then seems to need them.
 func TestSixtySensorsFit(t *testing.T) {
-	_, j, _, memory := sixty(t)
-	if memory < 60<<10 || memory > 300<<10 {
-		t.Errorf("60 sensors cost %d KB", memory/1024)
+	least := int64(math.MaxInt64)
+	for range 3 {
+		_, j, _, memory := sixty(t)
+		runtime.KeepAlive(j)
+		least = min(least, memory)
 	}
-	runtime.KeepAlive(j)
+	if least < 60<<10 || least > 300<<10 {
+		t.Errorf("60 sensors cost %d KB", least/1024)
+	}
 }
 
 // BenchmarkSixtySensors is one round of them: 180 files read, all judged. The
