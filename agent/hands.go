@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -265,68 +264,6 @@ func (h *hands) Probe(ctx context.Context, i int, lasts time.Duration) (sent, fo
 	}
 	return r.Sent, r.Foreign, who
 }
-
-// SetOwner says whether announcements may go out: a late one must never speak
-// for an address that was given away.
-func (h *hands) SetOwner(i int, owner bool) {
-	g := h.groups[i]
-	g.owner.Store(owner)
-	if owner {
-		return
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.silence != nil {
-		g.silence()
-		g.silence = nil
-	}
-}
-
-// Announce begins a burst of gratuitous ARP and neighbour advertisements and
-// returns; an earlier burst of the group is ended.
-func (h *hands) Announce(i int, why string) { h.burst(i, h.groups[i].group().Announce.Count, why) }
-
-func (h *hands) burst(i, count int, why string) {
-	g := h.groups[i]
-	c := g.group()
-	ctx, cancel := context.WithCancel(context.Background())
-	g.mu.Lock()
-	if g.silence != nil {
-		g.silence()
-	}
-	g.silence = cancel
-	g.mu.Unlock()
-	go func() {
-		defer cancel()
-		err := h.air.Announce(ctx, c.Placed().Addresses, announce.Plan{
-			Count: count, Spacing: c.Announce.Spacing, Pace: c.Announce.Pace, Owner: g.owner.Load,
-		})
-		if err != nil && !errors.Is(err, context.Canceled) && g.owner.Load() {
-			h.note(report.Event{Kind: "address", Group: c.Name, Seen: "announce (" + why + "): " + err.Error()})
-		}
-	}()
-}
-
-// refresh announces what is owned from time to time, for switches and hosts
-// that forget or were elsewhere.
-func (h *hands) refresh(ctx context.Context) {
-	var all sync.WaitGroup
-	for i, g := range h.groups {
-		all.Go(func() {
-			for ctx.Err() == nil {
-				pause(ctx, cmp.Or(g.group().Announce.Refresh, noRefresh))
-				if g.group().Announce.Refresh > 0 && g.owner.Load() {
-					h.burst(i, 1, "refresh")
-				}
-			}
-		})
-	}
-	all.Wait()
-}
-
-// noRefresh is how soon a group that is not refreshed is looked at again: a
-// reload may have changed that.
-const noRefresh = time.Minute
 
 // RenewAddresses extends the lifetimes of the slice of addresses that is due.
 func (h *hands) RenewAddresses(ctx context.Context, i int) (missing []string, err error) {

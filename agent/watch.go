@@ -20,7 +20,7 @@ func (a *agent) watch(ctx context.Context) {
 	a.group.Go(func() { a.watchHangup(ctx) })
 	a.group.Go(func() { a.hands.watchKernel(ctx, a.lease) })
 	a.group.Go(func() { a.hands.watchForeign(ctx) })
-	a.group.Go(func() { a.hands.refresh(ctx) })
+	a.group.Go(func() { a.hands.hushAfter(ctx) })
 	if s := a.sensing(); s != nil {
 		a.group.Go(func() { s.run(ctx) })
 	}

@@ -168,7 +168,7 @@ var groupKeys = []key{
 	{path: "group.announce", kind: section, doc: "Gratuitous ARP and unsolicited neighbour advertisements."},
 	{path: "group.announce.count", kind: number, def: "5", min: 1, max: 100, doc: "Rounds of a burst after a takeover."},
 	{path: "group.announce.spacing", kind: duration, def: `"100ms"`, min: ms, max: minute, doc: "Between two rounds."},
-	{path: "group.announce.refresh", kind: duration, def: `"60s"`, orZero: true, min: second, max: 24 * hour, doc: "Between two refreshes while owned; \"0s\": none."},
+	{path: "group.announce.refresh", kind: duration, def: `"60s"`, orZero: true, min: second, max: 24 * hour, doc: "Between two refreshes while owned; after a takeover they begin 1, 2, 4 s apart and so on up to this. \"0s\": none."},
 	{path: "group.announce.pace", kind: number, def: "4000", min: 10, max: 1_000_000, doc: "Frames a second, at most."},
 }
 

@@ -125,6 +125,37 @@ func TestAfterAHandoverTheLANBelievesTheNewOwner(t *testing.T) {
 func TestRouterThatMissedTheAnnouncementIsToldAgain(t *testing.T) {
 	r := boot(t, lab.Options{Extra: looking, Group: "[group.announce]\nrefresh = \"0s\""})
 	r.hush()
+	heal := r.missAnnouncements()
+	r.order(0, control.Order{Command: control.OrderHandover, Reason: "test"})
+	r.await("fw2 owns the group", soon, func() bool { return r.owns(1, 0) })
+	r.await("what the client sends is lost", soon, func() bool { return !r.reached() })
+	r.never("the client believes fw2", time.Second, r.reached)
+	dev, err := r.clientDevice()
+	r.try(err)
+	t.Logf("alarm after %v", r.await("fw2 tells of it", look, func() bool {
+		return strings.Contains(r.upstream(1), dev.HardwareAddr.String()+" still sends to fw1 what is for "+lab.VIP(0).String())
+	}))
+	heal()
+	t.Logf("cured after %v", r.await("the client reaches the address", look, r.reached))
+	r.await("the alarm is over", look, func() bool { return r.upstream(1) == "" })
+}
+
+// A takeover that the LAN does not see, and nobody is left to ask it: who comes
+// back hears of it about as soon as it was away.
+func TestTakeoverThatTheLANMissedIsToldAgain(t *testing.T) {
+	r := boot(t, lab.Options{})
+	r.hush()
+	heal := r.missAnnouncements()
+	r.Nodes[0].Kill()
+	r.await("fw2 owns the group", soon, func() bool { return r.owns(1, 0) })
+	r.never("the client believes fw2", 2*time.Second, r.reached)
+	heal()
+	t.Logf("cured after %v", r.await("the client reaches the address", 5*time.Second, r.reached))
+}
+
+// missAnnouncements lets the client believe for an hour what it believes now of the
+// address, and drops what is announced of it.
+func (r *rig) missAnnouncements() (heal func()) {
 	vip := lab.VIP(0).String()
 	client := func(name string, args ...string) {
 		_, err := r.Client.Run(name, args...)
@@ -134,18 +165,7 @@ func TestRouterThatMissedTheAnnouncementIsToldAgain(t *testing.T) {
 	client("ping", "-c", "1", vip) // believed for an hour from now on
 	client("nft", "add table netdev deaf; add chain netdev deaf in { type filter hook ingress device eth0 priority 0; }; "+
 		"add rule netdev deaf in arp saddr ip "+vip+" arp daddr ip "+vip+" drop")
-	r.order(0, control.Order{Command: control.OrderHandover, Reason: "test"})
-	r.await("fw2 owns the group", soon, func() bool { return r.owns(1, 0) })
-	r.await("what the client sends is lost", soon, func() bool { return !r.reached() })
-	r.never("the client believes fw2", time.Second, r.reached)
-	dev, err := r.clientDevice()
-	r.try(err)
-	t.Logf("alarm after %v", r.await("fw2 tells of it", look, func() bool {
-		return strings.Contains(r.upstream(1), dev.HardwareAddr.String()+" still sends to fw1 what is for "+vip)
-	}))
-	client("nft", "delete table netdev deaf")
-	t.Logf("cured after %v", r.await("the client reaches the address", look, r.reached))
-	r.await("the alarm is over", look, func() bool { return r.upstream(1) == "" })
+	return func() { client("nft", "delete table netdev deaf") }
 }
 
 // A standby that comes back with another file: both nodes name the keys, and no
