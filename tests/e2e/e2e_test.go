@@ -12,39 +12,38 @@ import (
 	"github.com/twinbeat/twinbeat/tests/lab"
 )
 
-// binary is the program under test. The environment may name one that was
-// built before.
-var binary = os.Getenv("TWINBEAT_E2E_BINARY")
+// binaryEnv names the program under test to the inner process. Who sets it has a
+// program tested that was built before.
+const binaryEnv = "TWINBEAT_E2E_BINARY"
+
+// binary is the program under test.
+var binary = os.Getenv(binaryEnv)
 
 func run(m *testing.M) int {
-	inner, code, err := lab.Enter()
-	if os.Geteuid() != 0 && errors.Is(err, syscall.EPERM) {
+	inner, code, err := enclose()
+	switch {
+	case inner:
+		return m.Run()
+	case os.Geteuid() != 0 && errors.Is(err, syscall.EPERM):
 		fmt.Fprintln(os.Stderr, "e2e: skipped, neither root nor user namespaces:", err)
 		return 0
-	}
-	if err != nil {
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		return 1
 	}
-	if !inner {
-		return code
-	}
+	return code
+}
+
+// enclose goes on in namespaces, with a program that was built outside of them.
+func enclose() (inner bool, code int, err error) {
 	if binary != "" {
-		return m.Run()
+		return lab.Enclose("")
 	}
-	dir, err := os.MkdirTemp("", "twinbeat-e2e-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "e2e:", err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o755); err != nil { // the test as a plain user starts it from there
-		fmt.Fprintln(os.Stderr, "e2e:", err)
-		return 1
-	}
-	if binary, err = lab.Build(dir); err != nil {
-		fmt.Fprintln(os.Stderr, "e2e:", err)
-		return 1
-	}
-	return m.Run()
+	code, err = lab.Launch("e2e", func(dir string) error {
+		if err := os.Chmod(dir, 0o755); err != nil { // the test as a plain user starts it from there
+			return err
+		}
+		return lab.BuildAs(binaryEnv)(dir)
+	})
+	return false, code, err
 }

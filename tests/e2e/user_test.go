@@ -50,7 +50,7 @@ func TestPlainUserCanRunThePair(t *testing.T) {
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		return strings.HasPrefix(v, "TWINBEAT_") || strings.HasPrefix(v, "TMPDIR=") || strings.HasPrefix(v, "HOME=")
 	})
-	env = append(env, asNobody+"=1", "TWINBEAT_E2E_BINARY="+binary, "TMPDIR=/tmp", "HOME=/")
+	env = append(env, asNobody+"=1", binaryEnv+"="+binary, "TMPDIR=/tmp", "HOME=/")
 	cmd := asUser(ctx, program, env, "-test.run=^TestPairServes$", "-test.v", "-test.count=1")
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "--- PASS: TestPairServes") {

@@ -3,6 +3,6 @@
 // ptys, and a client that measures. It decides nothing about the pair; it
 // makes faults and says what was seen. Start reading at [New].
 //
-// Everything happens inside namespaces that the lab made itself (see [Enter]),
+// Everything happens inside namespaces that the lab made itself (see [Enclose]),
 // and only processes that it started are ended, by pid.
 package lab

@@ -13,6 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// inside is set in the environment of a process that already runs in
+// namespaces of its own.
+const inside = "TWINBEAT_LAB_INSIDE"
+
 // The stages of an enclosed program, as the value of the variable inside.
 const (
 	stageInit = "init" // first process of the process namespace
@@ -26,10 +30,16 @@ const noProc = 97
 // orphanPoll is how often the outer process looks whether its parent is gone.
 const orphanPoll = 500 * time.Millisecond
 
-// Enclose is [Enter] with a process namespace as well: when the inner program
-// ends, by whatever, the kernel ends everything that it started, daemons of
-// services included. Where that is refused it does what Enter does. Signals to
-// the outer process, and the end of its parent, reach the inner one as SIGTERM.
+// Enclose makes sure that this process runs in network, mount and process
+// namespaces of its own, as their root: it starts the program again in new ones
+// and returns the exit code for the outer process to leave with. In the inner
+// process it returns inner true, and the caller goes on. A plain user gets them
+// from a user namespace.
+//
+// When the inner program ends, by whatever, the kernel ends everything that it
+// started, daemons of services included. Where a process namespace is refused
+// there is none, and only what ends by itself does. Signals to the outer process,
+// and the end of its parent, reach the inner one as SIGTERM.
 //
 // The inner process has TMPDIR set to dir, which is the caller's to remove.
 func Enclose(dir string) (inner bool, code int, err error) {
@@ -84,6 +94,22 @@ func BuildAs(variable string) func(dir string) error {
 		}
 		return os.Setenv(variable, name)
 	}
+}
+
+// Main is what a TestMain does whose tests need network devices of their own: it
+// runs them in network and mount namespaces, so that every goroutine sees those
+// and nothing of the machine can be touched, and ends the process. Where
+// namespaces are refused it says so, and no test is run.
+func Main(m interface{ Run() int }) {
+	if os.Getenv(inside) != "" {
+		os.Exit(m.Run())
+	}
+	code, err := enclosed(stageMain, 0)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "SKIP: neither root nor allowed to make a network namespace:", err)
+		code = 0
+	}
+	os.Exit(code)
 }
 
 // enclosed runs this program again in new namespaces and waits for its end.

@@ -128,12 +128,20 @@ func (t *talker) ask(q talk.Request, within time.Duration) (talk.Response, error
 // askWait bounds a request that takes a healthy machine some milliseconds.
 const askWait = 20 * time.Second
 
-func (m *Machine) ask(q talk.Request, within time.Duration) (talk.Response, error) {
+// talker is that of the power that the machine has now.
+func (m *Machine) talker() (*talker, error) {
 	m.mu.Lock()
-	t := m.talk
-	m.mu.Unlock()
-	if t == nil {
-		return talk.Response{}, fmt.Errorf("%s has no power", m.Name)
+	defer m.mu.Unlock()
+	if m.talk == nil {
+		return nil, fmt.Errorf("%s has no power", m.Name)
+	}
+	return m.talk, nil
+}
+
+func (m *Machine) ask(q talk.Request, within time.Duration) (talk.Response, error) {
+	t, err := m.talker()
+	if err != nil {
+		return talk.Response{}, err
 	}
 	r, err := t.ask(q, within)
 	if err != nil {
@@ -144,11 +152,9 @@ func (m *Machine) ask(q talk.Request, within time.Duration) (talk.Response, erro
 
 // Booted waits until the machine has come up n times since it has power.
 func (m *Machine) Booted(n int, within time.Duration) error {
-	m.mu.Lock()
-	t := m.talk
-	m.mu.Unlock()
-	if t == nil {
-		return fmt.Errorf("%s has no power", m.Name)
+	t, err := m.talker()
+	if err != nil {
+		return err
 	}
 	if err := t.booted(n, within); err != nil {
 		return fmt.Errorf("%s: %w", m.Name, err)
@@ -158,10 +164,8 @@ func (m *Machine) Booted(n int, within time.Duration) error {
 
 // Boots counts how often the machine has come up since it has power.
 func (m *Machine) Boots() int {
-	m.mu.Lock()
-	t := m.talk
-	m.mu.Unlock()
-	if t == nil {
+	t, err := m.talker()
+	if err != nil {
 		return 0
 	}
 	t.mu.Lock()
