@@ -18,7 +18,8 @@ type loaded struct {
 	P99MS   float64 `json:"p99_ms"`    // of those ages, as the standby sees them
 	WorstMS float64 `json:"worst_ms"`  // of those ages
 	IdlePC  float64 `json:"idle_pc"`   // of the processor's time
-	FreeMiB int     `json:"free_mib"`  // memory that was available at the end
+	FreeMiB int     `json:"free_mib"`  // memory that was available, in the median
+	Pressed int     `json:"pressed"`   // how often the kernel had ended who held the rest, and once
 	Resets  int     `json:"resets"`    // by the watchdogs of both
 	Moves   int     `json:"moves"`     // of the group, and of its owner's agent
 	BothMS  int64   `json:"both_ms"`   // active
@@ -47,7 +48,7 @@ func (x *play) overload(i int) error {
 	if free <= spare {
 		return fmt.Errorf("%s has %d MiB of memory, which is no room for a load", m.Name, free)
 	}
-	if _, err = m.ask(talk.Request{Do: talk.Press, Args: []string{strconv.Itoa(free - spare)}}, askWait); err != nil {
+	if _, err = m.ask(talk.Request{Do: talk.Press, Args: []string{strconv.Itoa(spare)}}, askWait); err != nil {
 		return err
 	}
 	const busy = "(while :; do :; done) > /dev/null 2>&1 &"
@@ -78,7 +79,8 @@ func (x *play) underLoad(span time.Duration) (r loaded, err error) {
 	}
 	busyNow, totalNow := x.processor(0)
 	r.IdlePC = 100 * (1 - (busyNow-busy)/max(1, totalNow-total))
-	r.FreeMiB, err = x.available(0)
+	pressed, err := x.Machines[0].ask(talk.Request{Do: talk.Read, Args: []string{talk.Pressed}}, askWait)
+	r.Pressed = len(pressed.Out)
 	r.Resets = len(x.Machines[0].Times(bite)) + len(x.Machines[1].Times(bite))
 	r.BothMS, r.Outage = x.both().Milliseconds(), x.outage().Outage.Milliseconds()
 	return r, errors.Join(err, r.judge(), x.crashed())
@@ -87,8 +89,15 @@ func (x *play) underLoad(span time.Duration) (r loaded, err error) {
 // watchLoad looks through the standby's eyes at the owner's heartbeats.
 func (x *play) watchLoad(span time.Duration, r *loaded) {
 	var ages []float64
+	var free []int
 	owned := true
-	for end := time.Now().Add(span); time.Now().Before(end); time.Sleep(askNext) {
+	for end, next := time.Now().Add(span), time.Now(); time.Now().Before(end); time.Sleep(askNext) {
+		if time.Now().After(next) {
+			next = time.Now().Add(memoryNext)
+			if mib, err := x.available(0); err == nil {
+				free = append(free, mib)
+			}
+		}
 		state, s := x.state(1)
 		if s.Peer.HeardAgoMS != nil {
 			ages = append(ages, *s.Peer.HeardAgoMS)
@@ -103,7 +112,13 @@ func (x *play) watchLoad(span time.Duration, r *loaded) {
 		slices.Sort(ages)
 		r.Looks, r.P99MS, r.WorstMS = n, ages[n*99/100], ages[n-1]
 	}
+	if slices.Sort(free); len(free) > 0 {
+		r.FreeMiB = free[len(free)/2]
+	}
 }
+
+// memoryNext is between two looks at the owner's memory.
+const memoryNext = 30 * time.Second
 
 // available is a machine's free memory and what it can make free, in MiB.
 func (x *play) available(i int) (mib int, err error) {
@@ -120,6 +135,8 @@ func (r loaded) judge() error {
 		return fmt.Errorf("%d resets by watchdogs, without a cause", r.Resets)
 	case r.BothMS > 0:
 		return fmt.Errorf("both nodes were active for %d ms", r.BothMS)
+	case r.FreeMiB > 2*spare:
+		return fmt.Errorf("%d MiB of memory were free most of the time", r.FreeMiB)
 	case r.IdlePC > 10:
 		return fmt.Errorf("the processor was idle for %.0f %% of the time", r.IdlePC)
 	}

@@ -128,9 +128,9 @@ func fromTo(a, b float64) string {
 func (p *page) loads(rows []row) {
 	for _, r := range rows {
 		if l := r.Load; l != nil {
-			p.say("\n## Load\n\nThe owner with %d busy loops, %d MiB of free memory at the end, and a disk written without end that takes %s for each piece, for %.0f minutes (intervals times %.1f): "+
+			p.say("\n## Load\n\nThe owner with %d busy loops, %d MiB of available memory in the median (the kernel ended %d times who held the rest), and a disk written without end that takes %s for each piece, for %.0f minutes (intervals times %.1f): "+
 				"**%d resets**, %d moves, both active %d ms, longest outage %.1f s. Its processor was idle for %.1f %%. The newest heartbeat, looked at %d times by the standby, was %.0f ms old in 99 of 100 looks, %.0f ms at most (a beat is %.0f ms). %s",
-				spinners, l.FreeMiB, diskStall, l.Minutes, l.Scale, l.Resets, l.Moves, l.BothMS, float64(l.Outage)/1000, l.IdlePC, l.Looks, l.P99MS, l.WorstMS,
+				spinners, l.FreeMiB, max(0, l.Pressed-1), diskStall, l.Minutes, l.Scale, l.Resets, l.Moves, l.BothMS, float64(l.Outage)/1000, l.IdlePC, l.Looks, l.P99MS, l.WorstMS,
 				float64(beat.Milliseconds())*l.Scale, l.Wrong)
 		}
 	}

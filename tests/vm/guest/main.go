@@ -7,6 +7,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -199,7 +200,7 @@ func do(q talk.Request) (r talk.Response, err error) {
 		args := slices.Concat([]string{talk.Hang, strconv.Itoa(q.PID)}, q.Args, []string{strconv.Itoa(q.Number)})
 		err = beside(args...)
 	case talk.Press:
-		err = beside(append([]string{talk.Press}, q.Args...)...)
+		go keepPressing(q.Args[0])
 	default:
 		err = fmt.Errorf("unknown request %q", q.Do)
 	}
@@ -271,15 +272,34 @@ func ask(what string) ([]byte, error) {
 	return json.Marshal(all)
 }
 
-// press keeps so many MiB of memory in use, and the rest of the machine short of it.
-func press(mib string) error {
-	n, err := strconv.Atoi(mib)
+// keepPressing presses again whenever the kernel has ended who did.
+func keepPressing(spare string) {
+	for ; ; time.Sleep(pressAgain) {
+		f, err := os.OpenFile(talk.Pressed, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err == nil {
+			_, err = f.WriteString(".")
+			f.Close()
+		}
+		say(err)
+		cmd := exec.Command("/init", talk.Press, spare)
+		cmd.Stdout, cmd.Stderr = logPort, logPort
+		_ = cmd.Run() // it is killed, or there was no room for it
+	}
+}
+
+// press keeps all memory but so many MiB in use.
+func press(spare string) error {
+	keep, err := strconv.Atoi(spare)
 	if err != nil {
 		return err
 	}
 	// The kernel ends this process before the agent.
 	say(os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0))
-	all := make([]byte, n<<20)
+	free, err := available()
+	if err != nil {
+		return err
+	}
+	all := make([]byte, max(0, free-keep<<20))
 	for page := os.Getpagesize(); ; {
 		for i := 0; i < len(all); i += page {
 			all[i]++
@@ -290,6 +310,23 @@ func press(mib string) error {
 
 // pressPause is between two walks through all that memory.
 const pressPause = 50 * time.Millisecond
+
+// pressAgain is how long the memory of who was ended is free.
+const pressAgain = time.Second
+
+// available is the memory that is free or can be made so, in bytes (proc(5)).
+func available() (bytes int, err error) {
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if n, _ := fmt.Sscanf(line, "MemAvailable: %d kB", &bytes); n == 1 {
+			return bytes << 10, nil
+		}
+	}
+	return 0, errors.New("/proc/meminfo has no MemAvailable")
+}
 
 // spinPriority is above everything that a box runs but the kernel's watchdogs.
 const spinPriority = 50

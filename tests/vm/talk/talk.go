@@ -22,8 +22,12 @@ const (
 	Events = "events" // its events, as JSON
 	Spin   = "spin"   // hold the processor at realtime priority for Within
 	Hang   = "hang"   // calls Args[0] of PID on files Args[1] never come back, or fail with error Number
-	Press  = "press"  // keep Args[0] MiB of memory in use for ever
+	Press  = "press"  // keep all memory but Args[0] MiB in use from now on; each try adds a byte to [Pressed]
 )
+
+// Pressed has as many bytes as there were tries to keep memory in use: the kernel ends
+// who does.
+const Pressed = "/run/pressed"
 
 // Kept is what PortLog says when a call of [Hang] is kept for the first time.
 const Kept = "guest: a call is kept"
