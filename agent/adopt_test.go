@@ -142,6 +142,25 @@ func TestLifetimeLeaseIsRenewedWithinItsTurnAndForItsOldestAddress(t *testing.T)
 	}
 }
 
+func TestAllAddressesAreRenewedWhenAGroupIsOwnedAnew(t *testing.T) {
+	l, set := weakLease(t)
+	h := &hands{kernel: l.kernel, groups: []*handful{newHandful(config.Group{VIP: set})}}
+	h.cfg.Timing.Lifetime = time.Minute
+	if err := l.kernel.Drop(t.Context(), set); err != nil { // so that each renewal finds it missing
+		t.Fatal(err)
+	}
+	for range 2 {
+		h.SetOwner(0, true)
+		for i, want := range []int{len(set.Addresses), 0} {
+			missing, err := h.RenewAddresses(t.Context(), 0)
+			if err != nil || len(missing) != want {
+				t.Errorf("renewal %d: %v, %v; want %d", i, missing, err, want)
+			}
+		}
+		h.SetOwner(0, false)
+	}
+}
+
 func TestLifetimesThatAreTheLeaseAreRenewedByTheLoopAlone(t *testing.T) {
 	l, set := weakLease(t)
 	h := &hands{kernel: l.kernel, groups: []*handful{newHandful(config.Group{VIP: set})}}

@@ -13,6 +13,7 @@ import (
 func (h *hands) SetOwner(i int, owner bool) {
 	g := h.groups[i]
 	g.owner.Store(owner)
+	g.taken.Store(owner)
 	if !owner {
 		g.hush(nil)
 	}

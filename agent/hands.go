@@ -53,7 +53,8 @@ type handful struct {
 	asked    atomic.Pointer[config.Group] // what a takeover under way has asked for; nil: none is
 	check    func(string, bool)
 	owner    atomic.Bool
-	renewals vip.Renewals
+	taken    atomic.Bool  // owned anew, and no lifetime renewed since
+	renewals vip.Renewals // of the lane that renews
 
 	// Of the group's lane alone.
 	services  *service.Group
@@ -265,7 +266,9 @@ func (h *hands) Probe(ctx context.Context, i int, lasts time.Duration) (sent, fo
 	return r.Sent, r.Foreign, who
 }
 
-// RenewAddresses extends the lifetimes of the slice of addresses that is due.
+// RenewAddresses extends the lifetimes of the slice of addresses that is due: of all
+// when the group is owned anew, since what came between their setting and that may
+// have taken long.
 func (h *hands) RenewAddresses(ctx context.Context, i int) (missing []string, err error) {
 	if h.weak {
 		return nil, nil // a lane that was stopped must not lengthen the lease when it goes on
@@ -273,7 +276,14 @@ func (h *hands) RenewAddresses(ctx context.Context, i int) (missing []string, er
 	g := h.groups[i]
 	life := h.cfg.Timing.Lifetime
 	all := g.group().Placed().Addresses
+	fresh := g.taken.Swap(false)
+	if fresh {
+		g.renewals = vip.Renewals{}
+	}
 	from, to := g.renewals.Due(time.Duration(monotonic()), life/renewalsPerLife, len(all))
+	if fresh {
+		from, to = 0, len(all)
+	}
 	err = h.kernel.Renew(ctx, all[from:to], life)
 	var gone *kernel.MissingError
 	if errors.As(err, &gone) {
@@ -285,6 +295,6 @@ func (h *hands) RenewAddresses(ctx context.Context, i int) (missing []string, er
 	return missing, err
 }
 
-// renewalsPerLife is how often each address is renewed within its lifetime:
-// two renewals may be lost.
+// renewalsPerLife is how often each address is to be renewed within its lifetime. The
+// loop asks once a second, so that of the shorter lifetimes one renewal may be lost.
 const renewalsPerLife = 3

@@ -130,9 +130,16 @@ func (l *Loop) open(now pair.Instant, g *group, late bool) {
 	l.alarm(g.Name+"/gate", !held, fmt.Sprintf("the lease was not granted: %v", err))
 	if held {
 		g.opened, g.had, g.renewed, g.litUntil = true, true, now, 0
-		l.o.Hands.SetOwner(g.index, true)
+		l.own(g)
 	}
 	l.step(now, g, pair.GateOpened{Ticket: ticket, OK: held})
+}
+
+// own is what the hands do at once for a group that is held from now on. An address
+// that lapsed while its gate was closed is missed by nobody before.
+func (l *Loop) own(g *group) {
+	l.o.Hands.SetOwner(g.index, true)
+	l.renewAddresses(g)
 }
 
 // errLate says that this process stood still between a decision and its deed.

@@ -347,7 +347,7 @@ func (l *Loop) start() {
 			if held, left, err := l.o.Gate.Held(uint8(g.index)); held && err == nil {
 				g.renewed = now.Add(min(left, l.o.Lease) - l.o.Lease)
 			}
-			l.o.Hands.SetOwner(g.index, true)
+			l.own(g)
 		}
 		l.step(now, g, g.Start)
 	}

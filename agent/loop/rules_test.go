@@ -275,6 +275,21 @@ func TestAStandbyTouchesNoAddresses(t *testing.T) {
 	})
 }
 
+// A box that is slow between the setting of an address and the opening of its gate:
+// the kernel has removed the address by then, and nobody was told, since it was dark.
+func TestAddressThatLapsedBehindTheGateIsPutBackAsItOpens(t *testing.T) {
+	bubble(t, setup{}, func(r *rig, a, b *node) {
+		b.hands.set(func() { b.hands.missing = []string{"192.0.2.1/24@eth0"} })
+		takes := b.hands.count("take")
+		a.kill()
+		r.await("taken over", 3*time.Second, func() bool { return b.owns(0) })
+		took := r.await("put back", 2*time.Second, func() bool { return b.hands.count("take") > takes+1 })
+		if took > 2*testBeat {
+			t.Errorf("put back after %v", took)
+		}
+	})
+}
+
 func TestKeptTermsNeverGoBack(t *testing.T) {
 	bubble(t, setup{}, func(r *rig, a, b *node) {
 		a.inLoop(func(l *Loop, _ pair.Instant) {
