@@ -41,9 +41,12 @@ func (h *hands) Announce(i int, why string) {
 	go func() {
 		defer cancel()
 		h.burst(ctx, g, g.group().Announce.Count, why)
-		for wait := time.Duration(0); ctx.Err() == nil; {
+		for wait := time.Duration(0); ; {
 			wait = reannounce(wait, g.group().Announce.Refresh)
 			pause(ctx, wait)
+			if ctx.Err() != nil {
+				return
+			}
 			if g.group().Announce.Refresh > 0 {
 				h.burst(ctx, g, 1, "refresh")
 			}

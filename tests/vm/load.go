@@ -73,7 +73,9 @@ func (x *play) underLoad(span time.Duration) (r loaded, err error) {
 	}
 	x.struck = x.Probe.Now()
 	busy, total := x.processor(0)
-	x.watchLoad(span, &r)
+	if err := x.watchLoad(span, &r); err != nil {
+		return r, err
+	}
 	if now, err := x.agent(0); err != nil || now != pid {
 		r.Moves++
 	}
@@ -87,9 +89,9 @@ func (x *play) underLoad(span time.Duration) (r loaded, err error) {
 }
 
 // watchLoad looks through the standby's eyes at the owner's heartbeats.
-func (x *play) watchLoad(span time.Duration, r *loaded) {
+func (x *play) watchLoad(span time.Duration, r *loaded) error {
 	var ages []float64
-	var free []int
+	var free []int // MiB
 	owned := true
 	for end, next := time.Now().Add(span), time.Now(); time.Now().Before(end); time.Sleep(askNext) {
 		if time.Now().After(next) {
@@ -112,9 +114,12 @@ func (x *play) watchLoad(span time.Duration, r *loaded) {
 		slices.Sort(ages)
 		r.Looks, r.P99MS, r.WorstMS = n, ages[n*99/100], ages[n-1]
 	}
-	if slices.Sort(free); len(free) > 0 {
-		r.FreeMiB = free[len(free)/2]
+	if len(free) == 0 {
+		return errors.New("the owner's memory could not be looked at")
 	}
+	slices.Sort(free)
+	r.FreeMiB = free[len(free)/2]
+	return nil
 }
 
 // memoryNext is between two looks at the owner's memory.
@@ -122,11 +127,12 @@ const memoryNext = 30 * time.Second
 
 // available is a machine's free memory and what it can make free, in MiB.
 func (x *play) available(i int) (mib int, err error) {
-	out, err := x.Machines[i].Shell("awk '/MemAvailable/ {print int($2/1024)}' /proc/meminfo")
-	if err == nil {
-		mib, err = strconv.Atoi(out)
+	r, err := x.Machines[i].ask(talk.Request{Do: talk.Read, Args: []string{"/proc/meminfo"}}, askWait)
+	if err != nil {
+		return 0, err
 	}
-	return mib, err
+	mib, err = talk.Available(r.Out)
+	return mib >> 20, err
 }
 
 func (r loaded) judge() error {

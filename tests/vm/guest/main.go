@@ -7,7 +7,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -295,7 +294,11 @@ func press(spare string) error {
 	}
 	// The kernel ends this process before the agent.
 	say(os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0))
-	free, err := available()
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return err
+	}
+	free, err := talk.Available(text)
 	if err != nil {
 		return err
 	}
@@ -313,20 +316,6 @@ const pressPause = 50 * time.Millisecond
 
 // pressAgain is how long the memory of who was ended is free.
 const pressAgain = time.Second
-
-// available is the memory that is free or can be made so, in bytes (proc(5)).
-func available() (bytes int, err error) {
-	text, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(text)) {
-		if n, _ := fmt.Sscanf(line, "MemAvailable: %d kB", &bytes); n == 1 {
-			return bytes << 10, nil
-		}
-	}
-	return 0, errors.New("/proc/meminfo has no MemAvailable")
-}
 
 // spinPriority is above everything that a box runs but the kernel's watchdogs.
 const spinPriority = 50

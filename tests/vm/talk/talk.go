@@ -3,7 +3,12 @@
 // refuses nothing; who reads skips what is no answer to him.
 package talk
 
-import "time"
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
 
 // Names of the serial ports of a test machine.
 const (
@@ -55,4 +60,15 @@ type Response struct {
 	PID  int    `json:"pid,omitempty"`  // of Start
 	Err  string `json:"err,omitempty"`
 	Boot string `json:"boot,omitempty"` // with ID 0: the kernel's random id of this boot
+}
+
+// Available is the memory that is free or can be made so, in bytes, as
+// /proc/meminfo says it (proc(5)).
+func Available(meminfo []byte) (bytes int, err error) {
+	for line := range strings.Lines(string(meminfo)) {
+		if n, _ := fmt.Sscanf(line, "MemAvailable: %d kB", &bytes); n == 1 {
+			return bytes << 10, nil
+		}
+	}
+	return 0, errors.New("no MemAvailable in what should be /proc/meminfo")
 }
